@@ -1,0 +1,41 @@
+# Conch: every task of the repository. `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lock check format generate test test-unit clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 18
+
+$(VENV)/.installed: requirements/dev.lock pyproject.toml
+	@echo "== Python environment ($(VENV))"
+	@$(PYTHON) -c 'import sys; sys.exit("python3 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+setup: $(VENV)/.installed ## Create .venv from the hash-locked requirements
+
+lock: ## Rewrite requirements/*.lock from pyproject.toml (needs uv)
+	$(LOCK) -o requirements/operator.lock
+	$(LOCK) --group dev -o requirements/dev.lock
+
+format: setup ## Format the code
+	@$(BIN)/ruff check --quiet --fix operator tests e2e || true
+	@$(BIN)/ruff format --quiet operator tests e2e
+
+check: setup ## Format, lint, types, layers, unit tests: the inner loop
+	@$(BIN)/ruff format --check --quiet operator tests e2e || { echo "run: make format"; exit 1; }
+	@$(BIN)/ruff check --quiet operator tests e2e
+	@$(BIN)/mypy operator/conch e2e
+	@$(BIN)/lint-imports --no-cache | tail -1
+	@$(BIN)/pytest -m "not cluster and not node" tests
+
+clean: ## Remove build products (not the cache of built binaries)
+	rm -rf build dist $(VENV)

@@ -1,0 +1,67 @@
+"""Every name Conch writes into a cluster: group, labels, annotations, field managers, child names.
+
+One home, so that a selector and the object it selects can never disagree.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+GROUP: Final = "conch.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+INFERENCE_SERVICE: Final = "InferenceService"
+TRITON_RUNTIME: Final = "TritonRuntime"
+ACCELERATOR_CLASS: Final = "AcceleratorClass"
+
+# Labels on everything a service owns.
+LABEL_SERVICE: Final = f"{GROUP}/service"
+LABEL_ACCELERATOR: Final = f"{GROUP}/accelerator"
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+LABEL_NAME: Final = "app.kubernetes.io/name"
+LABEL_INSTANCE: Final = "app.kubernetes.io/instance"
+LABEL_PART_OF: Final = "app.kubernetes.io/part-of"
+MANAGED_BY: Final = "conch"
+MANAGED_SELECTOR: Final = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
+
+# Bookkeeping on children; never read from what a user wrote.
+ANNOTATION_APPLIED: Final = f"{GROUP}/applied"  # hash of what we last applied
+
+# Server-side apply field managers: one per concern, so that `replicas` has one owner.
+MANAGER_WORKLOAD: Final = "conch"
+MANAGER_SCALER: Final = "conch-scaler"
+MANAGER_STATUS: Final = "conch-status"
+
+# Triton's ports, by the names used in Services and probes.
+PORT_HTTP: Final = 8000
+PORT_GRPC: Final = 8001
+PORT_METRICS: Final = 8002
+
+CONTAINER_TRITON: Final = "triton"
+CONTAINER_FETCH: Final = "fetch"  # init containers are fetch-0, fetch-1, … (one per model)
+MODEL_REPOSITORY: Final = "/models"
+
+# The longest InferenceService name: pod names add a ReplicaSet hash and a suffix, labels hold 63.
+MAX_SERVICE_NAME: Final = 46
+
+
+def service_labels(name: str) -> dict[str, str]:
+    """The labels that every child of the InferenceService ``name`` carries."""
+    return {
+        LABEL_SERVICE: name,
+        LABEL_NAME: "triton",
+        LABEL_INSTANCE: name,
+        LABEL_PART_OF: "conch",
+        LABEL_MANAGED_BY: MANAGED_BY,
+    }
+
+
+def selector_labels(name: str) -> dict[str, str]:
+    """The labels a child's selector matches: the smallest set that never changes."""
+    return {LABEL_SERVICE: name}
+
+
+def selector_string(name: str) -> str:
+    """The selector of the ``/scale`` subresource."""
+    return f"{LABEL_SERVICE}={name}"

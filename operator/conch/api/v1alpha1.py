@@ -1,0 +1,589 @@
+"""What users write and read: InferenceService, TritonRuntime, AcceleratorClass (conch.dev/v1alpha1).
+
+These models are the one source of the CRDs (``conch crds``), of the API reference and of parsing.
+A field exists here only if Conch acts on it. Defaults are part of the API and never change within a
+version. Cross-field rules are CEL, so that the API server refuses what cannot work.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from conch.api import names
+
+
+def cel(rule: str, message: str) -> dict[str, str]:
+    """One ``x-kubernetes-validations`` entry."""
+    return {"rule": rule, "message": message}
+
+
+def _rules(*rules: dict[str, str]) -> dict[str, Any]:
+    return {"x-kubernetes-validations": list(rules)}
+
+
+def _list_map(*keys: str) -> dict[str, Any]:
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
+
+
+_ATOMIC: dict[str, Any] = {"x-kubernetes-list-type": "atomic"}
+_SET: dict[str, Any] = {"x-kubernetes-list-type": "set"}
+
+Duration = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(us|ms|s|m|h)$", max_length=16)]
+Quantity = Annotated[
+    int | str,
+    Field(
+        json_schema_extra={
+            "pattern": r"^([0-9]+(\.[0-9]+)?)(m|k|[MGTPE]|[KMGTPE]i)?$",
+            "maxLength": 24,
+        }
+    ),
+]
+ObjectName = Annotated[
+    str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)
+]
+ClassName = Annotated[
+    str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=63)
+]
+LabelMap = Annotated[
+    dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=63)]],
+    Field(max_length=32),
+]
+
+
+class _Model(BaseModel):
+    """Reads what newer versions wrote, never changes after reading, speaks camelCase outside."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True
+    )
+
+
+# --- InferenceService -------------------------------------------------------------------------
+
+
+class SecretRef(_Model):
+    """A Secret in the InferenceService's own namespace."""
+
+    name: ObjectName = Field(description="Name of the Secret.")
+
+
+class ModelSource(_Model):
+    """Where a model's Triton directory (config.pbtxt and numbered versions) is stored."""
+
+    model_config = ConfigDict(
+        json_schema_extra=_rules(
+            cel(
+                "!has(self.secretRef) || self.uri.startsWith('s3://') "
+                "|| self.uri.startsWith('https://')",
+                "source.secretRef: only s3:// and https:// take credentials; remove secretRef",
+            )
+        )
+    )
+
+    uri: Annotated[
+        str,
+        Field(
+            pattern=r"^(s3://|https://|pvc://|image:///)[!-~]+$",
+            max_length=1024,
+            description=(
+                "s3://bucket/prefix, https://host/model.tar.gz (tar, tar.gz or zip), "
+                "pvc://claim/path (a PersistentVolumeClaim of this namespace), or image:///path "
+                "(a directory baked into the runtime's image)."
+            ),
+        ),
+    ]
+    secret_ref: SecretRef | None = Field(
+        None,
+        description=(
+            "Credentials for s3 (accessKeyId, secretAccessKey, optional sessionToken, region, "
+            "endpoint) or https (bearerToken, or username and password). Mounted as a file, read "
+            "only by the init container that downloads."
+        ),
+    )
+    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = Field(
+        None,
+        description=(
+            "Content digest the download must have: of the archive for https, of the sorted "
+            "file list (conch digest DIR) otherwise. A mismatch never serves."
+        ),
+    )
+
+
+class DynamicBatching(_Model):
+    """Triton's dynamic batcher."""
+
+    max_queue_delay: Duration | None = Field(
+        None, description="How long a request may wait for company, e.g. 2ms."
+    )
+    preferred_batch_sizes: (
+        Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(max_length=16)] | None
+    ) = Field(
+        None,
+        description="Batch sizes the batcher tries to form; usually best left unset.",
+        json_schema_extra=_SET,
+    )
+
+
+class ModelConfig(_Model):
+    """Typed overrides, merged over the model's own config.pbtxt when it is staged."""
+
+    max_batch_size: Annotated[int, Field(ge=0, le=4096)] | None = Field(
+        None, description="Largest batch Triton forms; 0 switches batching off."
+    )
+    dynamic_batching: DynamicBatching | None = Field(
+        None, description="Switches the dynamic batcher on, with these settings."
+    )
+    instances: Annotated[int, Field(ge=1, le=64)] | None = Field(
+        None, description="Copies of the model on each accelerator that run at the same time."
+    )
+
+
+class Model(_Model):
+    """One model of the service."""
+
+    name: Annotated[
+        str,
+        Field(
+            pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?$",
+            min_length=1,
+            max_length=63,
+            description="The name clients use in /v2/models/NAME/infer.",
+        ),
+    ]
+    source: ModelSource = Field(description="Where the model is stored.")
+    config: ModelConfig | None = Field(None, description="Overrides of the model's config.pbtxt.")
+
+
+class LatencyObjective(_Model):
+    """The promise: this percentile of requests is answered within the target."""
+
+    model_config = ConfigDict(
+        json_schema_extra=_rules(
+            cel(
+                "duration(self.target) > duration('0s')",
+                "objectives.latency.target: must be more than zero, e.g. 100ms",
+            )
+        )
+    )
+
+    percentile: Annotated[float, Field(gt=0, lt=100)] = Field(
+        99.0, description="Share of requests, in percent, that must meet the target."
+    )
+    target: Duration = Field(
+        description="Time from a request's arrival at Triton to its answer, e.g. 100ms."
+    )
+
+
+class Objectives(_Model):
+    """What the service promises."""
+
+    latency: LatencyObjective = Field(description="The latency objective that drives capacity.")
+
+
+class Accelerators(_Model):
+    """Which accelerators may serve, in order of preference."""
+
+    model_config = ConfigDict(
+        json_schema_extra=_rules(
+            cel(
+                "self.allowCPU || self.count >= 1",
+                "placement.accelerators.count: must be 1 or more unless allowCPU is true",
+            )
+        )
+    )
+
+    classes: Annotated[list[ClassName], Field(max_length=32)] | None = Field(
+        None,
+        description=(
+            "AcceleratorClasses (declared, or discovered from node labels), best first. "
+            "Omitted: whatever fits, smallest memory first."
+        ),
+        json_schema_extra=_ATOMIC,
+    )
+    count: Annotated[int, Field(ge=0, le=16)] = Field(
+        1, description="Accelerators per replica, all on one node."
+    )
+    min_memory: Quantity | None = Field(
+        None, description="Memory one accelerator must have, e.g. 12Gi."
+    )
+    allow_cpu: bool = Field(
+        False,
+        alias="allowCPU",
+        description="Also allow nodes without an accelerator, when no class has room.",
+    )
+
+
+class Toleration(_Model):
+    """A taint the pods tolerate, as in a PodSpec."""
+
+    key: Annotated[str, Field(max_length=317)] | None = Field(None, description="Taint key.")
+    operator: Literal["Exists", "Equal"] = Field("Equal", description="Exists or Equal.")
+    value: Annotated[str, Field(max_length=63)] | None = Field(None, description="Taint value.")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        None, description="Effect; omitted matches all."
+    )
+
+
+class Placement(_Model):
+    """Where replicas may run. An allowlist of choices, never a raw PodSpec."""
+
+    accelerators: Accelerators = Field(
+        Accelerators(), description="Accelerators that may serve, in order of preference."
+    )
+    node_selector: LabelMap | None = Field(None, description="Labels a node must carry.")
+    tolerations: Annotated[list[Toleration], Field(max_length=16)] | None = Field(
+        None, description="Taints the pods tolerate.", json_schema_extra=_ATOMIC
+    )
+
+
+class Resources(_Model):
+    """Host resources of one replica; what is omitted comes from the TritonRuntime."""
+
+    cpu: Quantity | None = Field(None, description="CPU request, e.g. 2 or 500m; never a limit.")
+    memory: Quantity | None = Field(
+        None, description="Memory request and limit of the server, without shared memory."
+    )
+    shared_memory: Quantity | None = Field(
+        None, description="Size of /dev/shm, on top of memory; the Python backend needs it."
+    )
+
+
+class Scaling(_Model):
+    """How the number of replicas is chosen."""
+
+    model_config = ConfigDict(
+        json_schema_extra=_rules(
+            cel(
+                "self.minReplicas <= self.maxReplicas",
+                "scaling.minReplicas: must not exceed scaling.maxReplicas",
+            ),
+            cel(
+                "self.mode != 'Latency' || !has(self.replicas)",
+                "scaling.replicas: Conch chooses it in mode Latency; remove it, "
+                "or set scaling.mode to Fixed or External",
+            ),
+            cel(
+                "self.mode != 'Fixed' || has(self.replicas)",
+                "scaling.replicas: required in mode Fixed",
+            ),
+            cel(
+                "self.mode != 'Latency' || self.minReplicas >= 1",
+                "scaling.minReplicas: must be 1 or more in mode Latency",
+            ),
+        )
+    )
+
+    mode: Literal["Latency", "External", "Fixed"] = Field(
+        "Latency",
+        description=(
+            "Latency: Conch holds the objective. External: whoever writes /scale decides (HPA, "
+            "KEDA, kubectl scale), within min and max. Fixed: scaling.replicas, always."
+        ),
+    )
+    replicas: Annotated[int, Field(ge=0, le=1000)] | None = Field(
+        None, description="Replicas in mode Fixed; written through /scale in mode External."
+    )
+    min_replicas: Annotated[int, Field(ge=0, le=1000)] = Field(
+        1, description="Never fewer (Latency, External)."
+    )
+    max_replicas: Annotated[int, Field(ge=1, le=1000)] = Field(
+        10, description="Never more (Latency, External)."
+    )
+
+
+class InferenceServiceSpec(_Model):
+    """Which models, how fast, and what they may run on."""
+
+    models: Annotated[list[Model], Field(min_length=1, max_length=64)] = Field(
+        description="The models; one Triton server per replica serves them all.",
+        json_schema_extra=_list_map("name"),
+    )
+    runtime: ObjectName | None = Field(
+        None, description="The TritonRuntime to use; omitted: the cluster's default."
+    )
+    objectives: Objectives = Field(description="What the service promises.")
+    placement: Placement = Field(Placement(), description="Where replicas may run.")
+    resources: Resources = Field(Resources(), description="Host resources of one replica.")
+    scaling: Scaling = Field(Scaling(), description="How the number of replicas is chosen.")
+    paused: bool = Field(
+        False, description="Conch changes nothing while true; what serves keeps serving."
+    )
+
+
+class ModelAddress(_Model):
+    """Where clients reach the service inside the cluster."""
+
+    http: str = Field(description="URL of the HTTP endpoint.")
+    grpc: str = Field(description="host:port of the gRPC endpoint.")
+
+
+class ScalingDecision(_Model):
+    """The last decision of the autoscaler, with the numbers it was made from."""
+
+    replicas: int = Field(description="Replicas wanted.")
+    reason: str = Field(description="Why, as one CamelCase word.")
+    message: str = Field(description="Why, as a sentence with the numbers.")
+    demand: str | None = Field(None, description="Requests per second that arrive now.")
+    bound: str | None = Field(
+        None, description="Requests per second to be ready for within the start-up time."
+    )
+    capacity_per_replica: str | None = Field(
+        None, description="Requests per second one replica carries inside the objective."
+    )
+    horizon: str | None = Field(None, description="Measured start-up time of a replica.")
+
+
+class LatencyStatus(_Model):
+    """What the servers measured lately."""
+
+    observed: str = Field(description="Estimated latency at the objective's percentile.")
+    target: str = Field(description="The objective's target, as specified.")
+
+
+class InferenceServiceStatus(_Model):
+    """What Conch sees and decided."""
+
+    observed_generation: int | None = Field(
+        None, description="Generation of the spec this status is about."
+    )
+    conditions: list[ConditionStatus] | None = Field(
+        None,
+        description="Ready, Reconciling, Stalled and one condition per step.",
+        json_schema_extra=_list_map("type"),
+    )
+    replicas: int | None = Field(None, description="Pods that exist.")
+    ready_replicas: int | None = Field(None, description="Pods whose models are loaded.")
+    desired_replicas: int | None = Field(None, description="Pods that are wanted.")
+    selector: str | None = Field(None, description="Label selector of the pods, for /scale.")
+    accelerator: str | None = Field(None, description="Accelerator class that was chosen.")
+    revision: str | None = Field(None, description="Hash of the pod template being served.")
+    address: ModelAddress | None = Field(None, description="Where clients reach the service.")
+    latency: LatencyStatus | None = Field(None, description="Latency as measured.")
+    decision: ScalingDecision | None = Field(None, description="Last scaling decision.")
+
+
+class ConditionStatus(_Model):
+    """A standard Kubernetes condition."""
+
+    type: Annotated[str, Field(max_length=63)] = Field(description="What is reported on.")
+    status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
+    reason: Annotated[str, Field(min_length=1, max_length=128)] = Field(
+        description="Why, as one CamelCase word."
+    )
+    message: Annotated[str, Field(max_length=1024)] = Field(
+        description="Why, with numbers and the next step."
+    )
+    observed_generation: int | None = Field(None, description="Generation this was computed for.")
+    last_transition_time: str = Field(
+        description="When the status last changed.", json_schema_extra={"format": "date-time"}
+    )
+
+
+class ObjectMeta(_Model):
+    """The part of metadata that Conch reads."""
+
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    generation: int = 0
+    resource_version: str = ""
+    deletion_timestamp: str | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
+class InferenceService(_Model):
+    """Models served on Triton to a latency objective."""
+
+    metadata: ObjectMeta
+    spec: InferenceServiceSpec
+    status: InferenceServiceStatus = InferenceServiceStatus()
+
+
+# --- TritonRuntime ----------------------------------------------------------------------------
+
+
+class RuntimeSecurity(_Model):
+    """The user Triton runs as; the rest of the security context is always `restricted`."""
+
+    run_as_user: Annotated[int, Field(ge=1)] = Field(1000, description="User id, never 0.")
+    fs_group: Annotated[int, Field(ge=1)] = Field(1000, description="Group of the volumes.")
+
+
+class RuntimeResources(_Model):
+    """Host resources of one replica when a service names none."""
+
+    cpu: Quantity = Field("1", description="CPU request.")
+    memory: Quantity = Field("4Gi", description="Memory request and limit.")
+    shared_memory: Quantity = Field("1Gi", description="Size of /dev/shm, on top of memory.")
+
+
+class TritonRuntimeSpec(_Model):
+    """A Triton image and how to run it."""
+
+    image: Annotated[str, Field(min_length=1, max_length=512)] = Field(
+        description="Image of tritonserver, best with a digest."
+    )
+    release: Annotated[str, Field(pattern=r"^[0-9]{2}\.[0-9]{2}$")] = Field(
+        description="NVIDIA release of the image, e.g. 24.10: decides which flags it knows."
+    )
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
+        "IfNotPresent", description="As in a PodSpec."
+    )
+    image_pull_secrets: Annotated[list[ObjectName], Field(max_length=8)] | None = Field(
+        None,
+        description="Secrets in the service's namespace to pull the image with.",
+        json_schema_extra=_SET,
+    )
+    min_compute_capability: Annotated[str, Field(pattern=r"^[0-9]{1,2}\.[0-9]$")] | None = Field(
+        None, description="Oldest GPU the image supports, e.g. 7.5; omitted: known per release."
+    )
+    backend_directory: Annotated[str, Field(pattern=r"^/[!-~]*$", max_length=256)] | None = Field(
+        None, description="Where the image keeps its backends, if not where Triton looks."
+    )
+    default: bool = Field(False, description="Used by services that name no runtime.")
+    resources: RuntimeResources = Field(
+        RuntimeResources(), description="Host resources when a service names none."
+    )
+    security: RuntimeSecurity = Field(RuntimeSecurity(), description="User and group ids.")
+
+
+class TritonRuntime(_Model):
+    """A Triton image and how to run it."""
+
+    metadata: ObjectMeta
+    spec: TritonRuntimeSpec
+
+
+# --- AcceleratorClass -------------------------------------------------------------------------
+
+
+class AcceleratorClassSpec(_Model):
+    """Which nodes have this accelerator and what one of them offers."""
+
+    node_selector: Annotated[
+        dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=63)]],
+        Field(min_length=1, max_length=16),
+    ] = Field(description="Labels of the nodes that have it, e.g. nvidia.com/gpu.product.")
+    resource_name: Annotated[
+        str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9._-]+$", max_length=317)
+    ] = Field("nvidia.com/gpu", description="Extended resource that pods request.")
+    memory: Quantity = Field(description="Memory of one unit, e.g. 24Gi.")
+    compute_capability: Annotated[str, Field(pattern=r"^[0-9]{1,2}\.[0-9]$")] | None = Field(
+        None, description="CUDA compute capability, e.g. 8.9."
+    )
+
+
+class AcceleratorClass(_Model):
+    """A kind of accelerator that services may ask for by name."""
+
+    metadata: ObjectMeta
+    spec: AcceleratorClassSpec
+
+
+# --- How the CRDs look to kubectl ---------------------------------------------------------------
+
+Scope = Literal["Namespaced", "Cluster"]
+
+
+class Column(_Model):
+    """A printer column."""
+
+    name: str
+    type: str
+    json_path: str
+    description: str
+    priority: int = 0
+
+
+class CrdMeta(_Model):
+    """Everything of a CRD that is not its schema."""
+
+    kind: str
+    plural: str
+    short_names: list[str]
+    scope: Scope
+    model: Any
+    root_rules: list[dict[str, str]] = Field(default_factory=list)
+    columns: list[Column] = Field(default_factory=list)
+    scale: dict[str, str] | None = None
+    status: bool = False
+
+
+def _column(name: str, kind: str, path: str, description: str, priority: int = 0) -> Column:
+    return Column(name=name, type=kind, json_path=path, description=description, priority=priority)
+
+
+def _ready(field: str) -> str:
+    return f'.status.conditions[?(@.type=="Ready")].{field}'
+
+
+CRDS: list[CrdMeta] = [
+    CrdMeta(
+        kind=names.INFERENCE_SERVICE,
+        plural="inferenceservices",
+        short_names=["infs"],
+        scope="Namespaced",
+        model=InferenceService,
+        status=True,
+        scale={
+            "specReplicasPath": ".spec.scaling.replicas",
+            "statusReplicasPath": ".status.replicas",
+            "labelSelectorPath": ".status.selector",
+        },
+        root_rules=[
+            cel(
+                f"size(self.metadata.name) <= {names.MAX_SERVICE_NAME} "
+                "&& self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+                "metadata.name: it names a Service too, so it must start with a letter, hold only "
+                f"a-z, 0-9 and -, and be at most {names.MAX_SERVICE_NAME} characters",
+            )
+        ],
+        columns=[
+            _column("Ready", "string", _ready("status"), "Whether the service answers."),
+            _column("Reason", "string", _ready("reason"), "Why it is ready or not."),
+            _column("Replicas", "integer", ".status.readyReplicas", "Pods with loaded models."),
+            _column("P99", "string", ".status.latency.observed", "Latency as measured."),
+            _column(
+                "Target", "string", ".spec.objectives.latency.target", "The latency objective."
+            ),
+            _column("Accelerator", "string", ".status.accelerator", "Accelerator class chosen."),
+            _column("Age", "date", ".metadata.creationTimestamp", "Age of the service."),
+            _column("Wanted", "integer", ".status.desiredReplicas", "Pods wanted.", 1),
+            _column("URL", "string", ".status.address.http", "HTTP endpoint.", 1),
+            _column("Revision", "string", ".status.revision", "Revision being served.", 1),
+            _column("Message", "string", _ready("message"), "Why, in a sentence.", 1),
+        ],
+    ),
+    CrdMeta(
+        kind=names.TRITON_RUNTIME,
+        plural="tritonruntimes",
+        short_names=["trt"],
+        scope="Cluster",
+        model=TritonRuntime,
+        columns=[
+            _column("Release", "string", ".spec.release", "NVIDIA release."),
+            _column("Image", "string", ".spec.image", "Image of tritonserver."),
+            _column("Default", "boolean", ".spec.default", "Used when none is named."),
+            _column("Age", "date", ".metadata.creationTimestamp", "Age of the runtime."),
+        ],
+    ),
+    CrdMeta(
+        kind=names.ACCELERATOR_CLASS,
+        plural="acceleratorclasses",
+        short_names=["accel"],
+        scope="Cluster",
+        model=AcceleratorClass,
+        columns=[
+            _column("Resource", "string", ".spec.resourceName", "Extended resource."),
+            _column("Memory", "string", ".spec.memory", "Memory of one unit."),
+            _column("CC", "string", ".spec.computeCapability", "CUDA compute capability."),
+            _column("Age", "date", ".metadata.creationTimestamp", "Age of the class."),
+        ],
+    ),
+]
+
+InferenceServiceStatus.model_rebuild()
+InferenceService.model_rebuild()
