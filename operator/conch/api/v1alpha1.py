@@ -1,4 +1,4 @@
-"""What users write and read: InferenceService, TritonRuntime, AcceleratorClass (conch.dev/v1alpha1).
+"""What users write and read: InferenceService, TritonRuntime, AcceleratorClass (v1alpha1).
 
 These models are the one source of the CRDs (``conch crds``), of the API reference and of parsing.
 A field exists here only if Conch acts on it. Defaults are part of the API and never change within a

@@ -1,0 +1,223 @@
+"""What the pure core is given and what it gives back: one vocabulary for all of it.
+
+Values only: no behaviour beyond small derivations, nothing that reads a clock or a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from conch.api.conditions import Reason
+
+# --- keys ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """An InferenceService."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+# --- inventory and placement ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Taint:
+    """A node's taint."""
+
+    key: str
+    value: str
+    effect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Toleration:
+    """A pod's toleration, with the meaning Kubernetes gives it (empty key + Exists = all)."""
+
+    key: str = ""
+    operator: str = "Equal"
+    value: str = ""
+    effect: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCapacity:
+    """One node: what it offers and what is taken by pods bound to it.
+
+    Amounts are in the resource's base unit: cpu in millicores, memory in bytes, others in units.
+    """
+
+    name: str
+    labels: Mapping[str, str]
+    taints: tuple[Taint, ...]
+    ready: bool
+    unschedulable: bool
+    allocatable: Mapping[str, int]
+    requested: Mapping[str, int]
+
+    def free(self, resource: str) -> int:
+        """Units of ``resource`` that are not requested yet; never negative."""
+        return max(0, self.allocatable.get(resource, 0) - self.requested.get(resource, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class AcceleratorKind:
+    """An accelerator class, declared or discovered."""
+
+    name: str
+    node_selector: Mapping[str, str]
+    resource: str  # extended resource name; "" for the CPU class
+    memory_bytes: int
+    compute_capability: tuple[int, int] | None
+    declared: bool
+
+
+CPU_CLASS = AcceleratorKind("cpu", {}, "", 0, None, declared=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """Every node and every accelerator class, as of one moment."""
+
+    nodes: tuple[NodeCapacity, ...]
+    kinds: tuple[AcceleratorKind, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementRequest:
+    """What one service asks of placement.
+
+    ``unbound`` counts replicas wanted that have no node yet (missing or Pending pods);
+    ``current`` is the class the service's Deployment asks for now, "" when there is none.
+    ``bound_units`` are units that its own pods hold, by node name.
+    """
+
+    key: Key
+    classes: tuple[str, ...]
+    count: int
+    min_memory_bytes: int
+    min_compute_capability: tuple[int, int] | None
+    allow_cpu: bool
+    node_selector: Mapping[str, str]
+    tolerations: tuple[Toleration, ...]
+    cpu_milli: int
+    memory_bytes: int
+    unbound: int
+    bound: int
+    current: str
+    age_rank: str  # creation time and uid: who came first is served first
+
+
+@dataclass(frozen=True, slots=True)
+class ClassVerdict:
+    """Why one class was chosen or not, with the numbers."""
+
+    class_name: str
+    reason: str  # "chosen", "fits", "full", "too small", "too old", "no node", "tainted", "no cpu or memory"
+    message: str  # e.g. "l4: 3 nodes, 0 of 12 units free"
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Where a service goes. ``kind`` is None when it goes nowhere (yet)."""
+
+    kind: AcceleratorKind | None
+    reason: Reason
+    message: str
+    room: int = 0  # replicas beyond those bound that would find room now
+    verdicts: tuple[ClassVerdict, ...] = ()
+
+
+# --- scraping and autoscaling ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BatchStat:
+    """Executions of one batch size since the server started."""
+
+    count: int
+    compute_s: float  # sum of input + infer + output time over those executions
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCounters:
+    """One model's counters on one pod, summed over versions, as Triton reports them.
+
+    ``request_s`` and ``queue_s`` are sums over requests. ``pending`` is a gauge.
+    """
+
+    success: float
+    failure: float
+    inferences: float
+    executions: float
+    request_s: float
+    queue_s: float
+    pending: float | None
+    batches: Mapping[int, BatchStat] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PodSample:
+    """One look at one pod. ``error`` is set, and ``models`` empty, when it gave nothing usable."""
+
+    pod: str  # pod uid: a new pod never continues an old pod's counters
+    at_s: float
+    models: Mapping[str, ModelCounters]
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ScalingPolicy:
+    """What the user promised and allows, as numbers."""
+
+    percentile: float  # 0..100, exclusive
+    target_s: float
+    min_replicas: int
+    max_replicas: int
+    models: tuple[str, ...]
+    max_batch: Mapping[
+        str, int
+    ]  # per model, from spec overrides; absent: learned from batches seen
+    instances: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ScalingObservation:
+    """What the autoscaler is told at one step.
+
+    ``replicas`` is what the Deployment asks for now, ``ready`` how many pods are Ready,
+    ``starting_age_s`` the ages of the pods that exist and are not Ready yet,
+    ``cold_start_s`` recently measured times from creation to Ready, newest last;
+    ``room`` how many replicas beyond the existing pods placement has room for.
+    """
+
+    now_s: float
+    replicas: int
+    ready: int
+    starting_age_s: tuple[float, ...]
+    cold_start_s: tuple[float, ...]
+    room: int
+    samples: tuple[PodSample, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """How many replicas, and why; numbers in requests/s and seconds, None when unknown."""
+
+    replicas: int
+    reason: Reason
+    message: str
+    demand_rps: float | None = None
+    bound_rps: float | None = None
+    capacity_rps: float | None = None
+    horizon_s: float | None = None
+    latency_s: float | None = None  # estimate at the objective's percentile
+    not_answering: tuple[str, ...] = ()  # models that have requests pending and answer none
+    failing: tuple[str, ...] = ()  # models of which a large share of requests fails
+    pods_without_metrics: int = 0

@@ -1,0 +1,115 @@
+"""Every setting of the operator, in one place, read once at start.
+
+A setting is an environment variable ``CONCH_<NAME>`` (what the chart writes); ``conch run`` flags
+override a few of them. ``docs/reference/settings.md`` is generated from here.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from conch import __version__
+from conch.errors import SettingsError
+
+
+def _setting(default: Any, doc: str) -> Any:
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The operator's configuration; immutable once read."""
+
+    namespaces: tuple[str, ...] = _setting((), "Namespaces to serve, comma-separated; empty: all.")
+    operator_namespace: str = _setting("conch-system", "Namespace of the operator and its Lease.")
+    identity: str = _setting("", "Name of this replica in the Lease; empty: the host name.")
+    leader_election: bool = _setting(True, "Whether replicas elect a leader through a Lease.")
+    lease_duration_s: float = _setting(15.0, "Seconds after which a silent leader is replaced.")
+    lease_renew_deadline_s: float = _setting(
+        10.0, "Seconds a leader tries to renew before it ends."
+    )
+    lease_retry_s: float = _setting(2.0, "Seconds between attempts to get or renew the Lease.")
+
+    triton_image: str = _setting(
+        "nvcr.io/nvidia/tritonserver:24.10-py3", "Image of the built-in TritonRuntime."
+    )
+    triton_release: str = _setting("24.10", "NVIDIA release of the built-in TritonRuntime.")
+    triton_image_pull_policy: str = _setting("IfNotPresent", "Pull policy of that image.")
+    triton_backend_directory: str = _setting("", "Backend directory of that image; empty: default.")
+    fetch_image: str = _setting(
+        f"ghcr.io/conch-dev/conch:{__version__}", "Image of the init container that stages models."
+    )
+    fetch_image_pull_policy: str = _setting("IfNotPresent", "Pull policy of that image.")
+    allowed_sources: tuple[str, ...] = _setting(
+        ("s3://", "https://", "pvc://", "image://"),
+        "URI prefixes that model sources may start with, comma-separated.",
+    )
+    allow_private_hosts: bool = _setting(
+        False, "Whether https and s3 sources may resolve to private or loopback addresses."
+    )
+    fetch_max_bytes: int = _setting(200 * 1024**3, "Largest model that is downloaded, in bytes.")
+
+    workers: int = _setting(8, "Reconciles that run at the same time.")
+    writes_per_s: float = _setting(100.0, "Writes to the API server per second, on average.")
+    write_burst: int = _setting(200, "Writes that may be sent at once.")
+    resync_s: float = _setting(600.0, "Every resource is looked at again after this, with jitter.")
+    placement_window_s: float = _setting(0.02, "How long placement waits for more requests.")
+    scrape_interval_s: float = _setting(2.0, "Seconds between looks at every Triton pod.")
+    scrape_timeout_s: float = _setting(1.5, "Seconds a Triton pod has to answer.")
+    drain_s: int = _setting(20, "Seconds a leaving pod keeps serving while clients move away.")
+
+    probe_port: int = _setting(8080, "Port of /healthz and /readyz.")
+    metrics_port: int = _setting(9090, "Port of /metrics.")
+    bind_address: str = _setting("0.0.0.0", "Address that probes and metrics listen on.")
+    log_level: str = _setting("info", "debug, info, warning or error.")
+    log_format: str = _setting("json", "json or text.")
+
+    @property
+    def name(self) -> str:
+        """This replica's name in the Lease."""
+        return self.identity or socket.gethostname()
+
+    def __post_init__(self) -> None:
+        if not self.lease_retry_s < self.lease_renew_deadline_s < self.lease_duration_s:
+            raise SettingsError(
+                "CONCH_LEASE_RETRY_S < CONCH_LEASE_RENEW_DEADLINE_S < CONCH_LEASE_DURATION_S must hold"
+            )
+        for name in ("workers", "write_burst", "drain_s"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"CONCH_{name.upper()} must be 1 or more")
+        for name in ("writes_per_s", "scrape_interval_s", "scrape_timeout_s", "resync_s"):
+            if not getattr(self, name) > 0:
+                raise SettingsError(f"CONCH_{name.upper()} must be more than zero")
+
+
+def from_environment(environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:
+    """Settings from ``CONCH_*`` variables; ``overrides`` that are not None win.
+
+    Raises SettingsError naming the variable that cannot be read.
+    """
+    values: dict[str, Any] = {}
+    for spec in fields(Settings):
+        variable = f"CONCH_{spec.name.upper()}"
+        raw = environ.get(variable)
+        if raw is None:
+            continue
+        values[spec.name] = _parse(variable, raw, spec.default)
+    values.update({k: v for k, v in overrides.items() if v is not None})
+    return Settings(**values)
+
+
+def _parse(variable: str, raw: str, default: Any) -> Any:
+    try:
+        if isinstance(default, bool):
+            return {"true": True, "false": False}[raw.strip().lower()]
+        if isinstance(default, tuple):
+            return tuple(part.strip() for part in raw.split(",") if part.strip())
+        return type(default)(raw)
+    except (ValueError, KeyError) as error:
+        raise SettingsError(
+            f"{variable}={raw!r} is not a valid {type(default).__name__}"
+        ) from error
