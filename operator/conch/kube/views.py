@@ -43,7 +43,7 @@ class StatusCondition(_View, frozen=True):
     last_transition_time: str = ""
 
 
-# --- pods -----------------------------------------------------------------------------------------
+# --- pods ----------------------------------------------------------------------------------------
 
 
 class ResourceRequirements(_View, frozen=True):
@@ -125,7 +125,7 @@ class Pod(_View, frozen=True):
         )
 
 
-# --- nodes ----------------------------------------------------------------------------------------
+# --- nodes ---------------------------------------------------------------------------------------
 
 
 class Taint(_View, frozen=True):
@@ -155,7 +155,7 @@ class Node(_View, frozen=True):
         return any(c.type == "Ready" and c.status == "True" for c in self.status.conditions)
 
 
-# --- events about pods ------------------------------------------------------------------
+# --- events about pods ---------------------------------------------------------------------------
 
 
 class ObjectReference(_View, frozen=True):
@@ -173,6 +173,6 @@ class Event(_View, frozen=True):
     last_timestamp: str | None = None
 
 
-# --- what we own: kept whole, because drift in any field we own must be seen --------------
+# --- what we own: kept whole, because drift in any field we own must be seen ---------------------
 
 Object = dict[str, Any]

@@ -119,7 +119,8 @@ class ClassVerdict:
     """Why one class was chosen or not, with the numbers."""
 
     class_name: str
-    reason: str  # "chosen", "fits", "full", "too small", "too old", "no node", "tainted", "no cpu or memory"
+    # chosen, fits, full, too small, too old, no node, tainted, no cpu or memory
+    reason: str
     message: str  # e.g. "l4: 3 nodes, 0 of 12 units free"
 
 
@@ -159,6 +160,7 @@ class ModelCounters:
     request_s: float
     queue_s: float
     pending: float | None
+    latency_s: float | None = None  # at the objective's percentile, this pod, about the last minute
     batches: Mapping[int, BatchStat] = field(default_factory=dict)
 
 
@@ -181,9 +183,7 @@ class ScalingPolicy:
     min_replicas: int
     max_replicas: int
     models: tuple[str, ...]
-    max_batch: Mapping[
-        str, int
-    ]  # per model, from spec overrides; absent: learned from batches seen
+    max_batch: Mapping[str, int]  # per model; absent: learned from the batches seen
     instances: Mapping[str, int]
 
 
