@@ -1,0 +1,129 @@
+"""Every metric Conch exports, in one catalogue; ``docs/reference/metrics.md`` is generated from it.
+
+Names follow Prometheus' conventions: base units, ``_total`` for counters. Labels are bounded: by
+the number of services, watches, reasons and HTTP codes.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SERVICE = ("namespace", "service")
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """The operator's instruments, on a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        r = self.registry
+        self.reconciles = Counter(
+            "conch_reconciles_total",
+            "Reconciles by result: ok, retry (an error that is tried again) or error.",
+            ("result",),
+            registry=r,
+        )
+        self.reconcile_seconds = Histogram(
+            "conch_reconcile_duration_seconds",
+            "Time one reconcile took, writes included.",
+            buckets=_SECONDS,
+            registry=r,
+        )
+        self.queue_depth = Gauge(
+            "conch_queue_depth", "Resources that wait to be reconciled.", registry=r
+        )
+        self.queue_seconds = Histogram(
+            "conch_queue_wait_seconds",
+            "Time from a change being seen to its reconcile starting.",
+            buckets=_SECONDS,
+            registry=r,
+        )
+        self.api_writes = Counter(
+            "conch_api_writes_total",
+            "Writes sent to the API server, by verb, resource and HTTP code (0: no answer).",
+            ("verb", "resource", "code"),
+            registry=r,
+        )
+        self.watch_restarts = Counter(
+            "conch_watch_restarts_total",
+            "Watches that were started again, by watch.",
+            ("watch",),
+            registry=r,
+        )
+        self.leader = Gauge("conch_leader", "1 on the replica that acts, else 0.", registry=r)
+        self.placement_seconds = Histogram(
+            "conch_placement_duration_seconds",
+            "Time one placement plan over all services took.",
+            buckets=_SECONDS,
+            registry=r,
+        )
+        self.scrapes = Counter(
+            "conch_scrapes_total",
+            "Looks at Triton pods by result: ok or error.",
+            ("result",),
+            registry=r,
+        )
+        self.scaling_seconds = Histogram(
+            "conch_scaling_round_duration_seconds",
+            "Time one round of scraping and deciding over all services took.",
+            buckets=_SECONDS,
+            registry=r,
+        )
+        self.decisions = Counter(
+            "conch_scaling_decisions_total",
+            "Changes of a service's wanted replicas, by reason.",
+            ("reason",),
+            registry=r,
+        )
+        self.wanted = Gauge(
+            "conch_service_replicas_wanted", "Replicas Conch wants.", _SERVICE, registry=r
+        )
+        self.ready = Gauge(
+            "conch_service_replicas_ready", "Replicas with loaded models.", _SERVICE, registry=r
+        )
+        self.demand = Gauge(
+            "conch_service_demand_requests_per_second",
+            "Requests that arrive, per second.",
+            _SERVICE,
+            registry=r,
+        )
+        self.bound = Gauge(
+            "conch_service_demand_bound_requests_per_second",
+            "Requests per second to be ready for within a replica's start-up time.",
+            _SERVICE,
+            registry=r,
+        )
+        self.capacity = Gauge(
+            "conch_service_replica_capacity_requests_per_second",
+            "Requests per second one replica carries inside the objective.",
+            _SERVICE,
+            registry=r,
+        )
+        self.latency = Gauge(
+            "conch_service_latency_seconds",
+            "Latency at the objective's percentile, as measured.",
+            _SERVICE,
+            registry=r,
+        )
+        self.target = Gauge(
+            "conch_service_latency_target_seconds", "The objective's target.", _SERVICE, registry=r
+        )
+
+    def forget_service(self, namespace: str, name: str) -> None:
+        """Drop the series of a service that is gone."""
+        for gauge in (
+            self.wanted,
+            self.ready,
+            self.demand,
+            self.bound,
+            self.capacity,
+            self.latency,
+            self.target,
+        ):
+            if (namespace, name) in gauge._metrics:
+                gauge.remove(namespace, name)
+
+    def exposition(self) -> bytes:
+        """The text that Prometheus scrapes."""
+        return generate_latest(self.registry)

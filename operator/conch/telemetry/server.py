@@ -1,0 +1,53 @@
+"""The two small HTTP servers: probes for the kubelet, metrics for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from conch.telemetry.catalog import Metrics
+
+Check = Callable[[], str | None]
+"""Returns what is wrong, or None."""
+
+
+async def serve(
+    metrics: Metrics,
+    *,
+    host: str,
+    probe_port: int,
+    metrics_port: int,
+    alive: Sequence[Check],
+    ready: Sequence[Check],
+) -> web.AppRunner:
+    """Start both servers; the runner's ``cleanup()`` stops them.
+
+    ``/healthz`` fails when any check of ``alive`` finds something, ``/readyz`` those of ``ready``.
+    Raises OSError when a port is taken.
+    """
+
+    def respond(checks: Sequence[Check]) -> web.Response:
+        wrong = [problem for check in checks if (problem := check()) is not None]
+        return web.Response(status=503 if wrong else 200, text="\n".join(wrong) or "ok")
+
+    async def healthz(_: web.Request) -> web.Response:
+        return respond(alive)
+
+    async def readyz(_: web.Request) -> web.Response:
+        return respond(ready)
+
+    async def expose(_: web.Request) -> web.Response:
+        return web.Response(
+            body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
+
+    app = web.Application()
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    app.add_routes([web.get("/metrics", expose)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    for port in sorted({probe_port, metrics_port}):
+        await web.TCPSite(runner, host, port).start()
+    return runner
