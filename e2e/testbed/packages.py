@@ -1,8 +1,4 @@
-"""Packages of the machine: what is missing is installed, what is there is left alone.
-
-containerd is not installed but unpacked into the cache: its package would start a daemon on the
-machine, and two versions of it can live side by side that way.
-"""
+"""Packages of the machine: what is missing is installed, what is there is left alone."""
 
 from __future__ import annotations
 
@@ -11,7 +7,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from e2e.testbed import cache
 from e2e.testbed.errors import TestbedError
 from e2e.testbed.progress import Progress, long_step
 
@@ -70,28 +65,6 @@ def install(names: list[str], progress: Progress) -> None:
                 raise TestbedError(f"apt-get could not install {', '.join(names)}: {''.join(last)}")
 
 
-def containerd(progress: Progress) -> Path:
-    """The folder with containerd, its runc shim and ctr."""
-    if which("apt-get") is None:
-        found = which("containerd")
-        if found is None:
-            raise TestbedError("missing on this machine: containerd; install it (no apt-get here)")
-        return Path(found).resolve().parent
-
-    def build(folder: Path) -> None:
-        with long_step(progress, "fetching containerd"):
-            download = ["apt-get", "download", "containerd"]
-            if _apt(download, cwd=folder).returncode != 0:
-                _apt(["apt-get", "update", "-qq"])
-                if _apt(download, cwd=folder).returncode != 0:
-                    raise TestbedError("apt-get could not download the package containerd")
-            archive = next(folder.glob("containerd_*.deb"))
-            subprocess.run(["dpkg-deb", "-x", str(archive), str(folder)], check=True)
-            archive.unlink()
-
-    return cache.entry("containerd-deb", build) / "usr" / "bin"
-
-
-def _apt(command: list[str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def _apt(command: list[str]) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+    return subprocess.run(command, env=environment, capture_output=True, text=True)

@@ -46,9 +46,7 @@ class Heartbeat:
 
 
 @contextmanager
-def long_step(
-    progress: Progress, what: str, every_s: float = HEARTBEAT_S
-) -> Iterator[Heartbeat]:
+def long_step(progress: Progress, what: str, every_s: float = HEARTBEAT_S) -> Iterator[Heartbeat]:
     """Announce a step, show that it lives every `every_s` seconds, and say how long it took."""
     progress(what)
     heartbeat, done, start_s = Heartbeat(progress, what), threading.Event(), time.monotonic()

@@ -1,0 +1,50 @@
+"""What is up on this machine, read from the machine itself and not from a record."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+
+from e2e.testbed import layout, namespaces
+from e2e.testbed.cluster import dead_processes
+from e2e.testbed.layout import Layout
+
+
+def lines() -> list[str]:
+    """One paragraph a cluster: state, memory, how to reach it, where its logs are."""
+    names = set(namespaces.others(Layout("")))
+    if layout.STATE.is_dir():
+        names |= {path.name for path in layout.STATE.iterdir() if (path / "port").exists()}
+    if not names:
+        return ["no cluster is up"]
+    return [line for name in sorted(names) for line in _describe(Layout(name))]
+
+
+def _describe(place: Layout) -> list[str]:
+    holder = namespaces.find_holder(place)
+    if holder is None:
+        return [f"{place.name}: leftovers of a run that was killed; down removes them"]
+    inside = namespaces.processes_inside(place)
+    state = "up" if place.spec.exists() else "starting, or left half-way (down removes it)"
+    dead = dead_processes(place)
+    if dead:
+        state = f"broken, no longer running: {', '.join(dead)}"
+    memory_mib = sum(map(_resident_mib, inside))
+    described = [
+        f"{place.name}: {state}, {len(inside)} processes, {memory_mib:.0f} MiB without pods"
+    ]
+    if place.spec.exists():
+        spec = json.loads(json.loads(place.spec.read_text())["spec"])
+        described.append("  " + ", ".join(f"{key}={value}" for key, value in spec.items()))
+    described.append(f"  kubeconfig {place.kubeconfig}")
+    described.append(f"  logs       {place.logs}")
+    return described
+
+
+def _resident_mib(pid: int) -> float:
+    with contextlib.suppress(OSError):
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return 0.0
