@@ -6,9 +6,14 @@ Values only: no behaviour beyond small derivations, nothing that reads a clock o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from conch.api.conditions import Reason
+
+# What a scrape gives lives with the scraper, one layer below; it is part of this vocabulary.
+from conch.triton.sample import BatchStat as BatchStat
+from conch.triton.sample import ModelCounters as ModelCounters
+from conch.triton.sample import PodSample as PodSample
 
 # --- keys ---------------------------------------------------------------------------------------
 
@@ -136,42 +141,6 @@ class Assignment:
 
 
 # --- scraping and autoscaling ---------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class BatchStat:
-    """Executions of one batch size since the server started."""
-
-    count: int
-    compute_s: float  # sum of input + infer + output time over those executions
-
-
-@dataclass(frozen=True, slots=True)
-class ModelCounters:
-    """One model's counters on one pod, summed over versions, as Triton reports them.
-
-    ``request_s`` and ``queue_s`` are sums over requests. ``pending`` is a gauge.
-    """
-
-    success: float
-    failure: float
-    inferences: float
-    executions: float
-    request_s: float
-    queue_s: float
-    pending: float | None
-    latency_s: float | None = None  # at the objective's percentile, this pod, about the last minute
-    batches: Mapping[int, BatchStat] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class PodSample:
-    """One look at one pod. ``error`` is set, and ``models`` empty, when it gave nothing usable."""
-
-    pod: str  # pod uid: a new pod never continues an old pod's counters
-    at_s: float
-    models: Mapping[str, ModelCounters]
-    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,42 @@
+"""What one look at one Triton pod gives: values only, no parsing and no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class BatchStat:
+    """Executions of one batch size since the server started."""
+
+    count: int
+    compute_s: float  # sum of input + infer + output time over those executions
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCounters:
+    """One model's counters on one pod, summed over versions, as Triton reports them.
+
+    ``request_s`` and ``queue_s`` are sums over requests. ``pending`` is a gauge.
+    """
+
+    success: float
+    failure: float
+    inferences: float
+    executions: float
+    request_s: float
+    queue_s: float
+    pending: float | None
+    latency_s: float | None = None  # at the objective's percentile, this pod, about the last minute
+    batches: Mapping[int, BatchStat] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PodSample:
+    """One look at one pod. ``error`` is set, and ``models`` empty, when it gave nothing usable."""
+
+    pod: str  # pod uid: a new pod never continues an old pod's counters
+    at_s: float
+    models: Mapping[str, ModelCounters]
+    error: str = ""
