@@ -31,26 +31,41 @@ def _list_map(*keys: str) -> dict[str, Any]:
 _ATOMIC: dict[str, Any] = {"x-kubernetes-list-type": "atomic"}
 _SET: dict[str, Any] = {"x-kubernetes-list-type": "set"}
 
-Duration = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(us|ms|s|m|h)$", max_length=16)]
+_DNS_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_DNS_NAME = rf"{_DNS_LABEL}(\.{_DNS_LABEL})*"
+_LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
+_LABEL_KEY = rf"^({_DNS_NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$"
+
+# Bounded digits: the longest duration still fits the nanoseconds of CEL and of the API server.
+Duration = Annotated[str, Field(pattern=r"^[0-9]{1,6}(\.[0-9]{1,6})?(us|ms|s|m|h)$", max_length=16)]
 Quantity = Annotated[
     int | str,
     Field(
         json_schema_extra={
-            "pattern": r"^([0-9]+(\.[0-9]+)?)(m|k|[MGTPE]|[KMGTPE]i)?$",
+            "pattern": r"^[0-9]{1,12}(\.[0-9]{1,9})?(m|k|[MGTPE]|[KMGTPE]i)?$",
             "maxLength": 24,
+            **_rules(
+                cel(
+                    "type(self) == int ? int(self) > 0 "
+                    ": quantity(string(self)).isGreaterThan(quantity('0'))",
+                    "must be more than zero, e.g. 500m or 12Gi",
+                )
+            ),
         }
     ),
 ]
-ObjectName = Annotated[
-    str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)
-]
-ClassName = Annotated[
-    str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=63)
-]
-LabelMap = Annotated[
-    dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=63)]],
-    Field(max_length=32),
-]
+ObjectName = Annotated[str, Field(pattern=rf"^{_DNS_NAME}$", min_length=1, max_length=253)]
+ClassName = Annotated[str, Field(pattern=rf"^{_DNS_NAME}$", min_length=1, max_length=63)]
+LabelKey = Annotated[str, Field(pattern=_LABEL_KEY, max_length=317)]
+LabelValue = Annotated[str, Field(pattern=_LABEL_VALUE, max_length=63)]
+# Keys have no schema of their own in a structural schema, hence the rule.
+_LABEL_KEYS = _rules(
+    cel(
+        "self.all(key, size(key) <= 317 && !format.qualifiedName().validate(key).hasValue())",
+        "every key must be a label name such as nvidia.com/gpu.product",
+    )
+)
+LabelMap = Annotated[dict[str, LabelValue], Field(max_length=16, json_schema_extra=_LABEL_KEYS)]
 
 
 class _Model(BaseModel):
@@ -62,6 +77,26 @@ class _Model(BaseModel):
 
 
 # --- InferenceService -------------------------------------------------------------------------
+
+
+_URI = (
+    r"^(s3://[a-z0-9][-a-z0-9.]{1,61}[a-z0-9](/[!-~]*)?"
+    r"|https://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?/[!-~]+"
+    rf"|pvc://{_DNS_NAME}(/[!-~]*)?"
+    r"|image:///[!-~]+)$"
+)
+_URI_RULES = _rules(
+    cel(
+        "['s3://', 'https://', 'pvc://', 'image:///'].exists(scheme, self.startsWith(scheme))",
+        "source.uri: must start with s3://, https://, pvc:// or image:///",
+    ),
+    cel(
+        "!self.matches('^[a-z0-9]+://[^/]*@')",
+        "source.uri: must not hold credentials; put them into a Secret, name it in secretRef",
+    ),
+    cel("!self.matches('[[:space:]]')", "source.uri: must not hold spaces; write them as %20"),
+    cel("!self.matches('(^|/)[.][.](/|$)')", "source.uri: must not hold a path segment '..'"),
+)
 
 
 class SecretRef(_Model):
@@ -83,18 +118,13 @@ class ModelSource(_Model):
         )
     )
 
-    uri: Annotated[
-        str,
-        Field(
-            pattern=r"^(s3://|https://|pvc://|image:///)[!-~]+$",
-            max_length=1024,
-            description=(
-                "s3://bucket/prefix, https://host/model.tar.gz (tar, tar.gz or zip), "
-                "pvc://claim/path (a PersistentVolumeClaim of this namespace), or image:///path "
-                "(a directory baked into the runtime's image)."
-            ),
+    uri: Annotated[str, Field(pattern=_URI, max_length=1024, json_schema_extra=_URI_RULES)] = Field(
+        description=(
+            "s3://bucket/prefix, https://host/model.tar.gz (tar, tar.gz or zip), "
+            "pvc://claim/path (a PersistentVolumeClaim of this namespace), or image:///path "
+            "(a directory baked into the runtime's image)."
         ),
-    ]
+    )
     secret_ref: SecretRef | None = Field(
         None,
         description=(
@@ -163,8 +193,8 @@ class LatencyObjective(_Model):
     model_config = ConfigDict(
         json_schema_extra=_rules(
             cel(
-                "duration(self.target) > duration('0s')",
-                "objectives.latency.target: must be more than zero, e.g. 100ms",
+                "duration(self.target) > duration('0s') && duration(self.target) <= duration('1h')",
+                "objectives.latency.target: must be more than zero and at most 1h, e.g. 100ms",
             )
         )
     )
@@ -219,9 +249,22 @@ class Accelerators(_Model):
 class Toleration(_Model):
     """A taint the pods tolerate, as in a PodSpec."""
 
-    key: Annotated[str, Field(max_length=317)] | None = Field(None, description="Taint key.")
+    model_config = ConfigDict(
+        json_schema_extra=_rules(
+            cel(
+                "self.operator == 'Equal' || !has(self.value)",
+                "tolerations.value: operator Exists takes no value; remove one of the two",
+            ),
+            cel(
+                "self.operator == 'Exists' || has(self.key)",
+                "tolerations.key: required with operator Equal",
+            ),
+        )
+    )
+
+    key: LabelKey | None = Field(None, description="Taint key; omitted with Exists: every taint.")
     operator: Literal["Exists", "Equal"] = Field("Equal", description="Exists or Equal.")
-    value: Annotated[str, Field(max_length=63)] | None = Field(None, description="Taint value.")
+    value: LabelValue | None = Field(None, description="Taint value.")
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
         None, description="Effect; omitted matches all."
     )
@@ -408,8 +451,12 @@ class InferenceService(_Model):
 class RuntimeSecurity(_Model):
     """The user Triton runs as; the rest of the security context is always `restricted`."""
 
-    run_as_user: Annotated[int, Field(ge=1)] = Field(1000, description="User id, never 0.")
-    fs_group: Annotated[int, Field(ge=1)] = Field(1000, description="Group of the volumes.")
+    run_as_user: Annotated[int, Field(ge=1, le=2**31 - 1)] = Field(
+        1000, description="User id, never 0."
+    )
+    fs_group: Annotated[int, Field(ge=1, le=2**31 - 1)] = Field(
+        1000, description="Group of the volumes."
+    )
 
 
 class RuntimeResources(_Model):
@@ -423,9 +470,9 @@ class RuntimeResources(_Model):
 class TritonRuntimeSpec(_Model):
     """A Triton image and how to run it."""
 
-    image: Annotated[str, Field(min_length=1, max_length=512)] = Field(
-        description="Image of tritonserver, best with a digest."
-    )
+    image: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9][-A-Za-z0-9._:/@]*$", min_length=1, max_length=512)
+    ] = Field(description="Image of tritonserver, best with a digest.")
     release: Annotated[str, Field(pattern=r"^[0-9]{2}\.[0-9]{2}$")] = Field(
         description="NVIDIA release of the image, e.g. 24.10: decides which flags it knows."
     )
@@ -463,12 +510,15 @@ class TritonRuntime(_Model):
 class AcceleratorClassSpec(_Model):
     """Which nodes have this accelerator and what one of them offers."""
 
-    node_selector: Annotated[
-        dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=63)]],
-        Field(min_length=1, max_length=16),
-    ] = Field(description="Labels of the nodes that have it, e.g. nvidia.com/gpu.product.")
+    node_selector: Annotated[LabelMap, Field(min_length=1)] = Field(
+        description="Labels of the nodes that have it, e.g. nvidia.com/gpu.product."
+    )
     resource_name: Annotated[
-        str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9._-]+$", max_length=317)
+        str,
+        Field(
+            pattern=rf"^{_DNS_NAME}/[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$",
+            max_length=317,
+        ),
     ] = Field("nvidia.com/gpu", description="Extended resource that pods request.")
     memory: Quantity = Field(description="Memory of one unit, e.g. 24Gi.")
     compute_capability: Annotated[str, Field(pattern=r"^[0-9]{1,2}\.[0-9]$")] | None = Field(
@@ -576,6 +626,12 @@ CRDS: list[CrdMeta] = [
         short_names=["accel"],
         scope="Cluster",
         model=AcceleratorClass,
+        root_rules=[
+            cel(
+                "size(self.metadata.name) <= 63",
+                "metadata.name: it becomes a label of pods, so it must be at most 63 characters",
+            )
+        ],
         columns=[
             _column("Resource", "string", ".spec.resourceName", "Extended resource."),
             _column("Memory", "string", ".spec.memory", "Memory of one unit."),
