@@ -1,0 +1,93 @@
+"""Kubernetes quantities ("500m", "1.5Gi", 2), exactly: no float is ever involved.
+
+Decides what a quantity is worth in base units and how the API server writes it; knows nothing of
+resources. Grammar, rounding and canonical form follow apimachinery's resource.Quantity:
+https://pkg.go.dev/k8s.io/apimachinery/pkg/api/resource#Quantity
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import Final, Literal
+
+_Format = Literal["binary", "decimal", "exponent"]
+
+_GRAMMAR: Final = re.compile(
+    r"(?P<number>[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))"
+    r"(?P<suffix>[KMGTPE]i|[numkMGTPE]|[eE][+-]?[0-9]{1,4}|)"
+)
+_BINARY: Final = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
+_DECIMAL: Final = dict(
+    zip(("n", "u", "m", "", "k", "M", "G", "T", "P", "E"), range(-9, 19, 3), strict=True)
+)
+_DECIMAL_SUFFIX: Final = {exponent: suffix for suffix, exponent in _DECIMAL.items()}
+_BINARY_SUFFIX: Final = {exponent: suffix for suffix, exponent in _BINARY.items()} | {0: ""}
+_LARGEST: Final = Fraction(2**63 - 1)
+_NANO: Final = 10**9
+
+
+def parse(quantity: str | int | float) -> Fraction:
+    """The amount in base units (cores, bytes, units), at most 2^63 - 1, in steps of a nano.
+
+    Raises ValueError naming what is not a quantity.
+    """
+    return _parse(quantity)[0]
+
+
+def value(quantity: str | int | float) -> int:
+    """Whole base units (bytes, devices), rounded up (away from zero)."""
+    return _round_up(parse(quantity))
+
+
+def milli(quantity: str | int | float) -> int:
+    """Thousandths of the base unit (millicores), rounded up (away from zero)."""
+    return _round_up(parse(quantity) * 1000)
+
+
+def canonical(quantity: str | int | float) -> str:
+    """The form in which the API server stores it.
+
+    "1000m" → "1", "0.5" → "500m", "1024Mi" → "1Gi", "1500" → "1500", 1000 → "1k", 2 → "2".
+    The suffix family stays (binary, decimal, exponent), the number becomes an integer with the
+    largest suffix that keeps it one; binary amounts below 1024 lose their family.
+    """
+    amount, family = _parse(quantity)
+    if amount == 0:
+        return "0"
+    if family == "binary" and abs(amount) >= 1024:
+        number, exponent = _round_up(amount), 0
+        while number % 1024 == 0 and exponent < max(_BINARY_SUFFIX):
+            number, exponent = number // 1024, exponent + 1
+        return f"{number}{_BINARY_SUFFIX[exponent]}"
+    number, exponent = int(amount * _NANO), -9
+    while number % 1000 == 0 and exponent < max(_DECIMAL_SUFFIX):
+        number, exponent = number // 1000, exponent + 3
+    if family == "exponent":
+        return f"{number}e{exponent}" if exponent else str(number)
+    return f"{number}{_DECIMAL_SUFFIX[exponent]}"
+
+
+def _parse(quantity: str | int | float) -> tuple[Fraction, _Format]:
+    # repr() of a float is the shortest decimal that reads back: what JSON carries, too.
+    text = quantity if isinstance(quantity, str) else repr(quantity)
+    match = None if isinstance(quantity, bool) else _GRAMMAR.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{quantity!r} is not a Kubernetes quantity")
+    number, suffix = Fraction(match["number"]), match["suffix"]
+    family: _Format
+    if suffix in _BINARY:
+        amount, family = number * 1024 ** _BINARY[suffix], "binary"
+    elif suffix in _DECIMAL:
+        amount, family = number * Fraction(10) ** _DECIMAL[suffix], "decimal"
+    else:
+        amount, family = number * Fraction(10) ** int(suffix[1:]), "exponent"
+    # Like the API server: finer than a nano rounds away from zero, huge amounts are capped.
+    amount = Fraction(_round_up(amount * _NANO), _NANO)
+    return max(-_LARGEST, min(amount, _LARGEST)), family
+
+
+def _round_up(amount: Fraction) -> int:
+    """To an integer, away from zero, as Kubernetes rounds."""
+    whole = -(-abs(amount.numerator) // amount.denominator)
+    return -whole if amount < 0 else whole
