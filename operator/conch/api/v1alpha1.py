@@ -79,12 +79,12 @@ class _Model(BaseModel):
 # --- InferenceService -------------------------------------------------------------------------
 
 
-_URI = (
-    r"^(s3://[a-z0-9][-a-z0-9.]{1,61}[a-z0-9](/[!-~]*)?"
-    r"|https://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?/[!-~]+"
-    rf"|pvc://{_DNS_NAME}(/[!-~]*)?"
-    r"|image:///[!-~]+)$"
-)
+def _uri(scheme: str, rest: str, message: str) -> dict[str, str]:
+    return cel(f"!self.startsWith('{scheme}') || self.matches('^{scheme}{rest}$')", message)
+
+
+# The pattern is what every URI has in common; what is wrong with one, the rules say in words.
+_URI = r"^(s3://|https://|pvc://|image:///)[!-~]+$"
 _URI_RULES = _rules(
     cel(
         "['s3://', 'https://', 'pvc://', 'image:///'].exists(scheme, self.startsWith(scheme))",
@@ -96,6 +96,21 @@ _URI_RULES = _rules(
     ),
     cel("!self.matches('[[:space:]]')", "source.uri: must not hold spaces; write them as %20"),
     cel("!self.matches('(^|/)[.][.](/|$)')", "source.uri: must not hold a path segment '..'"),
+    _uri(
+        "s3://",
+        "[a-z0-9][-a-z0-9.]{1,61}[a-z0-9](/.*)?",
+        "source.uri: must name a bucket, as in s3://bucket/prefix",
+    ),
+    _uri(
+        "https://",
+        "([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|[[][0-9a-fA-F:.]+[]])(:[0-9]{1,5})?/.+",
+        "source.uri: must name a host and an archive, as in https://host/model.tar.gz",
+    ),
+    _uri(
+        "pvc://",
+        "[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/.*)?",
+        "source.uri: must name a PersistentVolumeClaim, as in pvc://claim/path",
+    ),
 )
 
 
