@@ -1,0 +1,63 @@
+"""Helm as the test bed pins it, and what it renders."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from e2e.testbed import clients
+
+CHART = Path(__file__).parents[2] / "charts" / "conch"
+Object = dict[str, Any]
+Render = Callable[..., list[Object]]
+Helm = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def helm(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs helm with a home of its own."""
+    program = clients.clients(lambda _: None) / "helm"
+    home = tmp_path_factory.mktemp("helm")
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {"HOME": str(home), "PATH": "/usr/bin:/bin"}
+        return subprocess.run(
+            [str(program), *arguments], capture_output=True, text=True, env=environment
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def render(helm: Helm, tmp_path_factory: pytest.TempPathFactory) -> Render:
+    """The objects `helm template` makes from the given values."""
+    folder = tmp_path_factory.mktemp("values")
+
+    def run(values: Object | None = None, *options: str) -> list[Object]:
+        file = folder / "values.json"
+        file.write_text(json.dumps(values or {}))
+        command = ["template", "demo", str(CHART), "-n", "conch-system", "-f", str(file)]
+        result = helm(*command, *options)
+        assert result.returncode == 0, result.stderr
+        return [document for document in yaml.safe_load_all(result.stdout) if document]
+
+    return run
+
+
+def one(objects: list[Object], kind: str, name: str = "") -> Object:
+    """The only object of that kind (and name)."""
+    (found,) = (o for o in objects if o["kind"] == kind and name in ("", o["metadata"]["name"]))
+    return found
+
+
+def of_kind(objects: list[Object], kind: str) -> list[Object]:
+    """Every object of that kind."""
+    return [o for o in objects if o["kind"] == kind]

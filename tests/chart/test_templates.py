@@ -1,0 +1,172 @@
+"""What the chart renders: privileges, pod security, high availability, missing values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from conch import __version__
+from conch.api import names
+from tests.chart.conftest import Render, of_kind, one
+
+MATRIX: dict[str, dict[str, Any]] = {
+    "default": {},
+    "namespaced": {"watchNamespaces": ["team-a", "team-b"]},
+    "single": {"replicas": 1, "networkPolicy": {"enabled": False}},
+    "ha": {"replicas": 3, "priorityClassName": "system-cluster-critical"},
+    "digest": {"image": {"digest": "sha256:" + "a" * 64}},
+    "bring-your-own": {
+        "rbac": {"create": False, "aggregate": False},
+        "serviceAccount": {"create": False, "name": "mine"},
+        "crds": {"install": False},
+    },
+    "everything": {
+        "commonLabels": {"team": "ml"},
+        "podAnnotations": {"a": "b"},
+        "imagePullSecrets": [{"name": "pull"}],
+        "nodeSelector": {"pool": "system"},
+        "tolerations": [{"operator": "Exists"}],
+        "fullnameOverride": "operator",
+        "networkPolicy": {"metricsFrom": [{"namespaceSelector": {}}], "apiServerPorts": [16443]},
+    },
+    # What --reuse-values from an older chart looks like: whole parents are gone.
+    "nothing": dict.fromkeys(
+        (
+            "image", "runtime", "serviceAccount", "rbac", "crds", "networkPolicy",
+            "podDisruptionBudget", "resources", "replicas", "watchNamespaces", "allowedSources",
+            "logLevel", "logFormat", "commonLabels", "podAnnotations", "imagePullSecrets",
+        )
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(params=MATRIX)
+def objects(request: pytest.FixtureRequest, render: Render) -> list[dict[str, Any]]:
+    return render(MATRIX[request.param])
+
+
+def test_pods_meet_the_restricted_standard(objects: list[dict[str, Any]]) -> None:
+    pod = one(objects, "Deployment")["spec"]["template"]["spec"]
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] >= 10000
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["automountServiceAccountToken"] is False
+    for volume in pod["volumes"]:
+        assert {"projected", "emptyDir"} & set(volume)
+    for container in pod["containers"]:
+        security = container["securityContext"]
+        assert security["allowPrivilegeEscalation"] is False
+        assert security["readOnlyRootFilesystem"] is True
+        assert security["capabilities"] == {"drop": ["ALL"]}
+        assert not any("hostPort" in port for port in container["ports"])
+
+
+def test_selectors_match_the_pods(objects: list[dict[str, Any]]) -> None:
+    deployment = one(objects, "Deployment")
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    selectors = [deployment["spec"]["selector"]["matchLabels"]]
+    selectors += [o["spec"]["selector"] for o in of_kind(objects, "Service")]
+    for kind, field in (("PodDisruptionBudget", "selector"), ("NetworkPolicy", "podSelector")):
+        selectors += [o["spec"][field]["matchLabels"] for o in of_kind(objects, kind)]
+    for selector in selectors:
+        assert selector.items() <= labels.items()
+
+
+def test_the_operator_is_never_taken_for_a_service_pod(objects: list[dict[str, Any]]) -> None:
+    labels = one(objects, "Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert labels[names.LABEL_MANAGED_BY] != names.MANAGED_BY
+    assert names.LABEL_SERVICE not in labels
+
+
+def test_ports_are_named_where_they_are_used(objects: list[dict[str, Any]]) -> None:
+    (container,) = one(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    environment = {e["name"]: e.get("value") for e in container["env"]}
+    assert environment["CONCH_PROBE_PORT"] == str(ports["probes"])
+    assert environment["CONCH_METRICS_PORT"] == str(ports["metrics"])
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"]["port"] in ports
+
+
+def test_no_rule_touches_secrets_or_wildcards(objects: list[dict[str, Any]]) -> None:
+    for role in of_kind(objects, "ClusterRole") + of_kind(objects, "Role"):
+        for rule in role["rules"]:
+            assert not {"secrets", "*", "pods/exec", "serviceaccounts/token"} & set(
+                rule["resources"]
+            )
+            assert "*" not in rule["verbs"] + rule["apiGroups"]
+            assert not {"escalate", "bind", "impersonate"} & set(rule["verbs"])
+
+
+def test_bindings_name_roles_and_accounts_that_exist(objects: list[dict[str, Any]]) -> None:
+    account = one(objects, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"]
+    for kind in ("RoleBinding", "ClusterRoleBinding"):
+        for binding in of_kind(objects, kind):
+            reference = binding["roleRef"]
+            role = [
+                o for o in of_kind(objects, reference["kind"])
+                if o["metadata"]["name"] == reference["name"]
+                and o["metadata"].get("namespace") == binding["metadata"].get("namespace")
+            ]  # fmt: skip
+            assert len(role) == 1
+            assert [s["name"] for s in binding["subjects"]] == [account]
+
+
+def test_namespaced_grants_children_only_where_it_watches(render: Render) -> None:
+    objects = render(MATRIX["namespaced"])
+    (wide,) = (
+        o for o in of_kind(objects, "ClusterRole")
+        if not o["metadata"]["name"].endswith(("-view", "-edit"))
+    )  # fmt: skip
+    assert {verb for rule in wide["rules"] for verb in rule["verbs"]} <= {"get", "list", "watch"}
+    roles = {o["metadata"]["namespace"] for o in of_kind(objects, "Role")}
+    assert roles == {"team-a", "team-b", "conch-system"}
+
+
+def test_a_budget_exists_only_above_one_replica(render: Render) -> None:
+    assert of_kind(render(MATRIX["single"]), "PodDisruptionBudget") == []
+    assert one(render(MATRIX["ha"]), "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+
+
+def test_switches_switch(render: Render) -> None:
+    assert of_kind(render(MATRIX["single"]), "NetworkPolicy") == []
+    kinds = {o["kind"] for o in render(MATRIX["bring-your-own"])}
+    assert kinds == {"Deployment", "Service", "NetworkPolicy", "PodDisruptionBudget"}
+
+
+def test_crds_stay_by_default(render: Render) -> None:
+    def policies(values: dict[str, Any]) -> set[str | None]:
+        crds = of_kind(render(values), "CustomResourceDefinition")
+        assert len(crds) == 3
+        return {c["metadata"].get("annotations", {}).get("helm.sh/resource-policy") for c in crds}
+
+    assert policies({}) == {"keep"}
+    assert policies({"crds": {"keep": False}}) == {None}
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        ({}, f"ghcr.io/conch-dev/conch:{__version__}"),
+        ({"tag": "dev"}, "ghcr.io/conch-dev/conch:dev"),
+        (
+            {"repository": "r.local/c", "tag": "dev", "digest": "sha256:" + "a" * 64},
+            "r.local/c@sha256:" + "a" * 64,
+        ),
+    ],
+)
+def test_image(render: Render, image: dict[str, str], expected: str) -> None:
+    deployment = one(render({"image": image}), "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == expected
+
+
+def test_two_releases_do_not_share_cluster_objects(helm: Any, render: Render) -> None:
+    def wide(*options: str) -> set[str]:
+        values = {"crds": {"install": False}}
+        objects = render(values, *options)
+        return {o["metadata"]["name"] for o in objects if "namespace" not in o["metadata"]}
+
+    assert not wide("-n", "one") & wide("-n", "two")
