@@ -1,0 +1,107 @@
+"""Triton's Prometheus text → counters per model.
+
+Reads only the ``nv_inference_*`` families the autoscaler uses, with one regular expression:
+prometheus_client's own parser builds objects for every series and takes about ten times as long
+(``tests/triton/test_metrics.py`` compares the two), and every pod is read every two seconds.
+A number that cannot be right is an error that names the series, never a silent zero. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from conch.errors import TritonError
+from conch.triton.arguments import quantile
+from conch.triton.sample import ModelCounters
+
+_SUCCESS: Final = "nv_inference_request_success"
+_FAILURE: Final = "nv_inference_request_failure"
+_INFERENCES: Final = "nv_inference_count"
+_EXECUTIONS: Final = "nv_inference_exec_count"
+_REQUEST_US: Final = "nv_inference_request_duration_us"
+_QUEUE_US: Final = "nv_inference_queue_duration_us"
+_REQUIRED: Final = (_SUCCESS, _FAILURE, _INFERENCES, _EXECUTIONS, _REQUEST_US, _QUEUE_US)
+_PENDING: Final = "nv_inference_pending_request_count"  # since 23.08
+_SUMMARY_US: Final = "nv_inference_request_summary_us"  # with summary_latencies=true
+
+# Possessive, and no class matches a newline: time stays linear in the text whatever a broken
+# server sends.
+_SERIES: Final = re.compile(
+    rf"^({'|'.join((*_REQUIRED, _PENDING, _SUMMARY_US))})"
+    r'\{((?:[^"}\n]++|"(?:[^"\\\n]|\\.)*+")*+)\} +(\S+)',
+    re.MULTILINE,
+)
+_LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
+
+@dataclass(slots=True)
+class _Sums:
+    counters: dict[str, float] = field(default_factory=dict)
+    latency_us: float | None = None
+
+
+def parse(text: str, models: Collection[str], percentile: float) -> dict[str, ModelCounters]:
+    """Counters of each of ``models``, summed over versions and GPUs, without batch statistics.
+
+    The latency is the request summary's quantile for ``percentile`` (0..100): None when Triton
+    reports none (no request in the last minute, or a release before 23.04). Several versions of a
+    model: the worst, since quantiles cannot be added.
+    Raises TritonError when a model is not in ``text`` or a value is NaN, infinite or negative.
+    """
+    wanted_quantile = quantile(percentile)
+    found = {model: _Sums() for model in models}
+    for family, labels, value in _series(text):
+        sums = found.get(labels.get("model", ""))
+        if sums is None:
+            continue
+        if family == _SUMMARY_US:
+            # NaN here is Triton's way to say "no request in the window".
+            if _is_quantile(labels, wanted_quantile) and not math.isnan(value):
+                _check(family, labels, value)
+                sums.latency_us = max(value, sums.latency_us or 0.0)
+            continue
+        _check(family, labels, value)
+        sums.counters[family] = sums.counters.get(family, 0.0) + value
+    return {model: _counters(model, sums) for model, sums in found.items()}
+
+
+def _series(text: str) -> Iterator[tuple[str, dict[str, str], float]]:
+    for family, raw_labels, raw_value in _SERIES.findall(text):
+        labels = dict(_LABEL.findall(raw_labels))
+        try:
+            yield family, labels, float(raw_value)
+        except ValueError as error:
+            raise TritonError(f"{family} of {labels.get('model')} is {raw_value!r:.40}") from error
+
+
+def _is_quantile(labels: dict[str, str], wanted: float) -> bool:
+    try:
+        return abs(float(labels.get("quantile", "nan")) - wanted) < 1e-6
+    except ValueError:
+        return False
+
+
+def _check(family: str, labels: dict[str, str], value: float) -> None:
+    if not math.isfinite(value) or value < 0:
+        raise TritonError(f"{family} of model {labels['model']} is {value}")
+
+
+def _counters(model: str, sums: _Sums) -> ModelCounters:
+    missing = [family for family in _REQUIRED if family not in sums.counters]
+    if missing:
+        raise TritonError(f"the metrics have no {missing[0]} of model {model}")
+    counters = sums.counters
+    return ModelCounters(
+        success=counters[_SUCCESS],
+        failure=counters[_FAILURE],
+        inferences=counters[_INFERENCES],
+        executions=counters[_EXECUTIONS],
+        request_s=counters[_REQUEST_US] / 1e6,
+        queue_s=counters[_QUEUE_US] / 1e6,
+        pending=counters.get(_PENDING),
+        latency_s=None if sums.latency_us is None else sums.latency_us / 1e6,
+    )

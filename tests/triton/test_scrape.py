@@ -1,0 +1,118 @@
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession, web
+
+from conch.api import names
+from conch.triton import scrape as module
+from conch.triton.sample import PodSample
+from conch.triton.scrape import open_session, scrape
+
+DATA = Path(__file__).parent / "data"
+METRICS = (DATA / "24.10-busy.metrics.txt").read_bytes()
+STATS = (DATA / "24.10-busy.stats.json").read_bytes()
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Triton:
+    """A server on loopback that gives what the test wants, on both ports of a pod."""
+
+    def __init__(self) -> None:
+        self.metrics = METRICS
+        self.stats = STATS
+        self.status = 200
+        self.hang = asyncio.Event()
+        self.hang.set()
+        self.connection_headers: list[str | None] = []
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        self.connection_headers.append(request.headers.get("Connection"))
+        if request.path == "/metrics":
+            return web.Response(body=self.metrics, status=self.status)
+        await self.hang.wait()
+        return web.Response(body=self.stats)
+
+
+@pytest.fixture
+async def triton(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Triton]:
+    server = Triton()
+    runner = web.ServerRunner(web.Server(server), shutdown_timeout=0.1)
+    await runner.setup()
+    ports = []
+    for _ in range(2):
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        ports.append(runner.addresses[-1][1])
+    monkeypatch.setattr(names, "PORT_METRICS", ports[0])
+    monkeypatch.setattr(names, "PORT_HTTP", ports[1])
+    yield server
+    server.hang.set()
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[ClientSession]:
+    async with open_session() as opened:
+        yield opened
+
+
+async def look(session: ClientSession, ip: str = "127.0.0.1") -> PodSample:
+    return await scrape(session, "uid-1", ip, ["resnet"], 99, 0.5, lambda: 12.5)
+
+
+async def test_a_good_pod(triton: Triton, session: ClientSession) -> None:
+    sample = await look(session)
+    assert (sample.pod, sample.at_s, sample.error) == ("uid-1", 12.5, "")
+    assert sample.models["resnet"].pending == 32
+    assert sample.models["resnet"].batches[4].count == 10
+
+
+async def test_no_connection_is_kept(triton: Triton, session: ClientSession) -> None:
+    await look(session)
+    assert triton.connection_headers == ["close", "close"]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "error"),
+    [
+        ("status", 500, "answered HTTP 500"),
+        ("metrics", b"", "no nv_inference_request_success of model resnet"),
+        ("metrics", METRICS.replace(b"} 45", b"} Nan"), "is nan"),
+        ("metrics", b"\xff\xfe\x00", "no nv_inference"),
+        ("metrics", METRICS * 1000, "more than 4 MiB"),
+        ("stats", b"{", "statistics cannot be read"),
+    ],
+)
+async def test_a_bad_answer_is_an_error_in_the_sample(
+    triton: Triton, session: ClientSession, attribute: str, value: object, error: str
+) -> None:
+    setattr(triton, attribute, value)
+    sample = await look(session)
+    assert error in sample.error
+    assert not sample.models
+
+
+async def test_a_hanging_http_port_is_an_error_although_metrics_answer(
+    triton: Triton, session: ClientSession
+) -> None:
+    triton.hang.clear()
+    sample = await look(session)
+    assert "did not answer within 0.5 s" in sample.error
+
+
+async def test_nobody_listens(session: ClientSession, triton: Triton) -> None:
+    sample = await look(session, "127.0.0.2")
+    assert "127.0.0.2" in sample.error
+    assert len(sample.error) <= module.MAX_ERROR_CHARS
+
+
+async def test_cancelling_ends_the_scrape(triton: Triton, session: ClientSession) -> None:
+    triton.hang.clear()
+    task = asyncio.create_task(look(session))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
