@@ -61,7 +61,8 @@ LabelValue = Annotated[str, Field(pattern=_LABEL_VALUE, max_length=63)]
 # Keys have no schema of their own in a structural schema, hence the rule.
 _LABEL_KEYS = _rules(
     cel(
-        "self.all(key, size(key) <= 317 && !format.qualifiedName().validate(key).hasValue())",
+        "self.all(key, size(key) <= 317 && key.matches("
+        "'^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",
         "every key must be a label name such as nvidia.com/gpu.product",
     )
 )
