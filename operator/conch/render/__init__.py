@@ -1,0 +1,49 @@
+"""What Conch wants to exist for a service, as Kubernetes objects: pure builders, one per kind.
+
+Start at :func:`children`. Nothing here reads a cluster or a clock: the same arguments always give
+the same objects, so a converged service needs no write. :func:`needs_apply` says whether, and why,
+a live object differs.
+"""
+
+from __future__ import annotations
+
+from conch.api import v1alpha1
+from conch.kube.views import Object
+from conch.observe.types import AcceleratorKind
+from conch.render.deployment import deployment
+from conch.render.diff import first_difference, needs_apply
+from conch.render.disruption import disruption_budget
+from conch.render.metadata import digest, revision, sealed
+from conch.render.network_policy import network_policy
+from conch.render.options import RenderOptions
+from conch.render.service import service as _service
+
+__all__ = [
+    "Object",
+    "RenderOptions",
+    "children",
+    "digest",
+    "first_difference",
+    "needs_apply",
+    "revision",
+]
+
+
+def children(
+    service: v1alpha1.InferenceService,
+    runtime: v1alpha1.TritonRuntimeSpec,
+    kind: AcceleratorKind,
+    options: RenderOptions,
+) -> list[Object]:
+    """Every object of ``service``, in the order to apply them.
+
+    The policy comes before the pods it protects, the Service before the pods it finds.
+    """
+    wanted = [
+        network_policy(service, options),
+        _service(service),
+        deployment(service, runtime, kind, options),
+    ]
+    if options.replicas > 1:
+        wanted.append(disruption_budget(service))
+    return [sealed(child) for child in wanted]

@@ -1,0 +1,170 @@
+"""The Deployment: what a Triton pod needs in order to start, serve, drain and end well.
+
+It never sets ``spec.replicas``: that field belongs to the scaler's own field manager. Everything
+under ``spec.template`` restarts the servers when it changes, so nothing volatile may go there.
+Facts behind the numbers: docs/design/001-control-loop.md and triton/arguments.py.
+"""
+
+from __future__ import annotations
+
+import math
+
+from conch.api import names, v1alpha1
+from conch.kube.views import Object
+from conch.observe.types import AcceleratorKind
+from conch.render.metadata import metadata
+from conch.render.models import MODELS_VOLUME, literal, staging
+from conch.render.options import RenderOptions
+from conch.render.placement import node_affinity, spread, tolerations
+from conch.render.resources import memory_sum, server_resources
+from conch.render.security import container_security, pod_security
+from conch.triton.arguments import arguments
+
+# After SIGTERM Triton closes its doors at once and waits this long for requests in flight. One idle
+# HTTP keep-alive connection makes it wait the whole time, so longer only holds the accelerator.
+EXIT_TIMEOUT_S = 10
+KILL_MARGIN_S = 10
+# A leaving pod is out of every node's service rules after about this long.
+ENDPOINT_PROPAGATION_S = 3
+# Time for image pull and model download on top of the start-up budget, before Kubernetes calls a
+# rollout stuck (it only reports; nothing is undone).
+STAGING_BUDGET_S = 900
+
+
+def deployment(
+    service: v1alpha1.InferenceService,
+    runtime: v1alpha1.TritonRuntimeSpec,
+    kind: AcceleratorKind,
+    options: RenderOptions,
+) -> Object:
+    """The Deployment of ``service`` on accelerators of ``kind``."""
+    selector = names.selector_labels(service.metadata.name)
+    accelerator = {names.LABEL_ACCELERATOR: kind.name}
+    labels = {**names.service_labels(service.metadata.name), **accelerator}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(service, accelerator),
+        "spec": {
+            "selector": {"matchLabels": selector},
+            "strategy": _strategy(options.surge),
+            "minReadySeconds": 1,  # a server that dies as it becomes ready stops the rollout
+            "progressDeadlineSeconds": options.startup_budget_s + STAGING_BUDGET_S,
+            "revisionHistoryLimit": 3,
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": _pod(service, runtime, kind, options),
+            },
+        },
+    }
+
+
+def _strategy(surge: bool) -> Object:
+    """With a free accelerator the new pod comes first; without one an old pod must make room."""
+    bounds = {"maxSurge": 1, "maxUnavailable": 0} if surge else {"maxSurge": 0, "maxUnavailable": 1}
+    return {"type": "RollingUpdate", "rollingUpdate": bounds}
+
+
+def _pod(
+    service: v1alpha1.InferenceService,
+    runtime: v1alpha1.TritonRuntimeSpec,
+    kind: AcceleratorKind,
+    options: RenderOptions,
+) -> Object:
+    stage = staging(service, runtime, options)
+    shared = service.spec.resources.shared_memory or runtime.resources.shared_memory
+    pod: Object = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": options.drain_s + EXIT_TIMEOUT_S + KILL_MARGIN_S,
+        "securityContext": pod_security(runtime.security),
+        "topologySpreadConstraints": spread(service.metadata.name),
+        "tolerations": tolerations(service.spec.placement.tolerations or [], kind),
+        "initContainers": stage.init_containers,
+        "containers": [_triton(service, runtime, kind, options)],
+        "volumes": [
+            *stage.volumes,
+            {"name": "tmp", "emptyDir": {}},
+            {"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": memory_sum(shared)}},
+        ],
+    }
+    if affinity := node_affinity(kind):
+        pod["affinity"] = affinity
+    if service.spec.placement.node_selector:
+        pod["nodeSelector"] = dict(service.spec.placement.node_selector)
+    if runtime.image_pull_secrets:
+        pod["imagePullSecrets"] = [{"name": name} for name in runtime.image_pull_secrets]
+    return pod
+
+
+def _triton(
+    service: v1alpha1.InferenceService,
+    runtime: v1alpha1.TritonRuntimeSpec,
+    kind: AcceleratorKind,
+    options: RenderOptions,
+) -> Object:
+    flags = arguments(
+        runtime.release,
+        exit_timeout_s=EXIT_TIMEOUT_S,
+        connection_age_s=connection_age_s(options.drain_s),
+        percentile=service.spec.objectives.latency.percentile,
+        backend_directory=runtime.backend_directory,
+    )
+    return {
+        "name": names.CONTAINER_TRITON,
+        "image": runtime.image,
+        "imagePullPolicy": runtime.image_pull_policy,
+        # No `command`: the entrypoint of NVIDIA's images sets up CUDA compatibility and runs this.
+        "args": ["tritonserver", *(literal(flag) for flag in flags)],
+        # The image's home is read-only, and Python libraries want to write their caches there.
+        "env": [{"name": "HOME", "value": "/tmp"}],
+        "ports": [
+            _port("http", names.PORT_HTTP),
+            _port("grpc", names.PORT_GRPC),
+            _port("metrics", names.PORT_METRICS),
+        ],
+        "resources": server_resources(service, runtime, kind),
+        "securityContext": container_security(),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "lifecycle": {"preStop": {"sleep": {"seconds": options.drain_s}}},
+        # Nothing listens before all models are loaded, so this alone bounds the load time.
+        "startupProbe": _probe(
+            "/v2/health/live", period_s=1, timeout_s=2, failures=max(1, options.startup_budget_s)
+        ),
+        # Shares Triton's HTTP threads with requests: generous, so that load never kills a server.
+        "livenessProbe": _probe("/v2/health/live", period_s=10, timeout_s=5, failures=6),
+        "readinessProbe": _probe(_ready_path(service), period_s=2, timeout_s=2, failures=3),
+        "volumeMounts": [
+            {"name": MODELS_VOLUME, "mountPath": names.MODEL_REPOSITORY, "readOnly": True},
+            {"name": "tmp", "mountPath": "/tmp"},
+            {"name": "dshm", "mountPath": "/dev/shm"},
+        ],
+    }
+
+
+def connection_age_s(drain_s: int) -> int:
+    """Age at which Triton sends gRPC clients away, in seconds.
+
+    A channel open when its pod starts to leave must have moved before SIGTERM: gRPC adds up to 10 %
+    of jitter to the age, and the pod must be out of the service rules when the client reconnects.
+    """
+    return max(2, math.floor((drain_s - ENDPOINT_PROPAGATION_S) / 1.1))
+
+
+def _ready_path(service: v1alpha1.InferenceService) -> str:
+    if len(service.spec.models) == 1:
+        return f"/v2/models/{service.spec.models[0].name}/ready"
+    return "/v2/health/ready"
+
+
+def _probe(path: str, *, period_s: int, timeout_s: int, failures: int) -> Object:
+    return {
+        "httpGet": {"path": path, "port": "http"},
+        "periodSeconds": period_s,
+        "timeoutSeconds": timeout_s,
+        "failureThreshold": failures,
+    }
+
+
+def _port(name: str, number: int) -> Object:
+    return {"name": name, "containerPort": number, "protocol": "TCP"}

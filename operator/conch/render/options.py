@@ -1,0 +1,27 @@
+"""What rendering needs to know besides the user's resources."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderOptions:
+    """Settings of the operator, and the few facts about one service that shape its children.
+
+    ``surge``: free accelerators allow a new pod before an old one goes. ``replicas`` is how many
+    are wanted: it decides only whether there is a PodDisruptionBudget. ``startup_budget_s`` is how
+    long Triton may take to load the models; it is part of the pod template, so a caller that
+    changes it restarts the servers.
+    """
+
+    fetch_image: str
+    fetch_image_pull_policy: str
+    operator_namespace: str
+    drain_s: int
+    allowed_sources: tuple[str, ...]
+    allow_private_hosts: bool
+    fetch_max_bytes: int
+    surge: bool
+    replicas: int
+    startup_budget_s: int

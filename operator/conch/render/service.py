@@ -1,0 +1,30 @@
+"""The Service clients talk to: HTTP, gRPC and metrics of every ready pod."""
+
+from __future__ import annotations
+
+from conch.api import names, v1alpha1
+from conch.kube.views import Object
+from conch.render.metadata import metadata
+
+
+def service(owner: v1alpha1.InferenceService) -> Object:
+    """A ClusterIP Service named after the InferenceService."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(owner),
+        "spec": {
+            "type": "ClusterIP",
+            "selector": names.selector_labels(owner.metadata.name),
+            "ports": [
+                _port("http", names.PORT_HTTP),
+                # Gateways and meshes speak HTTP/2 to a plain port only when they are told to.
+                {**_port("grpc", names.PORT_GRPC), "appProtocol": "kubernetes.io/h2c"},
+                _port("metrics", names.PORT_METRICS),
+            ],
+        },
+    }
+
+
+def _port(name: str, number: int) -> Object:
+    return {"name": name, "port": number, "targetPort": name, "protocol": "TCP"}
