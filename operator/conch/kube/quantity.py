@@ -11,7 +11,7 @@ import re
 from fractions import Fraction
 from typing import Final, Literal
 
-_Format = Literal["binary", "decimal", "exponent"]
+_Family = Literal["binary", "decimal", "exponent"]
 
 _GRAMMAR: Final = re.compile(
     r"(?P<number>[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))"
@@ -32,7 +32,7 @@ def parse(quantity: str | int | float) -> Fraction:
 
     Raises ValueError naming what is not a quantity.
     """
-    return _parse(quantity)[0]
+    return _amount(_match(quantity)[1])[0]
 
 
 def value(quantity: str | int | float) -> int:
@@ -48,15 +48,19 @@ def milli(quantity: str | int | float) -> int:
 def canonical(quantity: str | int | float) -> str:
     """The form in which the API server stores it.
 
-    "1000m" → "1", "0.5" → "500m", "1024Mi" → "1Gi", "1500" → "1500", 1000 → "1k", 2 → "2".
+    "1000m" → "1", "0.5" → "500m", "1024Mi" → "1Gi", "1.5Gi" → "1536Mi", 2000 → "2k".
     The suffix family stays (binary, decimal, exponent), the number becomes an integer with the
-    largest suffix that keeps it one; binary amounts below 1024 lose their family.
+    largest suffix that keeps it one. Binary amounts below 1024 or not whole become decimal.
+    The server's shortcut, too: "1.125" is taken for canonical and stays as it is.
     """
-    amount, family = _parse(quantity)
+    text, match = _match(quantity)
+    amount, family = _amount(match)
     if amount == 0:
         return "0"
-    if family == "binary" and abs(amount) >= 1024:
-        number, exponent = _round_up(amount), 0
+    if _is_kept(match, family):
+        return text
+    if family == "binary" and abs(amount) >= 1024 and amount.denominator == 1:
+        number, exponent = amount.numerator, 0
         while number % 1024 == 0 and exponent < max(_BINARY_SUFFIX):
             number, exponent = number // 1024, exponent + 1
         return f"{number}{_BINARY_SUFFIX[exponent]}"
@@ -68,23 +72,48 @@ def canonical(quantity: str | int | float) -> str:
     return f"{number}{_DECIMAL_SUFFIX[exponent]}"
 
 
-def _parse(quantity: str | int | float) -> tuple[Fraction, _Format]:
+def _match(quantity: str | int | float) -> tuple[str, re.Match[str]]:
     # repr() of a float is the shortest decimal that reads back: what JSON carries, too.
     text = quantity if isinstance(quantity, str) else repr(quantity)
     match = None if isinstance(quantity, bool) else _GRAMMAR.fullmatch(text)
     if match is None:
         raise ValueError(f"{quantity!r} is not a Kubernetes quantity")
+    return text, match
+
+
+def _amount(match: re.Match[str]) -> tuple[Fraction, _Family]:
     number, suffix = Fraction(match["number"]), match["suffix"]
-    family: _Format
+    family: _Family
     if suffix in _BINARY:
         amount, family = number * 1024 ** _BINARY[suffix], "binary"
-    elif suffix in _DECIMAL:
-        amount, family = number * Fraction(10) ** _DECIMAL[suffix], "decimal"
     else:
-        amount, family = number * Fraction(10) ** int(suffix[1:]), "exponent"
+        family = "decimal" if suffix in _DECIMAL else "exponent"
+        amount = number * Fraction(10) ** _decimal_exponent(suffix)
     # Like the API server: finer than a nano rounds away from zero, huge amounts are capped.
     amount = Fraction(_round_up(amount * _NANO), _NANO)
     return max(-_LARGEST, min(amount, _LARGEST)), family
+
+
+def _decimal_exponent(suffix: str) -> int:
+    return _DECIMAL[suffix] if suffix in _DECIMAL else int(suffix[1:])
+
+
+def _is_kept(match: re.Match[str], family: _Family) -> bool:
+    """Whether ParseQuantity's fast path keeps the text ("is in canonical form, reuse")."""
+    whole, _, fraction = match["number"].lstrip("+-").partition(".")
+    whole = whole.lstrip("0") or "0"
+    if family == "binary":
+        power = _BINARY[match["suffix"]]
+        return not fraction and len(whole) + 3 * power <= 14 and int(whole) % 8 != 0
+    scale = _decimal_exponent(match["suffix"]) - len(fraction)
+    digits = whole + fraction
+    return (
+        len(digits) <= 18
+        and scale >= -9
+        and scale % 3 == 0
+        and not digits.endswith("000")
+        and not digits.startswith("0")
+    )
 
 
 def _round_up(amount: Fraction) -> int:

@@ -6,9 +6,12 @@ keeps what is needed. Unknown fields are ignored, absent ones have defaults.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
+
+V = TypeVar("V")
 
 
 class _View(msgspec.Struct, rename="camel", frozen=True, gc=False):
@@ -176,3 +179,25 @@ class Event(_View, frozen=True):
 # --- what we own: kept whole, because drift in any field we own must be seen ---------------------
 
 Object = dict[str, Any]
+
+
+def whole(api_version: str, kind: str) -> Callable[[bytes], Object]:
+    """A reader of everything but managedFields, which cost more memory than the rest together.
+
+    Lists of built-in kinds carry no apiVersion and kind on their items, watches do: filled in.
+    """
+
+    def decode(raw: bytes) -> Object:
+        obj: Object = _decode_any(raw)
+        obj["metadata"].pop("managedFields", None)
+        return {"apiVersion": api_version, "kind": kind} | obj
+
+    return decode
+
+
+def decoder(view: type[V]) -> Callable[[bytes], V]:
+    """A reader of one kind's JSON. It raises msgspec.MsgspecError on a wrong type."""
+    return msgspec.json.Decoder(view).decode
+
+
+_decode_any = msgspec.json.Decoder(dict[str, Any]).decode
