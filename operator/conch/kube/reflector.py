@@ -67,7 +67,7 @@ class Reflector(Generic[T]):
         self.name = name or path.rsplit("/", 1)[-1]
         self.synced = asyncio.Event()
         self.last_contact_s = float("-inf")
-        """`time.monotonic()` of the server's last good answer; at most `inactivity_s` old in health."""
+        """`time.monotonic()` of the server's last good answer; `inactivity_s` old at most."""
         self.restarts = 0
         """How often the stream ended and was opened again, for whatever reason."""
         self._api = api
