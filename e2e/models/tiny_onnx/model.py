@@ -5,10 +5,11 @@ has two cores for everything.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnxruntime as ort
-import triton_python_backend_utils as pb_utils
+import onnxruntime as ort  # type: ignore[import-not-found]
+import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
 
 
 class TritonPythonModel:
@@ -18,7 +19,7 @@ class TritonPythonModel:
         file = Path(args["model_repository"]) / args["model_version"] / "model.onnx"
         self.session = ort.InferenceSession(str(file), options, ["CPUExecutionProvider"])
 
-    def execute(self, requests: list) -> list:
+    def execute(self, requests: list[Any]) -> list[Any]:
         inputs = [pb_utils.get_input_tensor_by_name(r, "X").as_numpy() for r in requests]
         (outputs,) = self.session.run(None, {"X": np.concatenate(inputs)})
         ends = np.cumsum([len(x) for x in inputs])[:-1]

@@ -9,9 +9,10 @@ HANG (loads, is ready, never answers).
 import json
 import threading
 import time
+from typing import Any
 
 import numpy as np
-import triton_python_backend_utils as pb_utils
+import triton_python_backend_utils as pb_utils  # type: ignore[import-not-found]
 
 
 class TritonPythonModel:
@@ -30,7 +31,7 @@ class TritonPythonModel:
         self.base_s = parameter("BASE_MS", 40) / 1e3
         self.per_item_s = parameter("PER_ITEM_MS", 10) / 1e3
 
-    def execute(self, requests: list) -> list:
+    def execute(self, requests: list[Any]) -> list[Any]:
         if self.hang:
             threading.Event().wait()
         inputs = [pb_utils.get_input_tensor_by_name(r, "X").as_numpy() for r in requests]

@@ -1,0 +1,1 @@
+"""A model that sleeps like a vision model works."""

@@ -1,0 +1,1 @@
+"""A tiny perceptron run by ONNX Runtime; onnxfile.py writes its file."""
