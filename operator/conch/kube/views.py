@@ -95,6 +95,7 @@ class PodSpec(_View, frozen=True):
     node_name: str = ""
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
+    overhead: dict[str, str | int | float] = {}  # of the pod's RuntimeClass
 
 
 class PodStatus(_View, frozen=True):

@@ -100,7 +100,7 @@ class PlacementRequest:
 
     ``unbound`` counts replicas wanted that have no node yet (missing or Pending pods);
     ``current`` is the class the service's Deployment asks for now, "" when there is none.
-    ``bound_units`` are units that its own pods hold, by node name.
+    What its bound pods hold is already among the nodes' requested amounts.
     """
 
     key: Key
@@ -124,8 +124,7 @@ class ClassVerdict:
     """Why one class was chosen or not, with the numbers."""
 
     class_name: str
-    # chosen, fits, full, too small, too old, no node, tainted, no cpu or memory
-    reason: str
+    reason: str  # one of placement.fit.Fit
     message: str  # e.g. "l4: 3 nodes, 0 of 12 units free"
 
 

@@ -1,0 +1,243 @@
+"""Nodes, what pods take from them, and the accelerator classes there are, kept event by event.
+
+Each event costs the size of one object, whatever the cluster's size, and says whether placement
+has to look again: heartbeats and status updates do not. Pods count on their node from binding until
+they have ended. It watches nothing itself and knows no service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from conch.api.v1alpha1 import AcceleratorClassSpec
+from conch.kube.quantity import milli, value
+from conch.kube.views import Container, Node, Pod, PodSpec
+from conch.observe.discovery import Discovered, discover, merge
+from conch.observe.types import AcceleratorKind, Inventory, NodeCapacity, Taint
+
+_ENDED = frozenset({"Succeeded", "Failed"})
+# Written anew at every labelling run of GPU Feature Discovery; says nothing about the node.
+_VOLATILE_LABELS = frozenset({"nvidia.com/gfd.timestamp"})
+
+Amounts = dict[str, int]
+_Raw = Mapping[str, str | int | float]
+
+
+@dataclass(frozen=True, slots=True)
+class _BoundPod:
+    node: str
+    spec: PodSpec
+    requests: Amounts
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownNode:
+    view: Node
+    capacity: NodeCapacity  # as of the last ``inventory``: ``requested`` may be behind
+    discovered: tuple[Discovered, ...]
+
+
+class InventoryBuilder:
+    """The inventory, fed by node and pod events."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, _KnownNode] = {}
+        self._pods: dict[str, _BoundPod] = {}
+        self._requested: dict[str, Amounts] = {}  # by node, also of nodes not seen (yet)
+        self._stale: set[str] = set()  # nodes whose pods changed since the last ``inventory``
+        self._declared: dict[str, AcceleratorClassSpec] = {}
+        self._kinds: tuple[AcceleratorKind, ...] | None = None
+        self._inventory: Inventory | None = None
+
+    def upsert_node(self, node: Node) -> bool:
+        """Take in a node; returns whether anything that matters to placement changed."""
+        name = node.metadata.name
+        known = self._nodes.get(name)
+        if known is not None and _same_node(known.view, node):
+            return False
+        labels = {k: v for k, v in node.metadata.labels.items() if k not in _VOLATILE_LABELS}
+        allocatable = _amounts(node.status.allocatable)
+        discovered = discover(labels, allocatable)
+        capacity = NodeCapacity(
+            name=name,
+            labels=labels,
+            taints=tuple(Taint(t.key, t.value, t.effect) for t in node.spec.taints),
+            ready=node.ready and node.metadata.deletion_timestamp is None,
+            unschedulable=node.spec.unschedulable,
+            allocatable=allocatable,
+            requested=dict(self._requested.get(name, {})),
+        )
+        if known is None or known.discovered != discovered or known.capacity.labels != labels:
+            self._kinds = None
+        self._nodes[name] = _KnownNode(node, capacity, discovered)
+        self._inventory = None
+        return True
+
+    def remove_node(self, name: str) -> bool:
+        """Forget a node; its pods keep counting until they are gone, should it come back."""
+        if self._nodes.pop(name, None) is None:
+            return False
+        self._stale.discard(name)
+        self._kinds = self._inventory = None
+        return True
+
+    def upsert_pod(self, pod: Pod) -> bool:
+        """Take in a pod; returns whether what is free on a node changed."""
+        uid = pod.metadata.uid
+        if not pod.spec.node_name or pod.status.phase in _ENDED:
+            return self.remove_pod(uid)
+        known = self._pods.get(uid)
+        if known is not None and known.spec == pod.spec:
+            return False
+        bound = _BoundPod(pod.spec.node_name, pod.spec, pod_requests(pod.spec))
+        changed = known is None or (known.node, known.requests) != (bound.node, bound.requests)
+        if changed:
+            self.remove_pod(uid)
+            self._book(bound.node, bound.requests, 1)
+        self._pods[uid] = bound
+        return changed
+
+    def remove_pod(self, uid: str) -> bool:
+        """Forget a pod; returns whether what is free on a node changed."""
+        known = self._pods.pop(uid, None)
+        if known is None:
+            return False
+        self._book(known.node, known.requests, -1)
+        return True
+
+    def inventory(self, declared: Mapping[str, AcceleratorClassSpec]) -> Inventory:
+        """Nodes by name and classes by name; the same object as before if nothing changed."""
+        if self._declared != declared:
+            self._declared = dict(declared)
+            self._kinds = self._inventory = None
+        if self._inventory is None:
+            for name in self._stale:
+                known = self._nodes[name]
+                capacity = _with_requested(known.capacity, self._requested.get(name, {}))
+                self._nodes[name] = _KnownNode(known.view, capacity, known.discovered)
+            self._stale.clear()
+            if self._kinds is None:
+                self._kinds = self._classes()
+            nodes = tuple(self._nodes[name].capacity for name in sorted(self._nodes))
+            self._inventory = Inventory(nodes, self._kinds)
+        return self._inventory
+
+    def _book(self, node: str, requests: Mapping[str, int], sign: int) -> None:
+        booked = self._requested.setdefault(node, {})
+        for resource, amount in requests.items():
+            booked[resource] = booked.get(resource, 0) + sign * amount
+            if not booked[resource]:
+                del booked[resource]
+        if not booked:
+            del self._requested[node]
+        if node in self._nodes:
+            self._stale.add(node)
+            self._inventory = None
+
+    def _classes(self) -> tuple[AcceleratorKind, ...]:
+        """All declared classes, and the discovered ones of nodes that no declared class covers."""
+        declared = {name: declared_kind(name, spec) for name, spec in self._declared.items()}
+        found = [
+            item
+            for node in self._nodes.values()
+            for item in node.discovered
+            if not any(_covers(kind, node, item) for kind in declared.values())
+        ]
+        discovered = {kind.name: kind for kind in merge(found)}
+        kinds = {**discovered, **declared}
+        return tuple(kinds[name] for name in sorted(kinds))
+
+
+def declared_kind(name: str, spec: AcceleratorClassSpec) -> AcceleratorKind:
+    """An AcceleratorClass as the planner sees it."""
+    version = None
+    if spec.compute_capability is not None:
+        major, _, minor = spec.compute_capability.partition(".")
+        version = (int(major), int(minor))
+    return AcceleratorKind(
+        name, spec.node_selector, spec.resource_name, value(spec.memory), version, declared=True
+    )
+
+
+def pod_requests(spec: PodSpec) -> Amounts:
+    """What kube-scheduler counts for a pod: cpu in millicores, all else in base units.
+
+    Containers and sidecars run together; an ordinary init container runs beside the sidecars that
+    started before it (https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/).
+    A pod also takes one of the node's ``pods``. RuntimeClass overhead comes on top.
+    """
+    running = _sum(_requests(container) for container in spec.containers)
+    sidecars: Amounts = {}
+    peak: Amounts = {}
+    for container in spec.init_containers:
+        beside = _sum((sidecars, _requests(container)))
+        if container.restart_policy == "Always":
+            sidecars = beside
+        peak = _most(peak, beside)
+    total = _most(_sum((running, sidecars)), peak)
+    return _sum((total, _amounts(spec.overhead), {"pods": 1}))
+
+
+def _requests(container: Container) -> Amounts:
+    # The API server defaults requests to limits, so limits need not be looked at.
+    return _amounts(container.resources.requests)
+
+
+def _amounts(raw: _Raw) -> Amounts:
+    """Counted resources only: cpu, memory, pods and extended resources (they have a domain)."""
+    amounts: Amounts = {}
+    for resource, quantity in raw.items():
+        if resource == "cpu":
+            amounts[resource] = milli(quantity)
+        elif resource in ("memory", "pods") or "/" in resource:
+            amounts[resource] = value(quantity)
+    return amounts
+
+
+def _sum(parts: Iterable[Mapping[str, int]]) -> Amounts:
+    total: Amounts = {}
+    for part in parts:
+        for resource, amount in part.items():
+            total[resource] = total.get(resource, 0) + amount
+    return total
+
+
+def _most(one: Mapping[str, int], other: Mapping[str, int]) -> Amounts:
+    return {r: max(one.get(r, 0), other.get(r, 0)) for r in (*one, *other)}
+
+
+def _same_node(one: Node, other: Node) -> bool:
+    return (
+        one.status.allocatable == other.status.allocatable
+        and one.spec == other.spec
+        and one.ready == other.ready
+        and (one.metadata.deletion_timestamp is None) == (other.metadata.deletion_timestamp is None)
+        and _stable(one.metadata.labels) == _stable(other.metadata.labels)
+    )
+
+
+def _stable(labels: Mapping[str, str]) -> Mapping[str, str]:
+    if not any(label in labels for label in _VOLATILE_LABELS):
+        return labels
+    return {k: v for k, v in labels.items() if k not in _VOLATILE_LABELS}
+
+
+def _with_requested(capacity: NodeCapacity, requested: Mapping[str, int]) -> NodeCapacity:
+    return NodeCapacity(
+        capacity.name,
+        capacity.labels,
+        capacity.taints,
+        capacity.ready,
+        capacity.unschedulable,
+        capacity.allocatable,
+        dict(requested),
+    )
+
+
+def _covers(declared: AcceleratorKind, node: _KnownNode, item: Discovered) -> bool:
+    """Whether a declared class speaks for those units of that node."""
+    labels = node.capacity.labels
+    return declared.resource == item.kind.resource and all(
+        labels.get(key) == wanted for key, wanted in declared.node_selector.items()
+    )

@@ -1,0 +1,225 @@
+"""Sentences about placement: per class the numbers that made it win or lose.
+
+What a placed service is told holds no cluster-wide number while nothing is short, because every
+such number changes with every other service and each change would be a status write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from conch.observe.types import AcceleratorKind, ClassVerdict, PlacementRequest, Taint
+from conch.placement.fit import Fit
+from conch.placement.ledger import Candidates, Ledger, Shape
+
+MAX_MESSAGE = 900  # a condition holds 1024 characters; the reader adds a next step
+NO_ACCELERATOR_AT_ALL = (
+    "no node offers an accelerator: none has a known label (nvidia.com/gpu.product, "
+    "cloud.google.com/gke-accelerator, …) and no AcceleratorClass is declared"
+)
+
+_MI, _GI, _TI = 1024**2, 1024**3, 1024**4
+_ORDER = {fit.value: rank for rank, fit in enumerate(Fit)}
+
+
+# --- one class -----------------------------------------------------------------------------------
+
+
+def unknown(name: str) -> ClassVerdict:
+    """A class that nobody declared and no node has."""
+    return ClassVerdict(name, Fit.UNKNOWN, f"{name}: neither declared nor discovered")
+
+
+def chosen(kind: AcceleratorKind, numbers: str) -> ClassVerdict:
+    """The class a service is placed on."""
+    return ClassVerdict(kind.name, Fit.CHOSEN, f"{kind.name}: {numbers}")
+
+
+def unfit(kind: AcceleratorKind, request: PlacementRequest, refusal: Fit) -> ClassVerdict:
+    """A class whose units cannot serve: too little memory, or too old."""
+    if refusal is Fit.TOO_OLD and request.min_compute_capability and kind.compute_capability:
+        message = (
+            f"needs compute capability {_version(request.min_compute_capability)}, "
+            f"has {_version(kind.compute_capability)}"
+        )
+    elif kind.memory_bytes:
+        needs, has = request.min_memory_bytes, kind.memory_bytes
+        message = f"needs {memory(needs)}, has {memory(has)}"
+    else:
+        message = (
+            f"needs {memory(request.min_memory_bytes)}, its memory is unknown: "
+            "declare an AcceleratorClass"
+        )
+    return ClassVerdict(kind.name, refusal, f"{kind.name}: {message}")
+
+
+def no_room(
+    ledger: Ledger, kind: AcceleratorKind, candidates: Candidates, shape: Shape
+) -> ClassVerdict:
+    """A class that fits and takes no replica now."""
+    fit, message = _why_no_room(ledger, kind, candidates, shape)
+    return ClassVerdict(kind.name, fit, f"{kind.name}: {message}")
+
+
+def numbers(ledger: Ledger, kind: AcceleratorKind, candidates: Candidates, shape: Shape) -> str:
+    """How many nodes, and how many of their units are free."""
+    nodes = _count(len(candidates.nodes), "node")
+    if not shape.count:
+        return nodes + _others(candidates)
+    free = ledger.free_units(candidates, kind.resource)
+    total = sum(ledger.allocatable(candidates, kind.resource))
+    promised = ledger.promised_units(candidates, kind.resource)
+    text = f"{nodes}, {free} of {_count(total, _noun(kind.resource))} free"
+    if promised:
+        text += f" ({promised} more promised to pods without a node)"
+    return text + _others(candidates)
+
+
+def _why_no_room(
+    ledger: Ledger, kind: AcceleratorKind, candidates: Candidates, shape: Shape
+) -> tuple[Fit, str]:
+    if not candidates.nodes:
+        return _no_candidate(kind, candidates)
+    if (never := _never(ledger, kind, candidates, shape)) is not None:
+        return Fit.TOO_LARGE, never
+    text = numbers(ledger, kind, candidates, shape)
+    if shape.count:
+        most = ledger.most_free_units(candidates, kind.resource)
+        if most < shape.count:
+            if most:
+                text += f", no node has {shape.count} of them"
+            return Fit.FULL, text
+    cpu, host_memory = ledger.free_beside(candidates, shape)
+    return Fit.HOST_FULL, (
+        f"{text}, a replica needs {_cpu(shape.cpu_milli)} and {memory(shape.memory_bytes)} on one "
+        f"node, at most {_cpu(cpu)} and {memory(host_memory)} are free"
+    )
+
+
+def _no_candidate(kind: AcceleratorKind, candidates: Candidates) -> tuple[Fit, str]:
+    total = len(candidates.members)
+    if not total:
+        labels = ", ".join(f"{k}={v}" for k, v in sorted(kind.node_selector.items()))
+        return Fit.NO_NODE, f"no node has the labels {labels}" if labels else "no nodes"
+    tainted = candidates.refused.get(Fit.TAINTED, 0)
+    if tainted:
+        return Fit.TAINTED, (
+            f"{_count(total, 'node')}, {tainted} tainted ({_written(candidates.taint)}): "
+            "tolerate it in spec.placement.tolerations"
+        )
+    not_ready = candidates.refused.get(Fit.NOT_READY, 0)
+    if not_ready:
+        return Fit.NOT_READY, f"{_count(total, 'node')}, {not_ready} not ready or cordoned"
+    return Fit.NO_NODE, (
+        f"{_count(total, 'node')}, none has the labels of spec.placement.nodeSelector"
+    )
+
+
+def _never(
+    ledger: Ledger, kind: AcceleratorKind, candidates: Candidates, shape: Shape
+) -> str | None:
+    """Why not even an empty node of the class could hold one replica; None if one could."""
+    units = ledger.allocatable(candidates, kind.resource) if shape.count else []
+    if shape.count and not any(units):
+        return None  # the device plugin is not up yet: not a matter of size
+    if shape.count and max(units) < shape.count:
+        return f"needs {shape.count} on one node, the largest has {max(units)}"
+    cpu, host = ledger.allocatable(candidates, "cpu"), ledger.allocatable(candidates, "memory")
+    if shape.cpu_milli > max(cpu):
+        return f"a replica needs {_cpu(shape.cpu_milli)}, the largest node offers {_cpu(max(cpu))}"
+    if shape.memory_bytes > max(host):
+        return (
+            f"a replica needs {memory(shape.memory_bytes)} of host memory, the largest node "
+            f"offers {memory(max(host))}"
+        )
+    return None
+
+
+def _written(taint: Taint | None) -> str:
+    if taint is None:
+        return "unknown taint"
+    value = f"={taint.value}" if taint.value else ""
+    return f"{taint.key}{value}:{taint.effect}"
+
+
+def _others(candidates: Candidates) -> str:
+    """Nodes of the class that do not count, by reason."""
+    words = {
+        Fit.TAINTED: "tainted",
+        Fit.NOT_READY: "not ready or cordoned",
+        Fit.NO_NODE: "excluded by nodeSelector",
+    }
+    parts = [f"{candidates.refused[f]} {w}" for f, w in words.items() if candidates.refused.get(f)]
+    return f"; {', '.join(parts)}" if parts else ""
+
+
+# --- one service ---------------------------------------------------------------------------------
+
+
+def placed(kind: AcceleratorKind, shape: Shape, missing: int, numbers: str) -> str:
+    """What a service with a class is told; ``missing`` replicas find no room."""
+    text = f"on {kind.name}"
+    if shape.count:
+        text += f", {_count(shape.count, _noun(kind.resource))} per replica"
+    if missing > 0:
+        text += f"; no room for {_count(missing, 'more replica')}: {numbers}"
+    return text
+
+
+def no_such_class(request: PlacementRequest, known: Sequence[str]) -> str:
+    """None of the classes the service names exists."""
+    asked = ", ".join(request.classes or (request.current,))
+    there = ", ".join(known) if known else "none: declare an AcceleratorClass"
+    return _shorten(f"unknown accelerator class {asked}; known: {there}")
+
+
+def most_hopeful_first(verdicts: Iterable[ClassVerdict]) -> tuple[ClassVerdict, ...]:
+    """Classes that may have room later before those that never fit; preference order within."""
+    return tuple(sorted(verdicts, key=lambda v: _ORDER[v.reason]))
+
+
+def join(verdicts: Sequence[ClassVerdict]) -> str:
+    """The verdicts as one message of bounded length; how many were left out is said."""
+    text = ""
+    for index, verdict in enumerate(verdicts):
+        more = f"{text}; {verdict.message}" if text else verdict.message
+        if len(more) > MAX_MESSAGE - len("; and 999 more"):
+            rest = len(verdicts) - index
+            return f"{text}; and {rest} more" if text else _shorten(more)
+        text = more
+    return text
+
+
+# --- numbers -------------------------------------------------------------------------------------
+
+
+def memory(amount: int) -> str:
+    """Bytes as people write them: 24Gi, 22.5Gi, 512Mi."""
+    for size, unit in ((_TI, "Ti"), (_GI, "Gi")):
+        if amount >= size:
+            if amount % size == 0:
+                return f"{amount // size}{unit}"
+            return f"{amount / size:.1f}{unit}"
+    return f"{amount // _MI}Mi"
+
+
+def _cpu(milli: int) -> str:
+    return f"{milli / 1000:g} CPU"
+
+
+def _version(capability: tuple[int, int]) -> str:
+    return f"{capability[0]}.{capability[1]}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _noun(resource: str) -> str:
+    if "mig-" in resource:
+        return "MIG slice"
+    return "GPU" if resource == "nvidia.com/gpu" else "unit"
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"

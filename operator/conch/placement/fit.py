@@ -1,0 +1,99 @@
+"""Whether a class, and a node, can take a replica: one predicate per rule, each with its reason.
+
+Judges only; what is free right now is the ledger's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from conch.observe.types import AcceleratorKind, NodeCapacity, PlacementRequest, Taint, Toleration
+
+
+class Fit(StrEnum):
+    """How a class stands to a service, most hopeful first."""
+
+    CHOSEN = "chosen"
+    FITS = "fits"
+    FULL = "full"
+    HOST_FULL = "no cpu or memory"
+    TAINTED = "tainted"
+    NOT_READY = "not ready"
+    NO_NODE = "no node"
+    TOO_LARGE = "too large"
+    TOO_SMALL = "too small"
+    TOO_OLD = "too old"
+    UNKNOWN = "unknown"
+
+
+# Only a change of the spec, the class or the hardware helps; waiting does not.
+PERMANENT = frozenset({Fit.TOO_LARGE, Fit.TOO_SMALL, Fit.TOO_OLD, Fit.UNKNOWN})
+
+_CORDONED = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")
+_REPELLING = frozenset({"NoSchedule", "NoExecute"})
+
+
+def class_refusal(kind: AcceleratorKind, request: PlacementRequest) -> Fit | None:
+    """Why no unit of ``kind`` can ever serve ``request``; None if one can.
+
+    Unknown memory (0) satisfies no minimum, because a model that does not fit is found out late.
+    Unknown compute capability is taken on trust: few providers' labels carry it.
+    """
+    if kind.resource and request.min_memory_bytes > kind.memory_bytes:
+        return Fit.TOO_SMALL
+    wanted, has = request.min_compute_capability, kind.compute_capability
+    if kind.resource and wanted is not None and has is not None and has < wanted:
+        return Fit.TOO_OLD
+    return None
+
+
+def node_refusal(
+    node: NodeCapacity, node_selector: Mapping[str, str], tolerations: tuple[Toleration, ...]
+) -> Fit | None:
+    """Why kube-scheduler keeps the service's pods off ``node``; None if it does not."""
+    if not carries(node.labels, node_selector):
+        return Fit.NO_NODE
+    if not node.ready:
+        return Fit.NOT_READY
+    if node.unschedulable and not tolerated(_CORDONED, tolerations):
+        return Fit.NOT_READY
+    return Fit.TAINTED if repelling_taint(node, tolerations) is not None else None
+
+
+def implied_tolerations(kind: AcceleratorKind) -> tuple[Toleration, ...]:
+    """What every pod on ``kind`` tolerates without being told; ``render.placement`` writes them.
+
+    Clouds taint with ``nvidia.com/gpu`` whatever the slice is called; the admission plugin
+    ExtendedResourceToleration uses the resource's own name.
+    """
+    if not kind.resource:
+        return ()
+    keys = dict.fromkeys(("nvidia.com/gpu", kind.resource))
+    return tuple(Toleration(key=key, operator="Exists") for key in keys)
+
+
+def carries(labels: Mapping[str, str], selector: Mapping[str, str]) -> bool:
+    """Whether ``labels`` has every pair of ``selector``."""
+    return all(labels.get(key) == value for key, value in selector.items())
+
+
+def repelling_taint(node: NodeCapacity, tolerations: tuple[Toleration, ...]) -> Taint | None:
+    """The first taint of ``node`` that keeps pods with these tolerations off."""
+    for taint in node.taints:
+        if taint.effect in _REPELLING and not tolerated(taint, tolerations):
+            return taint
+    return None
+
+
+def tolerated(taint: Taint, tolerations: tuple[Toleration, ...]) -> bool:
+    """Whether one of the tolerations matches, with the meaning Kubernetes gives them."""
+    return any(_matches(toleration, taint) for toleration in tolerations)
+
+
+def _matches(toleration: Toleration, taint: Taint) -> bool:
+    if toleration.effect and toleration.effect != taint.effect:
+        return False
+    if toleration.operator == "Exists":
+        return toleration.key in ("", taint.key)
+    return toleration.key == taint.key and toleration.value == taint.value
