@@ -14,6 +14,8 @@ Only the controller loop turns these into back-off or conditions; everything bel
     │   ├── Invalid       422      the object is refused: retrying the same one is useless
     │   └── Throttled     429
     ├── ApiUnreachable             no answer at all: connection, TLS, time-out
+    ├── LeaseLost                  this process is not the leader (any more) and must not write
+    ├── NotOurs                    an object of that name exists and belongs to somebody else
     ├── TritonError                a model server did not answer, or answered nonsense
     └── FetchError                 a model could not be staged; carries a Reason and a next step
 """
@@ -80,6 +82,14 @@ class Throttled(ApiError):
 
 class ApiUnreachable(ConchError):
     """The API server gave no answer."""
+
+
+class LeaseLost(ConchError):
+    """The Lease is lost: this process must not write any more."""
+
+
+class NotOurs(ConchError):
+    """An object of that name exists and belongs to somebody else; the message names it."""
 
 
 class TritonError(ConchError):

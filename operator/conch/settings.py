@@ -62,6 +62,10 @@ class Settings:
     scrape_timeout_s: float = _setting(1.5, "Seconds a Triton pod has to answer.")
     drain_s: int = _setting(20, "Seconds a leaving pod keeps serving while clients move away.")
 
+    startup_budget_s: int = _setting(
+        1800, "Seconds Triton may take to load its models before it is restarted."
+    )
+
     probe_port: int = _setting(8080, "Port of /healthz and /readyz.")
     metrics_port: int = _setting(9090, "Port of /metrics.")
     bind_address: str = _setting("0.0.0.0", "Address that probes and metrics listen on.")
@@ -76,7 +80,8 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.lease_retry_s < self.lease_renew_deadline_s < self.lease_duration_s:
             raise SettingsError(
-                "CONCH_LEASE_RETRY_S < CONCH_LEASE_RENEW_DEADLINE_S < CONCH_LEASE_DURATION_S must hold"
+                "CONCH_LEASE_RETRY_S < CONCH_LEASE_RENEW_DEADLINE_S < "
+                "CONCH_LEASE_DURATION_S must hold"
             )
         for name in ("workers", "write_burst", "drain_s"):
             if getattr(self, name) < 1:

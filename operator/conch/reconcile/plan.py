@@ -1,1 +1,347 @@
-"""What to do about one InferenceService: a pure function of what was observed."""
+"""What to do about one InferenceService: a pure function of what was observed.
+
+``make`` judges the spec and says which writes are needed; the controller performs them; then
+``conclude`` turns the same observation plus what the API server refused into the status. Steps own
+one condition each (``reconcile.steps``); nothing here reads a clock or a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from conch.api import conditions, names, v1alpha1
+from conch.api.conditions import Condition, ConditionType, Reason
+from conch.kube.views import Object
+from conch.observe.state import ChildId, Observation
+from conch.observe.types import AcceleratorKind, Assignment, Decision
+from conch.reconcile.steps import accepted, available, placed, replicas, serving, summary
+from conch.render import RenderOptions, children, needs_apply
+
+PDB: ChildId = ("PodDisruptionBudget", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the plan needs from the settings."""
+
+    allowed_sources: tuple[str, ...]
+    allow_private_hosts: bool
+    fetch_image: str
+    fetch_image_pull_policy: str
+    fetch_max_bytes: int
+    operator_namespace: str
+    drain_s: int
+    startup_budget_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Create or change one child. ``why`` is the first difference."""
+
+    obj: Object
+    why: str
+    create: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The writes one reconcile makes, in order: applies, replicas, deletions, then the status."""
+
+    accepted: Condition
+    placed: Condition
+    applies: tuple[Apply, ...] = ()
+    deletes: tuple[Object, ...] = ()
+    replicas: int = 0
+    scale_to: int | None = None  # written to the Deployment by the scaler's field manager
+    collision: str = ""  # a child of ours by name that belongs to somebody else
+    terminating: bool = False  # an earlier owner's child is still being collected
+    building: bool = False  # the spec can be built: children are wanted
+    halted: bool = False  # paused or being deleted: write nothing but the status
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the writes came to: messages of those that were refused for good."""
+
+    refused: tuple[str, ...] = ()
+    collision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The status as it should be, and what is worth an event."""
+
+    body: Mapping[str, Any]
+    conditions: tuple[Condition, ...] = field(default=())
+    requeue_after_s: float | None = None
+
+
+def make(obs: Observation, options: Options) -> Plan:
+    """The writes that bring the children of one service to what its spec asks for."""
+    verdict = accepted.judge(obs, options.allowed_sources)
+    place = placed.judge(obs)
+    service = obs.service
+    if service is None or obs.runtime is None or verdict.status != "True":
+        return Plan(verdict, place)
+    wanted = replicas.wanted(obs, service.spec.scaling)
+    halted = service.spec.paused or service.metadata.deletion_timestamp is not None
+    kind = obs.assignment.kind if obs.assignment else None
+    if kind is None or halted:
+        return Plan(verdict, place, replicas=wanted, halted=halted)
+    desired = _desired(obs, service, obs.runtime, kind, wanted, options)
+    foreign, dying = _strangers(obs, desired)
+    if foreign or dying:
+        return Plan(
+            verdict,
+            place,
+            replicas=wanted,
+            collision=foreign,
+            terminating=bool(dying),
+            building=True,
+        )
+    applies = tuple(
+        Apply(child, why, create=_id(child) not in obs.children)
+        for child in desired
+        if (why := _difference(obs, child)) is not None
+    )
+    kept = {_id(child) for child in desired}
+    deletes = tuple(
+        live
+        for identity, live in obs.children.items()
+        if identity not in kept
+        and _owner_uid(live) == service.metadata.uid
+        and "deletionTimestamp" not in live["metadata"]
+    )
+    return Plan(
+        verdict,
+        place,
+        applies=applies,
+        deletes=deletes,
+        replicas=wanted,
+        scale_to=_scale_to(obs, wanted),
+        building=True,
+    )
+
+
+def conclude(obs: Observation, plan: Plan, outcome: Outcome) -> Status:
+    """The status after the plan's writes: one condition per step, summed up in Ready."""
+    service = obs.service
+    generation = int(obs.raw["metadata"].get("generation", 0))
+    paused = bool(service and service.spec.paused)
+    applied = _applied(plan, outcome)
+    steps = [plan.accepted, plan.placed, applied]
+    body: dict[str, Any] = {"observedGeneration": generation}
+    if service is None:
+        verdict = summary.judge([plan.accepted], settled=True, stuck=True, paused=False)
+        everything = [*verdict, plan.accepted]
+    else:
+        state = available.judge(obs, plan.replicas, paused)
+        scaling = replicas.judge(obs, service.spec.scaling, plan.replicas)
+        answers = serving.judge(obs)
+        steps += [state.condition, scaling, answers]
+        verdict = summary.judge(
+            steps,
+            settled=state.settled and not plan.applies and plan.scale_to is None,
+            stuck=state.stuck,
+            paused=paused,
+        )
+        everything = [*verdict, *steps]
+        body |= {
+            "replicas": state.pods,
+            "readyReplicas": state.ready,
+            "desiredReplicas": plan.replicas,
+            "selector": names.selector_string(obs.key.name),
+            "address": {
+                "http": f"http://{obs.key.name}.{obs.key.namespace}.svc:{names.PORT_HTTP}",
+                "grpc": f"{obs.key.name}.{obs.key.namespace}.svc:{names.PORT_GRPC}",
+            },
+        }
+        body |= _placement(obs.assignment) | _measured(service, obs.decision)
+        body |= _revision(obs)
+    old = obs.raw.get("status", {}).get("conditions", [])
+    body["conditions"] = conditions.merge(old, everything, generation, obs.now)
+    return Status(body, tuple(everything), 1.0 if plan.terminating else None)
+
+
+def status_differs(obs: Observation, status: Status) -> bool:
+    """Whether writing ``status`` would change anything."""
+    return bool(obs.raw.get("status", {}) != status.body)
+
+
+# --- parts ----------------------------------------------------------------------------------------
+
+
+def _desired(
+    obs: Observation,
+    service: v1alpha1.InferenceService,
+    runtime: v1alpha1.TritonRuntimeSpec,
+    kind: AcceleratorKind,
+    wanted: int,
+    options: Options,
+) -> list[Object]:
+    """The children as they should be.
+
+    Whether a rollout surges depends on free accelerators, which come and go: it is decided when
+    something else changes anyhow, and is left alone in between, or a converged world would write.
+    """
+
+    def build(surge: bool) -> list[Object]:
+        return children(
+            service,
+            runtime,
+            kind,
+            RenderOptions(
+                fetch_image=options.fetch_image,
+                fetch_image_pull_policy=options.fetch_image_pull_policy,
+                operator_namespace=options.operator_namespace,
+                drain_s=options.drain_s,
+                allowed_sources=options.allowed_sources,
+                allow_private_hosts=options.allow_private_hosts,
+                fetch_max_bytes=options.fetch_max_bytes,
+                surge=surge,
+                replicas=wanted,
+                startup_budget_s=options.startup_budget_s,
+            ),
+        )
+
+    deployment = obs.children.get(("Deployment", obs.key.name))
+    room = obs.assignment.room if obs.assignment else 0
+    if deployment is None:
+        return build(surge=True)
+    rolling = deployment["spec"].get("strategy", {}).get("rollingUpdate", {})
+    before = rolling.get("maxSurge", 1) not in (0, "0", "0%")
+    same = build(before)
+    unchanged = all(
+        _difference(obs, child) is None for child in same if child["kind"] == "Deployment"
+    )
+    # A single replica must surge, or the service would be away during the rollout; it waits for
+    # room instead when there is none.
+    after = room > 0 or wanted <= 1
+    return same if unchanged or after == before else build(after)
+
+
+def _difference(obs: Observation, child: Object) -> str | None:
+    live = obs.children.get(_id(child))
+    return "it does not exist" if live is None else needs_apply(child, live)
+
+
+def _strangers(obs: Observation, desired: Sequence[Object]) -> tuple[str, str]:
+    """(child that is somebody else's, child that an earlier namesake of the service left)."""
+    service = obs.raw["metadata"]
+    for child in desired:
+        live = obs.children.get(_id(child))
+        if live is None or _owner_uid(live) == service.get("uid"):
+            continue
+        if owner_kind(live) == names.INFERENCE_SERVICE:
+            return "", live["metadata"]["name"]
+        return describe(child), ""
+    return "", ""
+
+
+def owner_kind(live: Object) -> str:
+    """Kind of the object's controller, "" when it has none."""
+    owners = live["metadata"].get("ownerReferences", [])
+    return next((str(o["kind"]) for o in owners if o.get("controller")), "")
+
+
+def _owner_uid(live: Object) -> str | None:
+    owners = live["metadata"].get("ownerReferences", [])
+    return next((o.get("uid") for o in owners if o.get("controller")), None)
+
+
+def owned_by(live: Object, uid: str) -> bool:
+    """Whether the InferenceService with that uid controls the object."""
+    return _owner_uid(live) == uid
+
+
+def describe(child: Object) -> str:
+    """ "Deployment resnet", for messages."""
+    return f"{child['kind']} {child['metadata']['name']}"
+
+
+def _id(child: Object) -> ChildId:
+    return child["kind"], child["metadata"]["name"]
+
+
+def _scale_to(obs: Observation, wanted: int) -> int | None:
+    deployment = obs.children.get(("Deployment", obs.key.name))
+    live = 1 if deployment is None else deployment["spec"].get("replicas", 1)
+    return None if live == wanted else wanted
+
+
+def _applied(plan: Plan, outcome: Outcome) -> Condition:
+    collision = plan.collision or outcome.collision
+    if collision:
+        return Condition(
+            ConditionType.APPLIED,
+            "False",
+            Reason.NAME_COLLISION,
+            f"{collision} exists and does not belong to this InferenceService; delete or rename "
+            "it, or rename the InferenceService.",
+        )
+    if outcome.refused:
+        return Condition(
+            ConditionType.APPLIED, "False", Reason.APPLY_REFUSED, " ".join(outcome.refused)
+        )
+    if plan.terminating:
+        return Condition(
+            ConditionType.APPLIED,
+            "Unknown",
+            Reason.PROGRESSING,
+            "Waiting until the children of an earlier InferenceService of this name are gone.",
+        )
+    if not plan.building:
+        reason = Reason.PAUSED if plan.halted else Reason.PROGRESSING
+        return Condition(ConditionType.APPLIED, "Unknown", reason, "Nothing is applied for now.")
+    return Condition(
+        ConditionType.APPLIED, "True", Reason.APPLIED, "Deployment and Service are as wanted."
+    )
+
+
+def _placement(assignment: Assignment | None) -> dict[str, Any]:
+    if assignment is None or assignment.kind is None:
+        return {}
+    return {"accelerator": assignment.kind.name}
+
+
+def _revision(obs: Observation) -> dict[str, Any]:
+    ready = [p for p in obs.pods if p.ready]
+    if not ready:
+        return {}
+    return {"revision": ready[-1].metadata.labels.get("pod-template-hash", "")}
+
+
+def _measured(service: v1alpha1.InferenceService, decision: Decision | None) -> dict[str, Any]:
+    if decision is None:
+        return {}
+    body: dict[str, Any] = {}
+    if decision.latency_s is not None:
+        body["latency"] = {
+            "observed": seconds(decision.latency_s),
+            "target": service.spec.objectives.latency.target,
+        }
+    if service.spec.scaling.mode == "Latency":
+        numbers = {
+            "demand": rate(decision.demand_rps),
+            "bound": rate(decision.bound_rps),
+            "capacityPerReplica": rate(decision.capacity_rps),
+            "horizon": None if decision.horizon_s is None else seconds(decision.horizon_s),
+        }
+        body["decision"] = {
+            "replicas": decision.replicas,
+            "reason": decision.reason.value,
+            "message": decision.message,
+        } | {k: v for k, v in numbers.items() if v is not None}
+    return body
+
+
+def rate(value: float | None) -> str | None:
+    """Requests per second as people write them: 3 significant digits."""
+    return None if value is None else f"{value:.3g}/s"
+
+
+def seconds(value: float) -> str:
+    """A duration as people write it: 85ms, 1.2s."""
+    return f"{value * 1000:.0f}ms" if value < 1 else f"{value:.3g}s"

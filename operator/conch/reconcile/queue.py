@@ -88,7 +88,7 @@ class WorkQueue:
         """Ask again after the key's back-off; returns the delay in seconds."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        ceiling = min(self._max_backoff_s, self._first_backoff_s * 2 ** min(failures, 20))
+        ceiling = min(self._max_backoff_s, self._first_backoff_s * 2.0 ** min(failures, 20))
         delay_s = ceiling * self._rng.uniform(0.5, 1.0)
         self.add_after(key, delay_s, Priority.CHILD)
         return delay_s

@@ -1,0 +1,340 @@
+"""Everything Conch knows about the cluster, fed by watches, read by the pure core.
+
+In memory only, bounded by what exists. Each ``set_*`` returns the services it concerns, so that
+feeding the state and waking the right reconciles is one line at the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from conch.api import names, v1alpha1
+from conch.kube.views import Event, Node, Object, Pod
+from conch.observe.inventory import InventoryBuilder
+from conch.observe.types import Assignment, Decision, Inventory, Key
+
+ChildId = tuple[str, str]  # kind, name
+
+_COLD_STARTS_KEPT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An InferenceService as last seen: the raw object, and its parsed form or what is wrong."""
+
+    raw: Object
+    service: v1alpha1.InferenceService | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one reconcile sees: a consistent picture of one service at one moment."""
+
+    key: Key
+    raw: Object
+    service: v1alpha1.InferenceService | None
+    problem: str
+    runtime: v1alpha1.TritonRuntimeSpec | None
+    runtime_problem: str
+    known_classes: tuple[str, ...]
+    assignment: Assignment | None
+    decision: Decision | None
+    children: Mapping[ChildId, Object]
+    pods: tuple[Pod, ...]
+    mount_problems: Mapping[str, str]  # pod uid -> kubelet's message
+    model_problems: Mapping[str, str]  # pod uid -> what its Triton says of models it cannot load
+    now: str  # RFC 3339
+
+
+@dataclass(slots=True)
+class _Family:
+    """What belongs to one service, whether or not the service is known (yet)."""
+
+    pods: dict[str, Pod] = field(default_factory=dict)
+    children: dict[ChildId, Object] = field(default_factory=dict)
+    mount_problems: dict[str, str] = field(default_factory=dict)
+    model_problems: dict[str, str] = field(default_factory=dict)
+    cold_starts_s: list[float] = field(default_factory=list)
+    started: set[str] = field(default_factory=set)
+
+    @property
+    def empty(self) -> bool:
+        return not (self.pods or self.children)
+
+
+class ClusterState:
+    """The one mutable picture of the cluster."""
+
+    def __init__(self) -> None:
+        self.services: dict[Key, Record] = {}
+        self.runtimes: dict[str, v1alpha1.TritonRuntimeSpec] = {}
+        self.broken_runtimes: dict[str, str] = {}
+        self.classes: dict[str, v1alpha1.AcceleratorClassSpec] = {}
+        self.assignments: dict[Key, Assignment] = {}
+        self.decisions: dict[Key, Decision] = {}
+        self.inventory_builder = InventoryBuilder()
+        self._families: dict[Key, _Family] = {}
+        self._pod_owner: dict[str, Key] = {}
+
+    # --- custom resources ---------------------------------------------------------------------
+
+    def set_service(self, raw: Object) -> Key:
+        """Take in an InferenceService; an older version than the one known is ignored."""
+        meta = raw["metadata"]
+        key = Key(meta.get("namespace", ""), meta["name"])
+        known = self.services.get(key)
+        if known is not None and _version(known.raw) > _version(raw) and _same(known.raw, raw):
+            return key
+        if known is not None and known.raw.get("spec") == raw.get("spec") and known.service:
+            # Status-only changes are the common case: the spec need not be parsed again.
+            service = known.service.model_copy(
+                update={"metadata": v1alpha1.ObjectMeta.model_validate(meta)}
+            )
+            self.services[key] = Record(raw, service)
+            return key
+        try:
+            self.services[key] = Record(raw, v1alpha1.InferenceService.model_validate(raw))
+        except ValidationError as error:
+            self.services[key] = Record(raw, None, _first_problem(error))
+        return key
+
+    def remove_service(self, key: Key) -> None:
+        """Forget an InferenceService and what was decided about it."""
+        self.services.pop(key, None)
+        self.assignments.pop(key, None)
+        self.decisions.pop(key, None)
+
+    def set_runtime(self, name: str, raw: Object | None) -> set[Key]:
+        """Take in a TritonRuntime (None: it is gone); returns all services."""
+        self.runtimes.pop(name, None)
+        self.broken_runtimes.pop(name, None)
+        if raw is not None:
+            try:
+                self.runtimes[name] = v1alpha1.TritonRuntimeSpec.model_validate(raw.get("spec"))
+            except ValidationError as error:
+                self.broken_runtimes[name] = _first_problem(error)
+        return set(self.services)
+
+    def set_class(self, name: str, raw: Object | None) -> set[Key]:
+        """Take in an AcceleratorClass (None: it is gone); returns all services."""
+        self.classes.pop(name, None)
+        if raw is not None:
+            try:
+                self.classes[name] = v1alpha1.AcceleratorClassSpec.model_validate(raw.get("spec"))
+            except ValidationError:
+                # The API server's schema is stricter than ours; only a newer version gets here.
+                pass
+        return set(self.services)
+
+    def inventory(self) -> Inventory:
+        """Nodes and accelerator classes as of now."""
+        return self.inventory_builder.inventory(self.classes)
+
+    # --- what belongs to services ---------------------------------------------------------------
+
+    def set_pod(self, pod: Pod) -> Key | None:
+        """Take in a pod; returns the service it belongs to, if any."""
+        name = pod.metadata.labels.get(names.LABEL_SERVICE)
+        if name is None:
+            return None
+        key = Key(pod.metadata.namespace, name)
+        uid = pod.metadata.uid
+        family = self._family(key)
+        family.pods[uid] = pod
+        self._pod_owner[uid] = key
+        if pod.ready:
+            family.mount_problems.pop(uid, None)
+            family.model_problems.pop(uid, None)
+            if uid not in family.started:
+                family.started.add(uid)
+                _record_cold_start(family.cold_starts_s, pod)
+        return key
+
+    def remove_pod(self, uid: str) -> Key | None:
+        """Forget a pod; returns the service it belonged to, if any."""
+        key = self._pod_owner.pop(uid, None)
+        if key is None:
+            return None
+        family = self._family(key)
+        family.pods.pop(uid, None)
+        family.mount_problems.pop(uid, None)
+        family.model_problems.pop(uid, None)
+        family.started.discard(uid)
+        self._drop_if_empty(key)
+        return key
+
+    def set_child(self, raw: Object) -> Key | None:
+        """Take in an object that carries our labels; an older version than known is ignored."""
+        meta = raw["metadata"]
+        name = meta.get("labels", {}).get(names.LABEL_SERVICE)
+        if name is None:
+            return None
+        key = Key(meta.get("namespace", ""), name)
+        children = self._family(key).children
+        child = (raw["kind"], meta["name"])
+        known = children.get(child)
+        if known is None or not _same(known, raw) or _version(known) <= _version(raw):
+            children[child] = raw
+        return key
+
+    def remove_child(self, raw: Object) -> Key | None:
+        """Forget a child that is gone."""
+        meta = raw["metadata"]
+        name = meta.get("labels", {}).get(names.LABEL_SERVICE)
+        if name is None:
+            return None
+        key = Key(meta.get("namespace", ""), name)
+        children = self._family(key).children
+        known = children.get((raw["kind"], meta["name"]))
+        if known is not None and _same(known, raw):
+            del children[raw["kind"], meta["name"]]
+        self._drop_if_empty(key)
+        return key
+
+    def set_mount_event(self, event: Event) -> Key | None:
+        """Take in a FailedMount event; returns the service whose pod cannot mount something."""
+        key = self._pod_owner.get(event.involved_object.uid)
+        if key is None:
+            return None
+        self._family(key).mount_problems[event.involved_object.uid] = event.message
+        return key
+
+    def set_model_problem(self, uid: str, message: str) -> Key | None:
+        """Take in what a pod's Triton says ("": nothing); returns the service if that is news."""
+        key = self._pod_owner.get(uid)
+        if key is None:
+            return None
+        problems = self._family(key).model_problems
+        if problems.get(uid, "") == message:
+            return None
+        problems[uid] = message
+        return key
+
+    def pods(self, key: Key) -> tuple[Pod, ...]:
+        """The service's pods, oldest first."""
+        family = self._families.get(key)
+        if family is None:
+            return ()
+        return tuple(
+            sorted(
+                family.pods.values(),
+                key=lambda p: (p.metadata.creation_timestamp, p.metadata.name),
+            )
+        )
+
+    def child(self, key: Key, kind: str, name: str) -> Object | None:
+        """A child as last seen."""
+        family = self._families.get(key)
+        return family.children.get((kind, name)) if family else None
+
+    def live_replicas(self, key: Key) -> int | None:
+        """What the service's Deployment asks for, None when there is none."""
+        deployment = self.child(key, "Deployment", key.name)
+        return None if deployment is None else int(deployment["spec"].get("replicas", 1))
+
+    def cold_starts_s(self, key: Key) -> tuple[float, ...]:
+        """Measured times from a pod's creation to Ready, in seconds, newest last."""
+        family = self._families.get(key)
+        return tuple(family.cold_starts_s) if family else ()
+
+    def observe(
+        self, key: Key, builtin: tuple[str, v1alpha1.TritonRuntimeSpec], now: str
+    ) -> Observation | None:
+        """The picture for one reconcile; None when the service is not known."""
+        record = self.services.get(key)
+        if record is None:
+            return None
+        family = self._families.get(key) or _Family()
+        runtime, problem = self.runtime_of(record, builtin)
+        return Observation(
+            key=key,
+            raw=record.raw,
+            service=record.service,
+            problem=record.problem,
+            runtime=runtime,
+            runtime_problem=problem,
+            known_classes=tuple(k.name for k in self.inventory().kinds),
+            assignment=self.assignments.get(key),
+            decision=self.decisions.get(key),
+            children=dict(family.children),
+            pods=self.pods(key),
+            mount_problems=dict(family.mount_problems),
+            model_problems=dict(family.model_problems),
+            now=now,
+        )
+
+    def runtime_of(
+        self, record: Record, builtin: tuple[str, v1alpha1.TritonRuntimeSpec]
+    ) -> tuple[v1alpha1.TritonRuntimeSpec | None, str]:
+        """The runtime a service uses, or what is wrong with it.
+
+        ``builtin`` is the runtime of the operator's settings; an object of its name replaces it,
+        and any runtime marked default goes before it when the service names none.
+        """
+        wanted = record.service.spec.runtime if record.service else None
+        if wanted is None:
+            defaults = sorted(n for n, spec in self.runtimes.items() if spec.default)
+            wanted = defaults[0] if defaults else builtin[0]
+        if wanted in self.runtimes:
+            return self.runtimes[wanted], ""
+        if wanted in self.broken_runtimes:
+            return None, f"TritonRuntime {wanted}: {self.broken_runtimes[wanted]}"
+        if wanted == builtin[0]:
+            return builtin[1], ""
+        known = ", ".join(sorted({*self.runtimes, builtin[0]}))
+        return None, (
+            f"spec.runtime: there is no TritonRuntime {wanted}; known: {known}. "
+            "Create it, or name another one"
+        )
+
+    def _family(self, key: Key) -> _Family:
+        return self._families.setdefault(key, _Family())
+
+    def _drop_if_empty(self, key: Key) -> None:
+        family = self._families.get(key)
+        if family is not None and family.empty and key not in self.services:
+            del self._families[key]
+
+    # --- fed by watches -------------------------------------------------------------------------
+
+    def set_node(self, node: Node) -> bool:
+        """Take in a node; returns whether anything that matters to placement changed."""
+        return self.inventory_builder.upsert_node(node)
+
+
+def _version(raw: Object) -> int:
+    # Resource versions are opaque in the API's contract, but comparable as integers in every
+    # implementation since Kubernetes 1.35 (KEP-5504 made that official).
+    try:
+        return int(raw["metadata"].get("resourceVersion", "0"))
+    except ValueError:
+        return 0
+
+
+def _same(one: Object, other: Object) -> bool:
+    return bool(one["metadata"].get("uid") == other["metadata"].get("uid"))
+
+
+def _first_problem(error: ValidationError) -> str:
+    first: Any = error.errors(include_url=False, include_input=False)[0]
+    path = ".".join(str(part) for part in first["loc"])
+    return f"{path}: {first['msg']}"
+
+
+def _record_cold_start(history: list[float], pod: Pod) -> None:
+    ready = pod.condition("Ready")
+    if ready is None or not ready.last_transition_time:
+        return
+    if any(status.restart_count for status in pod.status.container_statuses):
+        return  # a crash in between is not how long a start takes
+    start = datetime.fromisoformat(pod.metadata.creation_timestamp)
+    seconds = (datetime.fromisoformat(ready.last_transition_time) - start).total_seconds()
+    if 0 <= seconds < 24 * 3600:
+        history.append(seconds)
+        del history[:-_COLD_STARTS_KEPT]

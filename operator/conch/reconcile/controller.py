@@ -1,0 +1,262 @@
+"""The loop: take a key, observe, plan, write what differs, report once, say when to come back.
+
+The only place that turns exceptions into back-off or conditions. One broken resource costs its own
+turn and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from conch.api import v1alpha1
+from conch.api.conditions import Condition, ConditionType, Reason
+from conch.errors import (
+    ConchError,
+    Conflict,
+    Forbidden,
+    Gone,
+    Invalid,
+    LeaseLost,
+    NotFound,
+    NotOurs,
+)
+from conch.kube.views import Object
+from conch.observe.state import ClusterState, Observation
+from conch.observe.types import Key
+from conch.reconcile import plan as planning
+from conch.reconcile.apply import Writer
+from conch.reconcile.queue import WorkQueue
+from conch.settings import Settings
+from conch.telemetry.catalog import Metrics
+
+logger = logging.getLogger(__name__)
+
+# Transitions worth an event, besides every change of Ready.
+_TOLD = {ConditionType.PLACED}
+_SCALING_TOLD = {Reason.SCALE_UP, Reason.SCALE_DOWN}
+_QUIET = {Reason.PODS_STARTING, Reason.PROGRESSING, Reason.ROLLING_OUT, Reason.SCALED_TO_ZERO}
+
+BUILTIN_RUNTIME = "triton"
+
+
+def builtin_runtime(settings: Settings) -> tuple[str, v1alpha1.TritonRuntimeSpec]:
+    """The runtime that exists without anybody creating one."""
+    return BUILTIN_RUNTIME, v1alpha1.TritonRuntimeSpec.model_validate(
+        {
+            "image": settings.triton_image,
+            "release": settings.triton_release,
+            "imagePullPolicy": settings.triton_image_pull_policy,
+            "backendDirectory": settings.triton_backend_directory or None,
+        }
+    )
+
+
+def plan_options(settings: Settings) -> planning.Options:
+    """What the plan needs from the settings."""
+    return planning.Options(
+        allowed_sources=settings.allowed_sources,
+        allow_private_hosts=settings.allow_private_hosts,
+        fetch_image=settings.fetch_image,
+        fetch_image_pull_policy=settings.fetch_image_pull_policy,
+        fetch_max_bytes=settings.fetch_max_bytes,
+        operator_namespace=settings.operator_namespace,
+        drain_s=settings.drain_s,
+        startup_budget_s=settings.startup_budget_s,
+    )
+
+
+class Controller:
+    """Workers on the queue; everything they know is in ``state``."""
+
+    def __init__(
+        self,
+        state: ClusterState,
+        queue: WorkQueue,
+        writer: Writer,
+        settings: Settings,
+        metrics: Metrics,
+        on_lost: Callable[[], None],
+        rng: random.Random | None = None,
+    ) -> None:
+        self._state = state
+        self._queue = queue
+        self._writer = writer
+        self._metrics = metrics
+        self._on_lost = on_lost
+        self._options = plan_options(settings)
+        self._builtin = builtin_runtime(settings)
+        self._resync_s = settings.resync_s
+        self._workers = settings.workers
+        self._rng = rng or random.Random()
+        self.last_turn_s = 0.0
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._workers):
+                group.create_task(self._work())
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            key = await self._queue.get()
+            self._metrics.queue_depth.set(len(self._queue))
+            started = loop.time()
+            try:
+                await self._turn(key)
+            except LeaseLost:
+                self._on_lost()
+                return
+            finally:
+                self._queue.done(key)
+                self.last_turn_s = loop.time()
+                self._metrics.reconcile_seconds.observe(loop.time() - started)
+
+    async def _turn(self, key: Key) -> None:
+        try:
+            again_s = await self.reconcile(key)
+        except LeaseLost:
+            raise
+        except ConchError as error:
+            self._metrics.reconciles.labels("retry").inc()
+            delay_s = self._queue.retry(key)
+            logger.info("%s: %s; again in %.1f s", key, error, delay_s)
+        except Exception as error:
+            # A defect of ours in one resource's case must not stop the others.
+            self._metrics.reconciles.labels("error").inc()
+            self._queue.retry(key)
+            logger.exception("%s: reconcile failed", key)
+            await self._report_defect(key, error)
+        else:
+            self._metrics.reconciles.labels("ok").inc()
+            self._queue.succeeded(key)
+            if again_s is not None:
+                self._queue.add_after(key, again_s)
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Bring one service a step closer; returns when to look again, in seconds."""
+        obs = self._state.observe(key, self._builtin, _now())
+        if obs is None:
+            self._queue.forget(key)
+            self._metrics.forget_service(key.namespace, key.name)
+            return None
+        if "deletionTimestamp" in obs.raw["metadata"]:
+            return None  # its children go with it; making new ones would hold it up
+        if obs.service is not None and obs.runtime is not None and obs.assignment is None:
+            return None  # the planner wakes us when it has decided
+        plan = planning.make(obs, self._options)
+        outcome = await self._perform(obs, plan)
+        if outcome is None:
+            return None
+        fresh = self._state.observe(key, self._builtin, obs.now)
+        if fresh is None:
+            return None
+        # Children as the server has them now, judged against the same spec and decision.
+        status = planning.conclude(fresh, plan, outcome)
+        await self._report(fresh, status)
+        self._measure(fresh, plan)
+        if status.requeue_after_s is not None:
+            return status.requeue_after_s
+        return self._resync_s * self._rng.uniform(0.8, 1.2)
+
+    async def _perform(self, obs: Observation, plan: planning.Plan) -> planning.Outcome | None:
+        """Make the plan's writes; None when the service turned out to be gone."""
+        if plan.halted:
+            return planning.Outcome()
+        uid = obs.raw["metadata"]["uid"]
+        creates = [a for a in plan.applies if a.create]
+        if creates:
+            # What we remember may be stale: never build for a service that is gone, never take
+            # an object that was there before us.
+            exists, found = await asyncio.gather(
+                self._writer.service_exists(obs.key, uid),
+                asyncio.gather(*(self._writer.read_child(a.obj) for a in creates)),
+            )
+            if not exists:
+                self._state.remove_service(obs.key)
+                return None
+            for action, live in zip(creates, found, strict=True):
+                if live is not None and not planning.owned_by(live, uid):
+                    return planning.Outcome(collision=planning.describe(action.obj))
+        refused: list[str] = []
+        for action in plan.applies:
+            try:
+                live = await self._writer.apply(action.obj, action.why, create=action.create)
+                self._state.set_child(_typed(live, action.obj))
+            except NotOurs as error:
+                return planning.Outcome(collision=str(error))
+            except (Invalid, Forbidden) as error:
+                refused.append(f"{planning.describe(action.obj)}: {error.message}")
+        if plan.scale_to is not None and not refused:
+            live = await self._writer.scale(obs.key, plan.scale_to)
+            self._state.set_child({"apiVersion": "apps/v1", "kind": "Deployment", **live})
+        for child in plan.deletes:
+            await self._writer.delete(child)
+            self._state.remove_child(child)
+        return planning.Outcome(tuple(refused))
+
+    async def _report(self, obs: Observation, status: planning.Status) -> None:
+        """Events for what changed, then the status: once, and only if it differs."""
+        if not planning.status_differs(obs, status):
+            return
+        before = {c["type"]: c for c in obs.raw.get("status", {}).get("conditions", [])}
+        for condition in status.conditions:
+            old = before.get(condition.type.value, {})
+            if _worth_telling(condition, old):
+                await self._writer.event(
+                    obs.raw,
+                    condition,
+                    warning=condition.status == "False" and condition.reason not in _QUIET,
+                    since=str(old.get("lastTransitionTime", "")) + str(old.get("reason", "")),
+                    now=obs.now,
+                )
+        try:
+            live = await self._writer.status(obs.key, obs.raw["metadata"]["uid"], status.body)
+        except NotFound:
+            self._state.remove_service(obs.key)
+            return
+        except Conflict as error:
+            raise Gone(410, message=f"{obs.key} was replaced: {error}") from error
+        self._state.set_service(live)
+
+    async def _report_defect(self, key: Key, error: Exception) -> None:
+        """Tell the user of a defect of ours; that telling fails too is only logged."""
+        obs = self._state.observe(key, self._builtin, _now())
+        if obs is None:
+            return
+        condition = Condition(
+            ConditionType.READY, "Unknown", Reason.STEP_ERROR, f"Conch failed on this: {error!r}"
+        )
+        try:
+            await self._writer.event(
+                obs.raw, condition, warning=True, since=type(error).__name__, now=obs.now
+            )
+        except ConchError as second:
+            logger.warning("%s: could not report it: %s", key, second)
+
+    def _measure(self, obs: Observation, plan: planning.Plan) -> None:
+        labels = (obs.key.namespace, obs.key.name)
+        self._metrics.wanted.labels(*labels).set(plan.replicas)
+        self._metrics.ready.labels(*labels).set(sum(p.ready for p in obs.pods))
+
+
+def _typed(live: Object, applied: Object) -> Object:
+    return {"apiVersion": applied["apiVersion"], "kind": applied["kind"], **live}
+
+
+def _worth_telling(condition: Condition, old: Object) -> bool:
+    if old.get("status") == condition.status and old.get("reason") == condition.reason.value:
+        return False
+    if condition.type is ConditionType.READY:
+        return condition.reason not in _QUIET
+    if condition.type is ConditionType.SCALING:
+        return condition.reason in _SCALING_TOLD
+    return condition.type in _TOLD and condition.status == "True"
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

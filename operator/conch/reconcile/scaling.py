@@ -1,0 +1,224 @@
+"""The scaling loop: look at every Triton pod, let the pure scaler decide, publish decisions.
+
+It writes nothing: a changed decision wakes the service's reconcile, which writes ``replicas``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+
+import aiohttp
+
+from conch.api import names
+from conch.autoscale import ScalerState, step
+from conch.kube.views import Pod
+from conch.observe.durations import seconds
+from conch.observe.state import ClusterState, Record
+from conch.observe.types import Decision, Key, ScalingObservation, ScalingPolicy
+from conch.reconcile.queue import Priority, WorkQueue
+from conch.settings import Settings
+from conch.telemetry.catalog import Metrics
+from conch.triton.repository import load_problems
+from conch.triton.sample import PodSample
+from conch.triton.scrape import open_session, scrape
+
+logger = logging.getLogger(__name__)
+
+# Numbers in the status follow the measurements only when they moved this much, and not more often
+# than this: a status that changes with every scrape is a write with every scrape.
+_WORTH_SHOWING = 0.2
+_SHOW_EVERY_S = 30.0
+
+
+class ScalingLoop:
+    """One round over all services every interval."""
+
+    def __init__(
+        self, state: ClusterState, queue: WorkQueue, settings: Settings, metrics: Metrics
+    ) -> None:
+        self._state = state
+        self._queue = queue
+        self._metrics = metrics
+        self._interval_s = settings.scrape_interval_s
+        self._timeout_s = settings.scrape_timeout_s
+        self._scalers: dict[Key, ScalerState] = {}
+        self._shown_at_s: dict[Key, float] = {}
+        self.last_round_s = 0.0
+
+    async def run(self) -> None:
+        """Scrape and decide until cancelled."""
+        loop = asyncio.get_running_loop()
+        async with open_session() as session:
+            while True:
+                started = loop.time()
+                await self.round(session)
+                took_s = loop.time() - started
+                self.last_round_s = loop.time()
+                self._metrics.scaling_seconds.observe(took_s)
+                await asyncio.sleep(max(0.1, self._interval_s - took_s))
+
+    async def round(self, session: aiohttp.ClientSession) -> None:
+        """Look at every ready pod once and decide for every service."""
+        services = {
+            key: record
+            for key, record in self._state.services.items()
+            if record.service is not None
+        }
+        for key in self._scalers.keys() - services.keys():
+            del self._scalers[key]
+            self._shown_at_s.pop(key, None)
+        # One slow service must not delay the decision for another: each decides when its own
+        # pods have answered, and every answer has its time-out.
+        await asyncio.gather(*(self._decide(session, k, r) for k, r in services.items()))
+
+    async def _decide(self, session: aiohttp.ClientSession, key: Key, record: Record) -> None:
+        live = self._state.live_replicas(key)
+        if record.service is None or live is None:
+            return
+        await self._ask_starting(session, key)
+        policy = policy_of(record)
+        ready = [p for p in self._state.pods(key) if p.ready and p.status.pod_ip]
+        samples = await asyncio.gather(*(self._look(session, p, policy) for p in ready))
+        if self._state.services.get(key) is None:
+            return
+        now_s = asyncio.get_running_loop().time()
+        observation = self._observation(key, live, tuple(samples), now_s)
+        scaler, decision = step(policy, self._scalers.get(key) or ScalerState(), observation)
+        self._scalers[key] = scaler
+        self._publish(key, record, decision, live, now_s)
+
+    async def _ask_starting(self, session: aiohttp.ClientSession, key: Key) -> None:
+        """Ask servers that run without being ready which models they cannot load, and why."""
+        pods = [p for p in self._state.pods(key) if _server_runs(p) and not p.ready]
+        answers = await asyncio.gather(
+            *(load_problems(session, p.status.pod_ip, self._timeout_s) for p in pods)
+        )
+        for pod, problems in zip(pods, answers, strict=True):
+            message = "; ".join(f"{name}: {why}" for name, why in sorted(problems.items()))
+            if self._state.set_model_problem(pod.metadata.uid, message) is not None:
+                self._queue.add(key, Priority.CHILD)
+
+    async def _look(
+        self, session: aiohttp.ClientSession, pod: Pod, policy: ScalingPolicy
+    ) -> PodSample:
+        sample = await scrape(
+            session,
+            pod.metadata.uid,
+            pod.status.pod_ip,
+            policy.models,
+            policy.percentile,
+            self._timeout_s,
+            asyncio.get_running_loop().time,
+        )
+        self._metrics.scrapes.labels("error" if sample.error else "ok").inc()
+        if sample.error:
+            logger.debug("pod %s: %s", pod.metadata.name, sample.error)
+        return sample
+
+    def _observation(
+        self, key: Key, live: int, samples: tuple[PodSample, ...], now_s: float
+    ) -> ScalingObservation:
+        alive = [p for p in self._state.pods(key) if p.metadata.deletion_timestamp is None]
+        wall_s = datetime.now(UTC).timestamp()
+        starting = [p for p in alive if not p.ready]
+        assignment = self._state.assignments.get(key)
+        return ScalingObservation(
+            now_s=now_s,
+            replicas=live,
+            ready=sum(p.ready for p in alive),
+            starting_age_s=tuple(
+                max(0.0, wall_s - datetime.fromisoformat(p.metadata.creation_timestamp).timestamp())
+                for p in starting
+            ),
+            cold_start_s=self._state.cold_starts_s(key),
+            room=assignment.room if assignment else 0,
+            samples=samples,
+        )
+
+    def _publish(
+        self, key: Key, record: Record, decision: Decision, live: int, now_s: float
+    ) -> None:
+        self._measure(key, record, decision)
+        shown = self._state.decisions.get(key)
+        mode = record.service.spec.scaling.mode if record.service else "Fixed"
+        acts = mode == "Latency" and decision.replicas != live
+        due = now_s - self._shown_at_s.get(key, float("-inf")) >= _SHOW_EVERY_S
+        if shown is not None and not acts and not _differs(shown, decision, due):
+            return
+        if shown is None or shown.replicas != decision.replicas:
+            self._metrics.decisions.labels(decision.reason.value).inc()
+        self._state.decisions[key] = decision
+        self._shown_at_s[key] = now_s
+        self._queue.add(key, Priority.SCALE if acts else Priority.CHILD)
+
+    def _measure(self, key: Key, record: Record, decision: Decision) -> None:
+        labels = (key.namespace, key.name)
+        target = record.service.spec.objectives.latency.target if record.service else "0s"
+        self._metrics.target.labels(*labels).set(seconds(target))
+        for gauge, value in (
+            (self._metrics.demand, decision.demand_rps),
+            (self._metrics.bound, decision.bound_rps),
+            (self._metrics.capacity, decision.capacity_rps),
+            (self._metrics.latency, decision.latency_s),
+        ):
+            if value is not None:
+                gauge.labels(*labels).set(value)
+
+
+def _server_runs(pod: Pod) -> bool:
+    return (
+        pod.metadata.deletion_timestamp is None
+        and bool(pod.status.pod_ip)
+        and any(
+            status.name == names.CONTAINER_TRITON and status.state.running is not None
+            for status in pod.status.container_statuses
+        )
+    )
+
+
+def policy_of(record: Record) -> ScalingPolicy:
+    """The scaler's view of a spec. The record must have been parsed."""
+    if record.service is None:
+        raise ValueError("an InferenceService that could not be parsed has no policy")
+    spec = record.service.spec
+    objective = spec.objectives.latency
+    configs = {m.name: m.config for m in spec.models if m.config is not None}
+    return ScalingPolicy(
+        percentile=objective.percentile,
+        target_s=seconds(objective.target),
+        min_replicas=spec.scaling.min_replicas,
+        max_replicas=spec.scaling.max_replicas,
+        models=tuple(m.name for m in spec.models),
+        max_batch={
+            name: config.max_batch_size
+            for name, config in configs.items()
+            if config.max_batch_size is not None
+        },
+        instances={
+            name: config.instances
+            for name, config in configs.items()
+            if config.instances is not None
+        },
+    )
+
+
+def _differs(shown: Decision, new: Decision, due: bool) -> bool:
+    """Whether people should see the new decision: at once for what changed, in time for numbers."""
+    facts = (shown.replicas, shown.reason, shown.not_answering, shown.failing)
+    if facts != (new.replicas, new.reason, new.not_answering, new.failing):
+        return True
+    pairs = (
+        (shown.demand_rps, new.demand_rps),
+        (shown.bound_rps, new.bound_rps),
+        (shown.capacity_rps, new.capacity_rps),
+        (shown.latency_s, new.latency_s),
+    )
+    return due and any(_moved(a, b) for a, b in pairs)
+
+
+def _moved(a: float | None, b: float | None) -> bool:
+    if a is None or b is None:
+        return a is not b
+    return abs(a - b) > _WORTH_SHOWING * max(abs(a), abs(b))

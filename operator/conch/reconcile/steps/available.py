@@ -1,0 +1,121 @@
+"""Condition Available: do enough pods run the current spec with their models loaded?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from conch.api.conditions import Condition, ConditionType, Reason
+from conch.kube.views import Object, Pod
+from conch.observe.state import Observation
+from conch.reconcile.steps.pods import Problem, diagnose
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """The condition and the counts it was judged from."""
+
+    condition: Condition
+    pods: int
+    ready: int
+    settled: bool  # the Deployment's controller is done: nothing is in flight
+    stuck: bool
+
+
+def judge(obs: Observation, replicas: int, paused: bool) -> Availability:
+    """Judge the pods against ``replicas`` wanted.
+
+    Pods of an older revision count as serving, but a problem of the newest revision is what the
+    user must hear about: what they applied last is not running.
+    """
+    deployment = obs.children.get(("Deployment", obs.key.name))
+    alive = [p for p in obs.pods if p.metadata.deletion_timestamp is None]
+    current = [p for p in alive if _is_current(p, deployment, alive)]
+    ready = sum(p.ready for p in alive)
+    ready_now = sum(p.ready for p in current)
+    settled = _settled(deployment, replicas)
+    problem = _worst(current, obs) or _replica_failure(deployment)
+
+    def result(
+        status: Literal["True", "False"], reason: Reason, message: str, stuck: bool = False
+    ) -> Availability:
+        return Availability(
+            Condition(ConditionType.AVAILABLE, status, reason, message),
+            pods=len(alive),
+            ready=ready,
+            settled=settled and not stuck,
+            stuck=stuck,
+        )
+
+    if replicas == 0 and not paused:
+        return result("False", Reason.SCALED_TO_ZERO, "Zero replicas were asked for.")
+    if deployment is None:
+        return result("False", Reason.PODS_STARTING, "No pods yet.")
+    if problem is not None:
+        serving = ready - ready_now
+        if ready_now:
+            # What was applied does run; only further replicas cannot start.
+            return result(
+                "True",
+                problem.reason,
+                f"{ready_now} of {replicas} replicas ready; the others: {problem.message}",
+            )
+        rest = f" {serving} pods of the previous revision keep serving." if serving else ""
+        return result("False", problem.reason, problem.message + rest, stuck=problem.stuck)
+    if settled and ready >= replicas:
+        return result("True", Reason.AVAILABLE, f"All {replicas} replicas are ready.")
+    if ready_now == 0 and ready:
+        return result("True", Reason.ROLLING_OUT, "A new revision is starting.")
+    if ready == 0:
+        return result("False", Reason.PODS_STARTING, "Pods fetch and load their models.")
+    reason = Reason.ROLLING_OUT if len(current) < len(alive) else Reason.PODS_STARTING
+    return result("True", reason, f"Some of {replicas} replicas are still starting.")
+
+
+def _settled(deployment: Object | None, replicas: int) -> bool:
+    if deployment is None:
+        return False
+    status = deployment.get("status", {})
+    return bool(
+        status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
+        and deployment["spec"].get("replicas", 1) == replicas
+        and status.get("updatedReplicas", 0) == replicas
+        and status.get("replicas", 0) == replicas
+        and status.get("readyReplicas", 0) == replicas
+    )
+
+
+def _is_current(pod: Pod, deployment: Object | None, alive: list[Pod]) -> bool:
+    """Whether the pod is of the newest revision: the newest pod's template hash names it."""
+    if deployment is None or not alive:
+        return True
+    newest = alive[-1].metadata.labels.get("pod-template-hash")
+    return pod.metadata.labels.get("pod-template-hash") == newest
+
+
+def _worst(pods: list[Pod], obs: Observation) -> Problem | None:
+    """The problem to tell: one that will not go away by itself before one that may."""
+    found = [
+        problem
+        for pod in pods
+        if not pod.ready
+        and (
+            problem := diagnose(
+                pod,
+                obs.mount_problems.get(pod.metadata.uid, ""),
+                obs.model_problems.get(pod.metadata.uid, ""),
+            )
+        )
+        is not None
+    ]
+    return min(found, key=lambda p: (not p.stuck,), default=None)
+
+
+def _replica_failure(deployment: Object | None) -> Problem | None:
+    """Pods that could not even be created: quota, policy or admission."""
+    conditions = (deployment or {}).get("status", {}).get("conditions", [])
+    for condition in conditions:
+        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
+            message = f"Pods cannot be created: {condition.get('message', '')}"
+            return Problem(Reason.APPLY_REFUSED, message, stuck=True)
+    return None

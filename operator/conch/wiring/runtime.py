@@ -1,0 +1,256 @@
+"""Start and stop, in order: probes, watches, election; on the leader also the loops and kopf.
+
+A leader that loses the Lease ends the process: the kubelet starts it again as a standby, and no
+half-stopped loop can write. Standbys keep warm copies, so taking over is fast.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import kopf
+
+from conch.kube.credentials import Credentials
+from conch.kube.lease import Elector
+from conch.kube.transport import Api
+from conch.observe.state import ClusterState
+from conch.reconcile.apply import RateLimit, Writer
+from conch.reconcile.controller import Controller
+from conch.reconcile.placement import PlacementLoop
+from conch.reconcile.queue import WorkQueue
+from conch.reconcile.scaling import ScalingLoop
+from conch.settings import Settings
+from conch.telemetry.catalog import Metrics
+from conch.telemetry.server import serve
+from conch.wiring import handlers
+from conch.wiring.watches import watches
+
+logger = logging.getLogger(__name__)
+
+LEASE_NAME = "conch-leader"
+# Silence longer than this from the API server makes a process unready, and a loop that has not
+# turned for as long makes it dead.
+_SILENCE_S = 180.0
+_STUCK_S = 60.0
+_GRACE_S = 15.0
+
+
+def run(settings: Settings, *, kubeconfig: Path | None = None, context: str | None = None) -> int:
+    """Run the operator until it is told to stop; returns the process's exit code.
+
+    Raises SettingsError when the cluster cannot be reached with what was given.
+    """
+    return asyncio.run(Operator(settings).run(kubeconfig, context))
+
+
+class Operator:
+    """One operator process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._metrics = Metrics()
+        self._state = ClusterState()
+        self._stop = asyncio.Event()
+        self._exit_code = 0
+        self._beat_s = 0.0
+
+    async def run(self, kubeconfig: Path | None, context: str | None) -> int:
+        """Everything, in order; every exit path releases the Lease and closes connections."""
+        settings = self._settings
+        loop = asyncio.get_running_loop()
+        credentials = await Credentials.find(kubeconfig, context)
+        async with Api(credentials, on_write=self._count_write) as api:
+            queue = WorkQueue(on_wait=self._metrics.queue_seconds.observe)
+            placement = PlacementLoop(self._state, queue, settings, self._metrics)
+            scaling = ScalingLoop(self._state, queue, settings, self._metrics)
+            mirrors = watches(api, self._state, queue, placement.trigger, settings.namespaces)
+            elector = self._elector(api)
+            writer = Writer(
+                api,
+                RateLimit(settings.writes_per_s, settings.write_burst),
+                elector.still_leader if elector else lambda: True,
+            )
+            controller = Controller(self._state, queue, writer, settings, self._metrics, self._lost)
+
+            def silent() -> str | None:
+                now = time.monotonic()
+                quiet = [m.name for m in mirrors if now - m.last_contact_s > _SILENCE_S]
+                return f"no word from the API server about {', '.join(quiet)}" if quiet else None
+
+            def unsynced() -> str | None:
+                missing = [m.name for m in mirrors if not m.synced.is_set()]
+                return f"not synced yet: {', '.join(missing)}" if missing else None
+
+            def stuck() -> str | None:
+                if loop.time() - self._beat_s > _STUCK_S:
+                    return "the event loop does not turn"
+                if queue.working and loop.time() - controller.last_turn_s > _STUCK_S * 2:
+                    return "no reconcile has ended for two minutes"
+                return None
+
+            runner = await serve(
+                self._metrics,
+                host=settings.bind_address,
+                probe_port=settings.probe_port,
+                metrics_port=settings.metrics_port,
+                alive=[stuck],
+                ready=[unsynced, silent],
+            )
+            tasks: list[asyncio.Task[None]] = []
+
+            def start(name: str, job: Coroutine[Any, Any, None]) -> None:
+                task = loop.create_task(job, name=name)
+                task.add_done_callback(self._ended)
+                tasks.append(task)
+
+            self._handle_signals()
+            start("heartbeat", self._heartbeat(mirrors))
+            for mirror in mirrors:
+                start(mirror.name, mirror.run())
+            try:
+                if elector is not None:
+                    start("election", elector.run())
+                    if not await self._either(elector.acquired.wait()):
+                        return self._exit_code
+                    start("lease", self._watch_lease(elector))
+                logger.info("acting as %s", settings.name)
+                self._metrics.leader.set(1)
+                for mirror in mirrors:
+                    if not await self._either(mirror.synced.wait()):
+                        return self._exit_code
+                logger.info("all caches are synced")
+                self._controller_since(controller)
+                start("placement", placement.run())
+                start("controller", controller.run())
+                start("scaling", scaling.run())
+                placement.trigger()
+                await self._run_kopf(queue, placement.trigger, credentials)
+            finally:
+                self._metrics.leader.set(0)
+                queue.close()
+                await _end(tasks)
+                if elector is not None:
+                    await elector.release()
+                await runner.cleanup()
+        return self._exit_code
+
+    def _controller_since(self, controller: Controller) -> None:
+        controller.last_turn_s = asyncio.get_running_loop().time()
+
+    def _elector(self, api: Api) -> Elector | None:
+        settings = self._settings
+        if not settings.leader_election:
+            return None
+        return Elector(
+            api,
+            settings.operator_namespace,
+            LEASE_NAME,
+            settings.name,
+            duration_s=settings.lease_duration_s,
+            renew_deadline_s=settings.lease_renew_deadline_s,
+            retry_s=settings.lease_retry_s,
+        )
+
+    async def _run_kopf(
+        self, queue: WorkQueue, replan: Callable[[], None], credentials: Credentials
+    ) -> None:
+        """kopf watches the custom resources until we stop; that it stops first is an error."""
+        kopf_settings = kopf.OperatorSettings()
+        handlers.settings(kopf_settings)
+        namespaces = self._settings.namespaces
+        ready = asyncio.Event()
+        operator = asyncio.get_running_loop().create_task(
+            kopf.operator(
+                registry=handlers.registry(self._state, queue, replan, credentials),
+                settings=kopf_settings,
+                standalone=True,
+                clusterwide=not namespaces,
+                namespaces=namespaces,
+                stop_flag=self._stop,
+                ready_flag=ready,
+            ),
+            name="kopf",
+        )
+        # kopf takes the signals when it starts; they are ours.
+        waiter = asyncio.ensure_future(ready.wait())
+        await asyncio.wait({operator, waiter}, return_when=asyncio.FIRST_COMPLETED)
+        waiter.cancel()
+        self._handle_signals()
+        await asyncio.wait({operator})
+        if not self._stop.is_set():
+            error = None if operator.cancelled() else operator.exception()
+            logger.error("kopf ended: %s", error or "without a reason")
+            self._exit_code = 1
+
+    # --- ends -------------------------------------------------------------------------------------
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+
+    def _lost(self) -> None:
+        logger.error("the Lease is lost: ending, to start again as a standby")
+        self._exit_code = 1
+        self._stop.set()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A loop that ends by itself takes the process with it."""
+        if task.cancelled() or self._stop.is_set():
+            return
+        error = task.exception()
+        logger.error("%s ended: %r", task.get_name(), error, exc_info=error)
+        self._exit_code = 1
+        self._stop.set()
+
+    async def _either(self, wanted: Coroutine[Any, Any, Any]) -> bool:
+        """Wait for ``wanted``; False when the process is told to stop first."""
+        task = asyncio.ensure_future(wanted)
+        stop = asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if not task.done():
+            task.cancel()
+        return not self._stop.is_set()
+
+    async def _watch_lease(self, elector: Elector) -> None:
+        await elector.lost.wait()
+        self._lost()
+
+    async def _heartbeat(self, mirrors: list[Any]) -> None:
+        """Proof that the loop turns, and the counts that are kept elsewhere."""
+        seen = [0] * len(mirrors)
+        while True:
+            self._beat_s = asyncio.get_running_loop().time()
+            for index, mirror in enumerate(mirrors):
+                new = mirror.restarts - seen[index]
+                seen[index] = mirror.restarts
+                self._metrics.watch_restarts.labels(mirror.name).inc(new)
+            await asyncio.sleep(1)
+
+    def _count_write(self, verb: str, path: str, status: int, _: float) -> None:
+        self._metrics.api_writes.labels(verb, _resource(path), str(status)).inc()
+
+
+def _resource(path: str) -> str:
+    """The plural in an API path: a bounded label, unlike the path itself."""
+    parts = path.strip("/").split("/")
+    rest = parts[3:] if parts[0] == "apis" else parts[2:]
+    if len(rest) > 2 and rest[0] == "namespaces":
+        rest = rest[2:]
+    plural = rest[0] if rest else "?"
+    return f"{plural}/status" if rest[-1:] == ["status"] else plural
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel and wait, so that nothing of ours runs when connections close."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=_GRACE_S)

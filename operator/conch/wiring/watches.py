@@ -1,0 +1,128 @@
+"""Which collections are mirrored, and what each change of them wakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+from conch.api import names
+from conch.kube.reflector import Change, Reflector
+from conch.kube.transport import Api, path
+from conch.kube.views import Event, Node, Object, Pod
+from conch.observe.state import ClusterState
+from conch.reconcile.queue import Priority, WorkQueue
+
+_OWNED = (
+    ("apps/v1", "deployments", "Deployment"),
+    ("v1", "services", "Service"),
+    ("networking.k8s.io/v1", "networkpolicies", "NetworkPolicy"),
+    ("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget"),
+)
+
+
+def watches(
+    api: Api,
+    state: ClusterState,
+    queue: WorkQueue,
+    replan: Callable[[], None],
+    namespaces: Sequence[str],
+) -> list[Reflector[Pod] | Reflector[Node] | Reflector[Event] | Reflector[Object]]:
+    """All reflectors, not yet running. No namespaces: the whole cluster."""
+    scopes: Sequence[str | None] = namespaces or (None,)
+
+    def on_pod(change: Change[Pod]) -> None:
+        pod = change.new or change.old
+        if pod is None:
+            return
+        builder = state.inventory_builder
+        if change.new is None:
+            moved = builder.remove_pod(pod.metadata.uid)
+            key = state.remove_pod(pod.metadata.uid)
+        else:
+            if change.old is not None and change.old.metadata.uid != pod.metadata.uid:
+                # Deleted and made again between two looks: the old one is gone.
+                builder.remove_pod(change.old.metadata.uid)
+                state.remove_pod(change.old.metadata.uid)
+            moved = builder.upsert_pod(pod)
+            key = state.set_pod(pod)
+        if moved or (key is not None and _binding(change)):
+            replan()
+        if key is not None:
+            queue.add(key, Priority.CHILD)
+
+    def on_node(change: Change[Node]) -> None:
+        if change.new is None:
+            moved = state.inventory_builder.remove_node(change.name)
+        else:
+            moved = state.inventory_builder.upsert_node(change.new)
+        if moved:
+            replan()
+
+    def on_mount_event(change: Change[Event]) -> None:
+        if change.new is not None and (key := state.set_mount_event(change.new)) is not None:
+            queue.add(key, Priority.CHILD)
+
+    def on_child(change: Change[Object]) -> None:
+        if change.new is not None:
+            key = state.set_child(change.new)
+        else:
+            key = state.remove_child(change.old) if change.old is not None else None
+        if key is not None:
+            queue.add(key, Priority.CHILD)
+
+    def build() -> Iterator[
+        Reflector[Pod] | Reflector[Node] | Reflector[Event] | Reflector[Object]
+    ]:
+        yield Reflector(
+            api, path("v1", "nodes"), msgspec.json.Decoder(Node).decode, on_node, name="nodes"
+        )
+        for scope in scopes:
+            suffix = f" in {scope}" if scope else ""
+            yield Reflector(
+                api,
+                path("v1", "pods", scope),
+                msgspec.json.Decoder(Pod).decode,
+                on_pod,
+                name=f"pods{suffix}",
+            )
+            yield Reflector(
+                api,
+                path("v1", "events", scope),
+                msgspec.json.Decoder(Event).decode,
+                on_mount_event,
+                field_selector="reason=FailedMount,involvedObject.kind=Pod",
+                name=f"mount events{suffix}",
+            )
+            for api_version, plural, kind in _OWNED:
+                yield Reflector(
+                    api,
+                    path(api_version, plural, scope),
+                    _whole(api_version, kind),
+                    on_child,
+                    label_selector=names.MANAGED_SELECTOR,
+                    name=f"{plural}{suffix}",
+                )
+
+    return list(build())
+
+
+def _whole(api_version: str, kind: str) -> Callable[[bytes], Object]:
+    """Decode an object whole; items of a list lack their own kind."""
+
+    def decode(raw: bytes) -> Object:
+        return {
+            **msgspec.json.decode(raw, type=dict[str, object]),
+            "apiVersion": api_version,
+            "kind": kind,
+        }
+
+    return decode
+
+
+def _binding(change: Change[Pod]) -> bool:
+    """Whether a pod of ours came, went, or was bound: placement counts those."""
+    old, new = change.old, change.new
+    if old is None or new is None:
+        return True
+    return (old.spec.node_name, old.status.phase) != (new.spec.node_name, new.status.phase)
