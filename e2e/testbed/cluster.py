@@ -128,9 +128,9 @@ class Cluster:
             self._remove()
             try:
                 self._up()
-            except BaseException:
-                # Its logs are the only witness of a failure: keep the last one.
-                self._keep_logs()
+            except BaseException as error:
+                if isinstance(error, Exception):  # not Ctrl-C
+                    self._keep_logs()
                 self._remove()
                 raise
 
@@ -139,7 +139,6 @@ class Cluster:
         machine.check()
         with cache.locked(self.place.lock):
             self._remove()
-        self.place.lock.unlink(missing_ok=True)
 
     def is_up(self) -> bool:
         """Whether the cluster of exactly this spec came up whole and its processes live."""
@@ -147,13 +146,14 @@ class Cluster:
             recorded = json.loads(self.place.spec.read_text())
         except (OSError, ValueError):
             return False
-        return bool(recorded["spec"] == self.spec.to_json()) and not dead_processes(self.place)
+        return (
+            bool(recorded["spec"] == self.spec.to_json())
+            and namespaces.find_holder(self.place) is not None
+            and not dead_processes(self.place)
+        )
 
     def _remove(self) -> None:
         left = namespaces.remove(self.place)
-        for process in self._processes.values():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(5)
         self._processes.clear()
         if left:
             raise TestbedError(f"could not remove of cluster {self.spec.name}: {', '.join(left)}")
@@ -161,9 +161,12 @@ class Cluster:
     def _up(self) -> None:
         spec, place, say = self.spec, self.place, self.progress
         packages.ensure(real_node=spec.real_node, progress=say)
-        binaries = toolchain.ensure(say)
-        clients.clients(say)
-        archives = self._archives(binaries)
+        with ThreadPoolExecutor(1) as pool:
+            # Beside the Go build, which is what takes long; the build itself stays in this thread,
+            # where Ctrl-C ends it.
+            fetched = pool.submit(self._fetch)
+            binaries = toolchain.ensure(say)
+            archives = [*self._pause(binaries), *fetched.result()]
 
         say("namespaces and certificates")
         place.state.mkdir(parents=True)
@@ -208,8 +211,17 @@ class Cluster:
         partial.replace(place.spec)
         say(f"cluster {spec.name} is up: kubectl --kubeconfig {place.kubeconfig}")
 
-    def _archives(self, binaries: toolchain.Binaries) -> list[Path]:
-        """Image archives to import: pause, and what the spec names."""
+    def _fetch(self) -> list[Path]:
+        """What needs no built binary: the clients, and the archives of the spec's images."""
+        clients.clients(self.progress)
+        if not self.spec.images:
+            return []
+        from e2e.testbed import images
+
+        return images.ensure(list(self.spec.images), self.progress)
+
+    def _pause(self, binaries: toolchain.Binaries) -> list[Path]:
+        """The archive of the image that every pod's sandbox runs."""
         if not self.spec.real_node:
             return []
 
@@ -220,12 +232,7 @@ class Cluster:
             )
 
         name = binaries.folder.name.replace("kubernetes", "image-pause")
-        archives = [cache.entry(name, build) / "pause.tar"]
-        if self.spec.images:
-            from e2e.testbed import images
-
-            archives += images.ensure(list(self.spec.images), self.progress)
-        return archives
+        return [cache.entry(name, build) / "pause.tar"]
 
     def _start_containerd(
         self, holder: int, binaries: toolchain.Binaries, archives: Sequence[Path]
@@ -281,7 +288,9 @@ class Cluster:
         self, holder: int, binaries: toolchain.Binaries, name: str, arguments: Sequence[str]
     ) -> None:
         with (self.place.logs / f"{name}.log").open("ab") as log:
-            self._processes[name] = namespaces.start(holder, [binaries[name], *arguments], log)
+            self._processes[name] = namespaces.start(
+                self.place, holder, [binaries[name], *arguments], log
+            )
 
     def _start_forwarder(self) -> int:
         listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
@@ -302,6 +311,7 @@ class Cluster:
                 stderr=log,
                 start_new_session=True,
             )
+        namespaces.adopt(self.place, self._processes["forwarder"])
         (self.place.state / "port").write_text(str(port))
         pki.write_kubeconfig(
             self.place, pki.ADMIN, f"https://127.0.0.1:{port}", self.place.kubeconfig
@@ -349,6 +359,7 @@ class Cluster:
         return next((line[-300:] for line in reversed(lines) if line.strip()), "no output")
 
     def _keep_logs(self) -> None:
+        """Its logs are the only witness of a failed start: the last one's stay."""
         kept = layout.STATE / f"{self.spec.name}.failed-logs"
         with contextlib.suppress(OSError):
             kept.mkdir(parents=True, exist_ok=True)

@@ -37,7 +37,9 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             writer.write_eof()
 
 
-async def _serve(listener: socket.socket, address: str, port: int) -> None:
+async def serve(listener: socket.socket, address: str, port: int) -> None:
+    """Accept on `listener` for ever; every connection goes on to `address`:`port`."""
+
     async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             far_reader, far_writer = await asyncio.open_connection(address, port)
@@ -60,7 +62,7 @@ def main() -> None:
     descriptor, namespace_file, address, port = sys.argv[1:]
     listener = socket.socket(fileno=int(descriptor))
     enter(Path(namespace_file))
-    asyncio.run(_serve(listener, address, int(port)))
+    asyncio.run(serve(listener, address, int(port)))
 
 
 if __name__ == "__main__":

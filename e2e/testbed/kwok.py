@@ -8,6 +8,7 @@ and the controller-manager is told to be patient instead (`controlplane.controll
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from e2e.testbed import gpus, layout
@@ -209,8 +210,6 @@ def stages() -> list[dict[str, Any]]:
 
 def config() -> str:
     """The configuration file: one JSON document per YAML document."""
-    import json
-
     options = {
         "apiVersion": "config.kwok.x-k8s.io/v1alpha1",
         "kind": "KwokConfiguration",

@@ -22,6 +22,8 @@ FAKE_POD_RANGE = "10.128.0.0/10"
 CONTAINERD_STATE = Path("/run/containerd")
 KUBELET_STATE = Path("/var/lib/kubelet")
 CONTAINERD_SOCKET = CONTAINERD_STATE / "ctd.sock"
+HOST_LOCK = Path("/run/lock/conch-testbed.lock")
+"""Held while something is changed that all clusters of the machine share."""
 NETWORK_NAMESPACES = Path("/run/netns")
 PREFIX = "conch-"
 

@@ -17,6 +17,12 @@ def check() -> None:
             f"the test bed needs Linux (this is {platform.system()}): use a cluster of your own, "
             "make demo CONTEXT=<kubectl context>"
         )
+    if platform.machine() != "x86_64":
+        raise TestbedError(
+            f"the test bed needs an x86_64 machine (this is {platform.machine()}): the Triton it "
+            "serves with is built for no other; use a cluster of your own, "
+            "make demo CONTEXT=<kubectl context>"
+        )
     if os.geteuid() != 0:
         raise TestbedError(
             "the test bed makes namespaces and mounts: run it as root (sudo), or use a cluster of "

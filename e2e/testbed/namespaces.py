@@ -17,17 +17,21 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO
 
-from e2e.testbed import layout, packages
+from e2e.testbed import cache, layout, packages
 from e2e.testbed.errors import TestbedError
 from e2e.testbed.layout import Layout
 
 CGROUPS = Path("/sys/fs/cgroup")
 _END_TIMEOUT_S = 20.0
+_REAP_S = 2.0
+_started: dict[str, list[subprocess.Popen[bytes]]] = {}
+"""What this process started, by namespace: it has to reap them, whoever holds the Cluster."""
 
 
 def make_network(place: Layout) -> None:
     """The network namespace: local addresses, a route for ClusterIPs, none out of it."""
-    _ip("netns", "add", place.namespace)
+    with cache.locked(layout.HOST_LOCK):
+        _ip("netns", "add", place.namespace)
     inside = ["-n", place.namespace]
     _ip(*inside, "link", "set", "lo", "up")
     # Both ends inside: an address for the node that does not need the dummy driver.
@@ -70,6 +74,7 @@ def start_holder(place: Layout, pause: Path) -> int:
             stderr=log,
             start_new_session=True,
         )
+    adopt(place, unshare)
     deadline_s = time.monotonic() + 10
     while True:
         holder = find_holder(place)
@@ -104,19 +109,26 @@ def enter_all(holder: int) -> list[str]:
     return [_found("nsenter"), f"--target={holder}", "--net", "--mount", "--pid", "--"]
 
 
+def adopt(place: Layout, process: subprocess.Popen[bytes]) -> None:
+    """Have `remove` reap a program of the cluster that this process started."""
+    _started.setdefault(place.namespace, []).append(process)
+
+
 def start(
-    holder: int, argv: Sequence[str], log: IO[bytes], environment: dict[str, str] | None = None
+    place: Layout, holder: int, argv: Sequence[str], log: IO[bytes]
 ) -> subprocess.Popen[bytes]:
     """Start a program of the cluster; the returned process is its nsenter, which outlives us."""
     path = f"{Path(argv[0]).parent}:{packages.SYSTEM_PATH}"
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [*enter_all(holder), *argv],
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
-        env={"PATH": path, "HOME": "/root", **(environment or {})},
+        env={"PATH": path, "HOME": "/root"},
         start_new_session=True,
     )
+    adopt(place, process)
+    return process
 
 
 def make_cgroups(place: Layout) -> None:
@@ -168,31 +180,45 @@ def remove(place: Layout) -> list[str]:
     holder = find_holder(place)
     if holder is not None:
         _kill([holder])
-    deadline_s = time.monotonic() + _END_TIMEOUT_S
-    while (pids := processes_inside(place)) and time.monotonic() < deadline_s:
-        _kill(pids)
+    start_s = time.monotonic()
+    while (pids := processes_inside(place)) and time.monotonic() < start_s + _END_TIMEOUT_S:
+        # nsenter and unshare end by themselves once they have reaped their child; killed before
+        # that, they would leave it to the machine's init as a zombie.
+        patient = time.monotonic() < start_s + _REAP_S
+        _kill(pid for pid in pids if not (patient and _name(pid) in ("nsenter", "unshare")))
         time.sleep(0.01)  # the kernel gives no event for the end of another parent's children
     left = [f"process {pid}" for pid in pids]
-    if place.namespace_file.exists():
-        result = subprocess.run(
-            [_found("ip"), "netns", "del", place.namespace], capture_output=True, text=True
-        )
-        if result.returncode != 0:  # a file that was never mounted on: killed between the two
-            with contextlib.suppress(OSError):
-                place.namespace_file.unlink()
-        if place.namespace_file.exists():
-            left.append(f"network namespace {place.namespace}")
-    left += _remove_cgroups(place, deadline_s)
+    for process in _started.pop(place.namespace, []):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_REAP_S)
+    left += _remove_cgroups(place, start_s + _END_TIMEOUT_S)
     if place.state.exists():
         shutil.rmtree(place.state, ignore_errors=True)
         if place.state.exists():
             left.append(str(place.state))
-    if not others(place):
-        # Mount points of a cluster: removing them under another one would unmount its state.
-        for folder in (layout.CONTAINERD_STATE, layout.KUBELET_STATE):
-            with contextlib.suppress(OSError):
-                folder.rmdir()
+    with cache.locked(layout.HOST_LOCK):
+        left += _remove_network(place)
+        if not others(place):
+            # Mount points of a cluster: removed under another one, its state would be unmounted.
+            for folder in (layout.CONTAINERD_STATE, layout.KUBELET_STATE):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
     return left
+
+
+def _remove_network(place: Layout) -> list[str]:
+    if place.namespace_file.exists():
+        removal = [_found("ip"), "netns", "del", place.namespace]
+        subprocess.run(removal, capture_output=True)
+        with contextlib.suppress(OSError):  # a file that was never mounted on: killed in between
+            place.namespace_file.unlink()
+        if place.namespace_file.exists():
+            return [f"network namespace {place.namespace}"]
+    folder = layout.NETWORK_NAMESPACES
+    if folder.is_dir() and folder.is_mount() and not any(folder.iterdir()):
+        # `ip netns add` mounts the folder on itself and never undoes it.
+        subprocess.run(["umount", str(folder)], capture_output=True)
+    return []
 
 
 def others(place: Layout) -> list[str]:
@@ -239,6 +265,13 @@ def _kill(pids: Iterable[int]) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
+
+def _name(pid: int) -> str:
+    try:
+        return (Path("/proc") / str(pid) / "comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 def _program(pid: int) -> str | None:

@@ -17,6 +17,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from e2e.testbed import cache, clients, packages
 from e2e.testbed.errors import TestbedError
@@ -97,16 +98,18 @@ def _go_build(go: str, output: Path, targets: Sequence[str], heartbeat: Heartbea
     heartbeat.detail = "fetching modules"
     total = len(_go_list(go, targets, environment))
     command = [go, "build", "-v", *FLAGS, f"-o={output}/", *targets]
-    with subprocess.Popen(
-        command, cwd=TOOLS, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        text=True,
-    ) as process:  # fmt: skip
+    pipes: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=TOOLS, env=environment, text=True, **pipes) as process:
         said: list[str] = []
         assert process.stderr is not None
-        for line in process.stderr:
-            if not line.startswith("go: downloading"):
-                said.append(line)
-                heartbeat.detail = f"package {len(said)} of {total}"
+        try:
+            for line in process.stderr:
+                if not line.startswith("go: downloading"):
+                    said.append(line)
+                    heartbeat.detail = f"package {len(said)} of {total}"
+        except BaseException:
+            process.terminate()
+            raise
         if process.wait() != 0:
             raise TestbedError(f"go build failed: {''.join(said[-20:])}")
 
