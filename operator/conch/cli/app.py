@@ -1,0 +1,267 @@
+"""The commands: what they take and which exit code they give. What they do lies in the modules.
+
+Exit codes: 0 done; 1 not found, not reachable, out of date; 2 called wrongly. An error is one
+sentence on standard error, never a traceback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import sys
+from collections.abc import Coroutine, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from conch import __version__
+from conch.errors import (
+    ApiUnreachable,
+    ConchError,
+    Forbidden,
+    SettingsError,
+    Unauthorized,
+    UsageError,
+)
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    name="conch",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: the same in a pipe and in a terminal
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="Conch serves models on NVIDIA Triton to a latency objective.\n\n"
+    "As a kubectl plugin it is called kubectl conch.",
+    epilog="Also: conch fetch --help (the model puller that runs in every pod).",
+)
+
+
+class Output(StrEnum):
+    """How `status` and `why` print."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+Kubeconfig = Annotated[
+    Path | None, typer.Option("--kubeconfig", help="Kubeconfig file; default: as kubectl.")
+]
+Context = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
+Namespace = Annotated[
+    str | None, typer.Option("-n", "--namespace", help="Namespace; default: the context's.")
+]
+Format = Annotated[Output, typer.Option("-o", "--output", help="For people, or for programs.")]
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; the exit code. Errors of ours become one sentence."""
+    try:
+        app(list(arguments), prog_name=_program())
+    except SystemExit as end:  # typer ends this way, also when it was called wrongly
+        return end.code if isinstance(end.code, int) else 0
+    except KeyboardInterrupt:
+        return 130
+    except UsageError as error:
+        return _fail(str(error), 2)
+    except Forbidden as error:
+        return _fail(f"you may not do that: {error.message}", 1)
+    except Unauthorized:
+        return _fail("the cluster does not accept these credentials; log in again", 1)
+    except ApiUnreachable as error:
+        return _fail(f"the cluster cannot be reached: {error}", 1)
+    except ConchError as error:
+        return _fail(str(error), 1)
+    return 0
+
+
+def _program() -> str:
+    return "kubectl conch" if Path(sys.argv[0]).name == "kubectl-conch" else "conch"
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"{_program()}: {message.rstrip('.')}.", file=sys.stderr)
+    return code
+
+
+@app.command(
+    "run",
+    short_help="Run the operator.",
+    epilog="Example, outside a cluster: conch run --kubeconfig ~/.kube/config --no-leader-election "
+    "--log-format text",
+)
+def run_operator(
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Annotated[
+        list[str] | None,
+        typer.Option("-n", "--namespace", help="Namespace to serve (repeat); default: all."),
+    ] = None,
+    leader_election: Annotated[
+        bool | None,
+        typer.Option("--leader-election/--no-leader-election", help="Elect a leader by a Lease."),
+    ] = None,
+    log_level: Annotated[
+        str | None, typer.Option("--log-level", help="debug, info, warning or error.")
+    ] = None,
+    log_format: Annotated[str | None, typer.Option("--log-format", help="json or text.")] = None,
+) -> None:
+    """Run the operator until it is told to stop.
+
+    Every other setting is a CONCH_* variable: docs/reference/settings.md lists them.
+    """
+    from conch import settings
+    from conch.wiring import runtime
+
+    try:
+        chosen = settings.from_environment(
+            namespaces=tuple(namespace) if namespace else None,
+            leader_election=leader_election,
+            log_level=log_level,
+            log_format=log_format,
+        )
+    except SettingsError as error:
+        raise UsageError(str(error)) from error
+    raise typer.Exit(runtime.run(chosen, kubeconfig=kubeconfig, context=context))
+
+
+@app.command(
+    short_help="List services: ready, replicas, latency, decision.",
+    epilog="Examples: conch status; conch status -A; conch status resnet -o json",
+)
+def status(
+    name: Annotated[str | None, typer.Argument(help="One service; default: all.")] = None,
+    namespace: Namespace = None,
+    all_namespaces: Annotated[
+        bool, typer.Option("-A", "--all-namespaces", help="The services of every namespace.")
+    ] = False,
+    output: Format = Output.TABLE,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+) -> None:
+    """One line per service: is it ready, how many replicas, how fast, and what was decided."""
+    if name and all_namespaces:
+        raise UsageError("a NAME lies in one namespace: leave out -A, or leave out NAME")
+    from conch.cli import cluster, explain, screen
+    from conch.cli.context import check, default_namespace
+    from conch.kube.transport import Api
+
+    check(kubeconfig, context)
+    chosen = None if all_namespaces else namespace or default_namespace(kubeconfig, context)
+
+    async def read() -> list[dict[str, Any]]:
+        async with await Api.connect(kubeconfig, context) as api:
+            if name:
+                return [(await cluster.gather(api, str(chosen), name)).service]
+            return await cluster.services(api, chosen)
+
+    now = datetime.now(UTC)
+    found = [explain.summarise(service, now) for service in _wait(read())]
+    found.sort(key=lambda s: (s.namespace, s.name))
+    if output is Output.JSON:
+        _print_json([dataclasses.asdict(summary) for summary in found])
+    elif found:
+        out = screen.console(table=True)
+        out.print(screen.status_table(found, namespaces=all_namespaces))
+    else:
+        where = "in any namespace" if all_namespaces else f"in namespace {chosen}"
+        print(f"No InferenceServices {where}.", file=sys.stderr)
+
+
+@app.command(
+    short_help="Explain one service on one screen.",
+    epilog="Examples: conch why resnet; kubectl conch why resnet -n vision; -o json",
+)
+def why(
+    name: Annotated[str, typer.Argument(help="The InferenceService.")],
+    namespace: Namespace = None,
+    output: Format = Output.TABLE,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+) -> None:
+    """One screen: what was decided, from which numbers, what holds it back and what to do."""
+    from conch.cli import cluster, explain, screen
+    from conch.cli.context import check, default_namespace
+    from conch.kube.transport import Api
+
+    check(kubeconfig, context)
+
+    async def read() -> cluster.Gathered:
+        async with await Api.connect(kubeconfig, context) as api:
+            chosen = namespace or default_namespace(kubeconfig, context)
+            return await cluster.gather(api, chosen, name)
+
+    explanation = explain.explain(_wait(read()), datetime.now(UTC))
+    if output is Output.JSON:
+        _print_json(dataclasses.asdict(explanation))
+    else:
+        out = screen.console()
+        out.print(screen.why(explanation, plain=screen.ascii_only(out)))
+
+
+@app.command(
+    short_help="Print or write the CRDs.",
+    epilog="Examples: conch crds | kubectl apply --server-side -f -; conch crds -d crds",
+)
+def crds(
+    directory: Annotated[
+        Path | None, typer.Option("-d", "--directory", help="Write one file each into it.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit 1 when a file is out of date.")
+    ] = False,
+) -> None:
+    """Print the CustomResourceDefinitions, or write them into a directory."""
+    from conch.cli import crds as command
+
+    raise typer.Exit(command.run(directory, check))
+
+
+@app.command(
+    short_help="For developers: write the generated files.",
+    epilog="Example: conch generate --check",
+)
+def generate(
+    root: Annotated[Path, typer.Option("--root", help="Root of the repository.")] = Path(),
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit 1 when a file is out of date.")
+    ] = False,
+) -> None:
+    """For developers: write crds/ and docs/reference/ from the code."""
+    from conch.cli import generate as command
+
+    raise typer.Exit(command.run(root, check))
+
+
+@app.command(
+    short_help="Print a model directory's digest.",
+    epilog="Example: conch digest ./resnet",
+)
+def digest(
+    directory: Annotated[Path, typer.Argument(help="A model's directory.", metavar="DIR")],
+) -> None:
+    """Print the content digest of a model's directory, for spec.models[].source.digest."""
+    if not directory.is_dir():
+        raise UsageError(f"{directory} is not a directory; for an archive use sha256sum")
+    from conch.fetch.digest import tree
+
+    print(tree(directory))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+def _wait(reading: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(reading)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2))

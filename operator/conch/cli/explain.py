@@ -1,0 +1,324 @@
+"""What `conch status` and `conch why` say: values made from what was read, nothing else.
+
+Everything comes from the cluster: the service's spec and status, its pods, its events. Nothing is
+computed again that the operator has decided; it must not print.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from conch.api.conditions import ConditionType
+from conch.cli.advice import UNSEEN, advice
+from conch.cli.cluster import Gathered
+from conch.kube.views import Pod
+from conch.reconcile.steps.pods import diagnose
+
+Object = dict[str, Any]
+
+# Bad when True; every other condition is bad unless True.
+_BAD_WHEN_TRUE = {ConditionType.RECONCILING.value, ConditionType.STALLED.value}
+_SUMMARY = {*_BAD_WHEN_TRUE, ConditionType.READY.value}
+_EVENTS = 8
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One line of `conch status`."""
+
+    namespace: str
+    name: str
+    ready: str  # True, False, Unknown
+    reason: str
+    message: str
+    replicas: int | None
+    wanted: int | None
+    latency: str
+    target: str
+    percentile: float
+    accelerator: str
+    decision: str  # reason of the last scaling decision
+    age_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionLine:
+    """One condition, with whether it is as it should be."""
+
+    type: str
+    good: bool
+    status: str
+    reason: str
+    message: str
+    age_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionLine:
+    """The last scaling decision and its numbers, as the status has them."""
+
+    replicas: int
+    reason: str
+    message: str
+    demand: str
+    bound: str
+    capacity_per_replica: str
+    horizon: str
+    formula: str
+    limits: str
+
+
+@dataclass(frozen=True, slots=True)
+class PodLine:
+    """One pod and what is wrong with it, if anything."""
+
+    name: str
+    state: str
+    restarts: int
+    node: str
+    problem: str
+    age_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class EventLine:
+    """One event about the service or one of its pods."""
+
+    age_s: float | None
+    type: str
+    reason: str
+    about: str
+    message: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The screen of `conch why`. ``pods`` and ``events`` are None where they may not be read."""
+
+    summary: Summary
+    notes: tuple[str, ...]
+    conditions: tuple[ConditionLine, ...]
+    holding_back: tuple[ConditionLine, ...]
+    decision: DecisionLine | None
+    placement: tuple[str, ...]
+    pods: tuple[PodLine, ...] | None
+    events: tuple[EventLine, ...] | None
+    next_steps: tuple[str, ...]
+
+
+def summarise(service: Object, now: datetime) -> Summary:
+    """The line of one service."""
+    status = service.get("status") or {}
+    latency = _at(service, "spec", "objectives", "latency")
+    ready: Mapping[str, Any] = _condition(service, ConditionType.READY) or {}
+    unseen = not status.get("conditions")
+    return Summary(
+        namespace=service["metadata"].get("namespace", ""),
+        name=service["metadata"]["name"],
+        ready=str(ready.get("status", "Unknown")),
+        reason="NotSeenYet" if unseen else str(ready.get("reason", "")),
+        message=UNSEEN if unseen else clean(str(ready.get("message", ""))),
+        replicas=status.get("readyReplicas"),
+        wanted=status.get("desiredReplicas"),
+        latency=_at(status, "latency").get("observed", ""),
+        target=latency.get("target", ""),
+        percentile=latency.get("percentile", 99),
+        accelerator=status.get("accelerator", ""),
+        decision=_at(status, "decision").get("reason", ""),
+        age_s=age(service["metadata"].get("creationTimestamp"), now),
+    )
+
+
+def explain(found: Gathered, now: datetime) -> Explanation:
+    """Everything about one service."""
+    service = found.service
+    conditions = tuple(_conditions(service, now))
+    holding_back = tuple(c for c in conditions if not c.good and c.type not in _SUMMARY)
+    return Explanation(
+        summary=summarise(service, now),
+        notes=tuple(_notes(service)),
+        conditions=conditions,
+        holding_back=holding_back,
+        decision=_decision(service),
+        placement=_verdicts(_condition(service, ConditionType.PLACED)),
+        pods=None if found.pods is None else _pods(found.pods, now),
+        events=None if found.events is None else _events(found.events, now),
+        next_steps=_next_steps(service, holding_back),
+    )
+
+
+def age(timestamp: str | None, now: datetime) -> float | None:
+    """Seconds since an RFC 3339 time; None when there is none or it is no time."""
+    try:
+        then = datetime.fromisoformat(timestamp or "")
+    except ValueError:
+        return None
+    return max(0.0, (now - (then if then.tzinfo else then.replace(tzinfo=UTC))).total_seconds())
+
+
+def clean(text: str) -> str:
+    """Text from the cluster on one line, without what would drive a terminal."""
+    return " ".join(_CONTROL.sub(" ", text).split())
+
+
+def _at(obj: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+    """The mapping at that place, empty when any part is missing."""
+    node: Any = obj
+    for key in keys:
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node if isinstance(node, Mapping) else {}
+
+
+def _condition(service: Object, kind: ConditionType) -> Object | None:
+    listed = (service.get("status") or {}).get("conditions") or []
+    return next((c for c in listed if c.get("type") == kind.value), None)
+
+
+def _conditions(service: Object, now: datetime) -> Sequence[ConditionLine]:
+    lines = []
+    for condition in (service.get("status") or {}).get("conditions") or []:
+        kind, status = str(condition.get("type", "")), str(condition.get("status", ""))
+        lines.append(
+            ConditionLine(
+                type=kind,
+                good=status == ("False" if kind in _BAD_WHEN_TRUE else "True"),
+                status=status,
+                reason=str(condition.get("reason", "")),
+                message=clean(str(condition.get("message", ""))),
+                age_s=age(condition.get("lastTransitionTime"), now),
+            )
+        )
+    return lines
+
+
+def _notes(service: Object) -> Sequence[str]:
+    notes = []
+    metadata, status = service["metadata"], service.get("status") or {}
+    if metadata.get("deletionTimestamp"):
+        notes.append("It is being deleted; Conch removes what it made first.")
+    seen = status.get("observedGeneration")
+    if seen is not None and seen < metadata.get("generation", seen):
+        notes.append(
+            f"The spec has changed (generation {metadata['generation']}); what follows is about "
+            f"generation {seen}."
+        )
+    if _at(service, "spec").get("paused"):
+        notes.append("spec.paused is true: Conch changes nothing.")
+    return notes
+
+
+def _decision(service: Object) -> DecisionLine | None:
+    decision = _at(service, "status", "decision")
+    if not decision:
+        return None
+    scaling = _at(service, "spec", "scaling")
+    replicas = int(decision.get("replicas", 0))
+    low, high = scaling.get("minReplicas", 1), scaling.get("maxReplicas", 10)
+    bound, capacity = decision.get("bound", ""), decision.get("capacityPerReplica", "")
+    return DecisionLine(
+        replicas=replicas,
+        reason=decision.get("reason", ""),
+        message=clean(decision.get("message", "")),
+        demand=decision.get("demand", ""),
+        bound=bound,
+        capacity_per_replica=capacity,
+        horizon=decision.get("horizon", ""),
+        formula=_formula(bound, capacity),
+        limits=f"minReplicas {low}, maxReplicas {high}",
+    )
+
+
+def _formula(bound: str, capacity: str) -> str:
+    """`97/s / 34/s = 2.9`, empty when a number is missing."""
+    try:
+        share = float(bound.removesuffix("/s")) / float(capacity.removesuffix("/s"))
+    except (ValueError, ZeroDivisionError):
+        return ""
+    return f"{bound} / {capacity} = {share:.1f}"
+
+
+def _verdicts(placed: Object | None) -> tuple[str, ...]:
+    """The planner's sentence, one class per line."""
+    message = clean(str((placed or {}).get("message", "")))
+    return tuple(part.strip() for part in message.split("; ") if part.strip())
+
+
+def _pods(pods: Sequence[Object], now: datetime) -> tuple[PodLine, ...]:
+    lines = [_pod(msgspec.convert(pod, Pod), now) for pod in pods]
+    return tuple(sorted(lines, key=lambda line: (line.problem == "", line.name)))
+
+
+def _pod(pod: Pod, now: datetime) -> PodLine:
+    statuses = (*pod.status.init_container_statuses, *pod.status.container_statuses)
+    problem = diagnose(pod)
+    if pod.metadata.deletion_timestamp:
+        state = "Leaving"
+    elif pod.ready:
+        state = "Ready"
+    elif problem is not None:
+        state = problem.reason.value
+    else:
+        state = _starting(pod)
+    return PodLine(
+        name=pod.metadata.name,
+        state=state,
+        restarts=sum(status.restart_count for status in statuses),
+        node=pod.spec.node_name,
+        problem="" if problem is None else clean(problem.message),
+        age_s=age(pod.metadata.creation_timestamp, now),
+    )
+
+
+def _starting(pod: Pod) -> str:
+    if not pod.spec.node_name:
+        return "Pending"
+    if any(status.state.running for status in pod.status.init_container_statuses):
+        return "FetchingModels"
+    if any(status.state.running for status in pod.status.container_statuses):
+        return "LoadingModels"
+    return "Starting"
+
+
+def _events(events: Sequence[Object], now: datetime) -> tuple[EventLine, ...]:
+    """The latest ones, newest first."""
+    lines = []
+    for event in events:
+        series = event.get("series") or {}
+        when = (
+            series.get("lastObservedTime")
+            or event.get("lastTimestamp")
+            or event.get("eventTime")
+            or event.get("firstTimestamp")
+            or event["metadata"].get("creationTimestamp")
+        )
+        about = event.get("involvedObject", {})
+        lines.append(
+            EventLine(
+                age_s=age(when, now),
+                type=event.get("type", ""),
+                reason=event.get("reason", ""),
+                about=f"{about.get('kind', '')}/{about.get('name', '')}",
+                message=clean(event.get("message", "")),
+                count=series.get("count") or event.get("count") or 1,
+            )
+        )
+    lines.sort(key=lambda line: float("inf") if line.age_s is None else line.age_s)
+    return tuple(lines[:_EVENTS])
+
+
+def _next_steps(service: Object, holding_back: Sequence[ConditionLine]) -> tuple[str, ...]:
+    """What a person can do, most important first, each once."""
+    if not (service.get("status") or {}).get("conditions"):
+        return (UNSEEN,)
+    reasons = [c.reason for c in holding_back]
+    reasons += [c["reason"] for c in service["status"]["conditions"] if c.get("reason") == "Paused"]
+    steps = (advice(reason) for reason in reasons)
+    return tuple(dict.fromkeys(step for step in steps if step))
