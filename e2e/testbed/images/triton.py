@@ -42,8 +42,9 @@ PACKAGES = "usr/local/lib/python3.11/dist-packages"
 ORT_TOOLS = ("transformers", "tools", "quantization", "datasets", "training")
 CONFIG = {
     "User": "1000:1000",
-    "Entrypoint": [f"/{SERVER}/bin/tritonserver"],
-    "Cmd": ["--model-repository=/models"],
+    # As in NVIDIA's images, whose entrypoint runs its arguments: pods name `tritonserver` first.
+    "Entrypoint": ["/usr/bin/env"],
+    "Cmd": ["tritonserver", "--model-repository=/models"],
     "Env": [
         f"PATH=/{SERVER}/bin:/usr/local/bin:/usr/bin:/bin",
         # The wheel's library paths are relative to the wheel's own tree.

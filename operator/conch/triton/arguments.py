@@ -39,6 +39,7 @@ METRICS_PORT: Final = Flag("metrics-port", OLDEST)
 MODEL_REPOSITORY: Final = Flag("model-repository", OLDEST)
 MODEL_CONTROL_MODE: Final = Flag("model-control-mode", OLDEST)
 STRICT_READINESS: Final = Flag("strict-readiness", OLDEST)
+EXIT_ON_ERROR: Final = Flag("exit-on-error", OLDEST)
 EXIT_TIMEOUT_SECS: Final = Flag("exit-timeout-secs", OLDEST)
 BACKEND_DIRECTORY: Final = Flag("backend-directory", OLDEST)
 LOG_FORMAT: Final = Flag("log-format", (22, 6), source="server#4423")
@@ -56,6 +57,7 @@ FLAGS: Final = (
     MODEL_REPOSITORY,
     MODEL_CONTROL_MODE,
     STRICT_READINESS,
+    EXIT_ON_ERROR,
     EXIT_TIMEOUT_SECS,
     BACKEND_DIRECTORY,
     LOG_FORMAT,
@@ -107,6 +109,9 @@ def arguments(
         # /v2/health/ready is then true only when every model is; its trap (one failed *re*load
         # poisons it for ever) needs mode explicit or poll.
         (STRICT_READINESS, "true"),
+        # A server that stays up can be asked why a model does not load (triton/repository.py);
+        # what one that exits says last is its option table.
+        (EXIT_ON_ERROR, "false"),
         (EXIT_TIMEOUT_SECS, str(exit_timeout_s)),
         (LOG_FORMAT, "ISO8601"),
         # A channel lives for hours and sticks to its pod: new replicas would get nothing.

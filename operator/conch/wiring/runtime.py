@@ -113,12 +113,13 @@ class Operator:
             start("heartbeat", self._heartbeat(mirrors))
             for mirror in mirrors:
                 start(mirror.name, mirror.run())
+            election: asyncio.Task[None] | None = None
             try:
                 if elector is not None:
-                    start("election", elector.run())
-                    if not await self._either(elector.acquired.wait()):
+                    election = loop.create_task(elector.run(), name="election")
+                    election.add_done_callback(self._ended)
+                    if not await self._either(elector.is_leader.wait()):
                         return self._exit_code
-                    start("lease", self._watch_lease(elector))
                 logger.info("acting as %s", settings.name)
                 self._metrics.leader.set(1)
                 for mirror in mirrors:
@@ -135,8 +136,9 @@ class Operator:
                 self._metrics.leader.set(0)
                 queue.close()
                 await _end(tasks)
-                if elector is not None:
-                    await elector.release()
+                if election is not None:
+                    # Last: the Lease is freed only when nothing of ours can write any more.
+                    await _end([election])
                 await runner.cleanup()
         return self._exit_code
 
@@ -201,11 +203,11 @@ class Operator:
         self._stop.set()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """A loop that ends by itself takes the process with it."""
+        """A loop that ends by itself, the election by losing included, ends the process."""
         if task.cancelled() or self._stop.is_set():
             return
         error = task.exception()
-        logger.error("%s ended: %r", task.get_name(), error, exc_info=error)
+        logger.error("%s ended: %s", task.get_name(), error or "no error", exc_info=error)
         self._exit_code = 1
         self._stop.set()
 
@@ -218,10 +220,6 @@ class Operator:
         if not task.done():
             task.cancel()
         return not self._stop.is_set()
-
-    async def _watch_lease(self, elector: Elector) -> None:
-        await elector.lost.wait()
-        self._lost()
 
     async def _heartbeat(self, mirrors: list[Any]) -> None:
         """Proof that the loop turns, and the counts that are kept elsewhere."""
