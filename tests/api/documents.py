@@ -1,0 +1,146 @@
+"""Objects the tests of the API start from: the smallest of each kind, and one that uses it all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from conch.api import names
+from conch.api.v1alpha1 import CRDS, CrdMeta
+
+REPOSITORY = Path(__file__).parents[2]
+EXAMPLES = sorted((REPOSITORY / "examples").glob("*.yaml"))
+KINDS: dict[str, CrdMeta] = {meta.kind: meta for meta in CRDS}
+
+_MINIMAL_SPECS: dict[str, dict[str, Any]] = {
+    names.INFERENCE_SERVICE: {
+        "models": [{"name": "resnet", "source": {"uri": "image:///opt/models/resnet"}}],
+        "objectives": {"latency": {"target": "400ms"}},
+    },
+    names.TRITON_RUNTIME: {
+        "image": "registry.example/tritonserver:24.10",
+        "release": "24.10",
+    },
+    names.ACCELERATOR_CLASS: {
+        "nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-L4"},
+        "memory": "24Gi",
+    },
+}
+
+_FULL_SPECS: dict[str, dict[str, Any]] = {
+    names.INFERENCE_SERVICE: {
+        "models": [
+            {
+                "name": "resnet",
+                "source": {
+                    "uri": "s3://models/resnet",
+                    "secretRef": {"name": "s3-reader"},
+                    "digest": "sha256:" + "0" * 64,
+                },
+                "config": {
+                    "maxBatchSize": 8,
+                    "dynamicBatching": {"maxQueueDelay": "2ms", "preferredBatchSizes": [4, 8]},
+                    "instances": 2,
+                },
+            },
+            {"name": "tiny", "source": {"uri": "pvc://models/tiny"}},
+        ],
+        "runtime": "triton-24-10",
+        "objectives": {"latency": {"percentile": 99.5, "target": "100ms"}},
+        "placement": {
+            "accelerators": {
+                "classes": ["l4", "t4"],
+                "count": 2,
+                "minMemory": "12Gi",
+                "allowCPU": True,
+            },
+            "nodeSelector": {"topology.kubernetes.io/zone": "zone-1"},
+            "tolerations": [
+                {"key": "dedicated", "operator": "Equal", "value": "ml", "effect": "NoSchedule"}
+            ],
+        },
+        "resources": {"cpu": 2, "memory": "4Gi", "sharedMemory": "512Mi"},
+        "scaling": {"mode": "External", "replicas": 3, "minReplicas": 2, "maxReplicas": 20},
+        "paused": True,
+    },
+    names.TRITON_RUNTIME: {
+        "image": "registry.example/tritonserver:24.10",
+        "release": "24.10",
+        "imagePullPolicy": "Never",
+        "imagePullSecrets": ["registry"],
+        "minComputeCapability": "7.5",
+        "backendDirectory": "/opt/tritonserver/backends",
+        "default": True,
+        "resources": {"cpu": "500m", "memory": "2Gi", "sharedMemory": "64Mi"},
+        "security": {"runAsUser": 2000, "fsGroup": 2001},
+    },
+    names.ACCELERATOR_CLASS: {
+        "nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-L4"},
+        "resourceName": "nvidia.com/gpu",
+        "memory": "24Gi",
+        "computeCapability": "8.9",
+    },
+}
+
+
+def minimal(kind: str, name: str = "sample") -> dict[str, Any]:
+    """An object of ``kind`` with what is required and no more."""
+    return _object(kind, name, _MINIMAL_SPECS[kind])
+
+
+def full(kind: str, name: str = "sample") -> dict[str, Any]:
+    """An object of ``kind`` in which every field of the spec is set."""
+    return _object(kind, name, _FULL_SPECS[kind])
+
+
+def examples(path: Path) -> list[dict[str, Any]]:
+    """The objects of our kinds in an example file."""
+    documents = yaml.safe_load_all(path.read_text(encoding="utf-8"))
+    return [document for document in documents if document["apiVersion"] == names.API_VERSION]
+
+
+def changed(document: Any, path: tuple[str | int, ...], value: Any) -> Any:
+    """A copy of ``document`` with ``value`` at ``path``; missing objects on the way are made."""
+    if not path:
+        return value
+    step, rest = path[0], path[1:]
+    if isinstance(document, list):
+        assert isinstance(step, int)
+        return [changed(v, rest, value) if i == step else v for i, v in enumerate(document)]
+    below = (document or {}).get(step)
+    return {**(document or {}), step: changed(below, rest, value)}
+
+
+def without(document: Any, path: tuple[str | int, ...]) -> Any:
+    """A copy of ``document`` without what is at ``path``."""
+    step, rest = path[0], path[1:]
+    if isinstance(document, list):
+        if not rest:
+            return [v for i, v in enumerate(document) if i != step]
+        return [without(v, rest) if i == step else v for i, v in enumerate(document)]
+    if not rest:
+        return {key: value for key, value in document.items() if key != step}
+    return {**document, step: without(document[step], rest)}
+
+
+def leaves(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """The paths of everything below ``value``: scalars, lists and objects alike."""
+    found = [path] if path else []
+    if isinstance(value, dict):
+        for key, item in value.items():
+            found += leaves(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            found += leaves(item, (*path, index))
+    return found
+
+
+def _object(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": kind,
+        "metadata": {"name": name},
+        "spec": spec,
+    }

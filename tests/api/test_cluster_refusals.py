@@ -1,0 +1,241 @@
+"""Bad input: the API server refuses it and the message names the field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from conch.api import names
+from conch.api.v1alpha1 import CRDS, CrdMeta
+from e2e.testbed import Cluster, TestbedError
+from tests.api import documents
+from tests.api.apiserver import ApiServer
+
+pytestmark = pytest.mark.cluster
+
+MODEL = {"name": "resnet", "source": {"uri": "image:///opt/models/resnet"}}
+URI = ("spec", "models", 0, "source", "uri")
+TARGET = ("spec", "objectives", "latency", "target")
+PERCENTILE = ("spec", "objectives", "latency", "percentile")
+ACCELERATORS = ("spec", "placement", "accelerators")
+TOLERATIONS = ("spec", "placement", "tolerations")
+SCALING = ("spec", "scaling")
+
+REFUSED: list[tuple[str, tuple[str | int, ...], Any, str]] = [
+    ("name too long", ("metadata", "name"), "a" * 47, "metadata.name: it names a Service too"),
+    ("name starts with a digit", ("metadata", "name"), "1st", "metadata.name: it names a Service"),
+    ("name with a dot", ("metadata", "name"), "a.b", "metadata.name: it names a Service too"),
+    ("name in capitals", ("metadata", "name"), "Resnet", "metadata.name"),
+    ("no models", ("spec", "models"), [], "spec.models"),
+    ("wrong type", ("spec", "models"), "resnet", "spec.models"),
+    ("65 models", ("spec", "models"), [{**MODEL, "name": f"m{i}"} for i in range(65)],
+     "spec.models: Too many: 65: must have at most 64 items"),
+    ("two models of one name", ("spec", "models"), [MODEL, MODEL],
+     'spec.models[1]: Duplicate value: {"name":"resnet"}'),
+    ("model name with a slash", ("spec", "models", 0, "name"), "a/b", "spec.models[0].name"),
+    ("model name is ..", ("spec", "models", 0, "name"), "..", "spec.models[0].name"),
+    ("model name too long", ("spec", "models", 0, "name"), "m" * 64, "spec.models[0].name"),
+    ("other scheme", URI, "ftp://host/m", "source.uri: must start with s3://, https://, pvc://"),
+    ("http", URI, "http://host/m", "source.uri: must start with s3://, https://, pvc://"),
+    ("file", URI, "file:///etc/passwd", "source.uri: must start with s3://, https://, pvc://"),
+    ("spaces", URI, "s3://models/my model", "source.uri: must not hold spaces"),
+    ("newline", URI, "s3://models/my\nmodel", "source.uri: must not hold spaces"),
+    ("credentials", URI, "https://user:pass@host/m.zip", "source.uri: must not hold credentials"),
+    ("user name", URI, "https://user@host/m.zip", "source.uri: must not hold credentials"),
+    ("s3 keys", URI, "s3://key:secret@bucket/m", "source.uri: must not hold credentials"),
+    ("no bucket", URI, "s3:///m", "source.uri: must name a bucket"),
+    ("no host", URI, "https:///m.zip", "source.uri: must name a host and an archive"),
+    ("no archive", URI, "https://host", "source.uri: must name a host and an archive"),
+    ("no claim", URI, "pvc:///m", "source.uri: must name a PersistentVolumeClaim"),
+    ("claim in capitals", URI, "pvc://Store/m", "source.uri: must name a PersistentVolumeClaim"),
+    (".. in a pvc path", URI, "pvc://store/../m", "source.uri: must not hold a path segment '..'"),
+    (".. ends a pvc path", URI, "pvc://store/m/..", "source.uri: must not hold a path segment"),
+    (".. in an image path", URI, "image:///opt/../m", "source.uri: must not hold a path segment"),
+    ("relative image path", URI, "image://opt/m", "source.uri: must start with"),
+    ("URI too long", URI, "s3://models/" + "m" * 1024, "spec.models[0].source.uri: Too long"),
+    ("secretRef on pvc://", URI[:-1], {"uri": "pvc://store/m", "secretRef": {"name": "s"}},
+     "source.secretRef: only s3:// and https:// take credentials"),
+    ("secretRef on image://", URI[:-1], {"uri": "image:///m", "secretRef": {"name": "s"}},
+     "source.secretRef: only s3:// and https:// take credentials"),
+    ("secret name", URI[:-1], {"uri": "s3://bucket/m", "secretRef": {"name": "a/../b"}},
+     "spec.models[0].source.secretRef.name"),
+    ("digest", (*URI[:-1], "digest"), "md5:1234", "spec.models[0].source.digest"),
+    ("negative batch", ("spec", "models", 0, "config"), {"maxBatchSize": -1},
+     "spec.models[0].config.maxBatchSize"),
+    ("no instances", ("spec", "models", 0, "config"), {"instances": 0},
+     "spec.models[0].config.instances"),
+    ("one batch size twice", ("spec", "models", 0, "config", "dynamicBatching"),
+     {"preferredBatchSizes": [4, 4]}, "preferredBatchSizes[1]: Duplicate value: 4"),
+    ("runtime name", ("spec", "runtime"), "Triton!", "spec.runtime"),
+    ("zero target", TARGET, "0ms", "objectives.latency.target: must be more than zero"),
+    ("negative target", TARGET, "-5ms", "spec.objectives.latency.target"),
+    ("target without a unit", TARGET, "100", "spec.objectives.latency.target"),
+    ("target as a number", TARGET, 100, "spec.objectives.latency.target"),
+    ("endless target", TARGET, "999999h", "objectives.latency.target: must be more than zero and"),
+    ("percentile 0", PERCENTILE, 0, "spec.objectives.latency.percentile"),
+    ("percentile 100", PERCENTILE, 100, "spec.objectives.latency.percentile"),
+    ("negative percentile", PERCENTILE, -1, "spec.objectives.latency.percentile"),
+    ("percentile as text", PERCENTILE, "p99", "spec.objectives.latency.percentile"),
+    ("min > max", SCALING, {"minReplicas": 3, "maxReplicas": 2},
+     "scaling.minReplicas: must not exceed scaling.maxReplicas"),
+    ("min > the default max", SCALING, {"minReplicas": 11},
+     "scaling.minReplicas: must not exceed scaling.maxReplicas"),
+    ("negative min", SCALING, {"minReplicas": -1}, "spec.scaling.minReplicas"),
+    ("zero max", SCALING, {"minReplicas": 0, "maxReplicas": 0}, "spec.scaling.maxReplicas"),
+    ("to zero in mode Latency", SCALING, {"minReplicas": 0},
+     "scaling.minReplicas: must be 1 or more in mode Latency"),
+    ("replicas in mode Latency", SCALING, {"replicas": 3},
+     "scaling.replicas: Conch chooses it in mode Latency; remove it"),
+    ("no replicas in mode Fixed", SCALING, {"mode": "Fixed"},
+     "scaling.replicas: required in mode Fixed"),
+    ("unknown mode", SCALING, {"mode": "Magic"}, 'spec.scaling.mode: Unsupported value: "Magic"'),
+    ("0 accelerators, no CPU", ACCELERATORS, {"count": 0},
+     "placement.accelerators.count: must be 1 or more unless allowCPU is true"),
+    ("17 accelerators", ACCELERATORS, {"count": 17}, "spec.placement.accelerators.count"),
+    ("class name", ACCELERATORS, {"classes": ["NVIDIA L4"]},
+     "spec.placement.accelerators.classes[0]"),
+    ("zero accelerator memory", ACCELERATORS, {"minMemory": "0Gi"},
+     "spec.placement.accelerators.minMemory"),
+    ("negative memory", ("spec", "resources", "memory"), "-1Gi", "spec.resources.memory"),
+    ("negative memory as a number", ("spec", "resources", "memory"), -1,
+     "spec.resources.memory: Invalid value: -1: must be more than zero"),
+    ("memory without a number", ("spec", "resources", "memory"), "lots", "spec.resources.memory"),
+    ("fraction as a number", ("spec", "resources", "cpu"), 0.5, "spec.resources.cpu"),
+    ("zero cpu", ("spec", "resources", "cpu"), 0, "spec.resources.cpu: Invalid value: 0: must be"),
+    ("negative shared memory", ("spec", "resources", "sharedMemory"), "-1",
+     "spec.resources.sharedMemory"),
+    ("label key", ("spec", "placement", "nodeSelector"), {"no spaces": "x"},
+     "spec.placement.nodeSelector: Invalid value: every key must be a label name"),
+    ("label value", ("spec", "placement", "nodeSelector"), {"zone": "no spaces"},
+     "spec.placement.nodeSelector.zone"),
+    ("Exists with a value", TOLERATIONS, [{"key": "a", "operator": "Exists", "value": "b"}],
+     "tolerations.value: operator Exists takes no value"),
+    ("Equal without a key", TOLERATIONS, [{"value": "b"}],
+     "tolerations.key: required with operator Equal"),
+    ("paused as text", ("spec", "paused"), "yes", "spec.paused"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [pytest.param(path, value, message, id=name) for name, path, value, message in REFUSED],
+)
+def test_refused(server: ApiServer, path: tuple[str | int, ...], value: Any, message: str) -> None:
+    document = documents.changed(documents.minimal(names.INFERENCE_SERVICE), path, value)
+    answer = server.create(document)
+    assert answer.status == 422, answer.body
+    assert message in answer.message
+
+
+@pytest.mark.parametrize("path", [("spec",), ("spec", "models"), ("spec", "objectives"), TARGET])
+def test_what_is_required_must_be_there(server: ApiServer, path: tuple[str | int, ...]) -> None:
+    document = documents.without(documents.minimal(names.INFERENCE_SERVICE), path)
+    answer = server.create(document)
+    assert answer.status == 422
+    assert f"{'.'.join(map(str, path))}: Required value" in answer.message
+
+
+@pytest.mark.parametrize(
+    ("uri", "secret"),
+    [
+        ("s3://models", False),
+        ("s3://models/resnet/v7", True),
+        ("https://host/m.tar.gz", True),
+        ("https://host:8443/a/m.zip?version=3&sig=a@b", False),
+        ("https://[2001:db8::1]:443/m.tar", False),
+        ("pvc://store", False),
+        ("pvc://store.v2/a/..b/c", False),
+        ("image:///opt/models/resnet", False),
+    ],
+)
+def test_good_uris(server: ApiServer, uri: str, secret: bool) -> None:
+    source = {"uri": uri, "secretRef": {"name": "s"}} if secret else {"uri": uri}
+    document = documents.changed(documents.minimal(names.INFERENCE_SERVICE), URI[:-1], source)
+    answer = server.create(document)
+    assert answer.status == 201, answer.message
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("metadata", "name"), "a" * 46),
+        (("spec", "models"), [{**MODEL, "name": f"m{i}"} for i in range(64)]),
+        (SCALING, {"mode": "External", "minReplicas": 0}),
+        (SCALING, {"mode": "Fixed", "replicas": 0}),
+        (SCALING, {"minReplicas": 4, "maxReplicas": 4}),
+        (PERCENTILE, 99.99),
+        (TARGET, "1.5ms"),
+        (TARGET, "1h"),
+        (ACCELERATORS, {"count": 0, "allowCPU": True}),
+        (("spec", "resources"), {"cpu": "1.5", "memory": 1073741824, "sharedMemory": "1500M"}),
+        (TOLERATIONS, [{"operator": "Exists"}]),
+        (("spec", "placement", "nodeSelector"), {"nvidia.com/gpu.product": "NVIDIA-L4", "a": ""}),
+    ],
+)
+def test_the_edge_of_what_is_allowed(
+    server: ApiServer, path: tuple[str | int, ...], value: Any
+) -> None:
+    document = documents.changed(documents.minimal(names.INFERENCE_SERVICE), path, value)
+    answer = server.create(document)
+    assert answer.status == 201, answer.message
+
+
+@pytest.mark.parametrize("meta", CRDS, ids=lambda meta: meta.kind)
+def test_unknown_fields_are_refused_everywhere(server: ApiServer, meta: CrdMeta) -> None:
+    document = documents.full(meta.kind)
+    objects = [
+        path
+        for path in documents.leaves(document["spec"], ("spec",))
+        if path[-1] != "nodeSelector" and isinstance(_at(document, path), dict)
+    ]
+    assert len(objects) >= 1
+    for path in objects:
+        answer = server.create(documents.changed(document, (*path, "unheardOf"), 1))
+        assert answer.status == 400, path
+        assert 'unheardOf"' in answer.message
+
+
+def test_kubectl_names_the_unknown_field(server: ApiServer, cluster: Cluster) -> None:
+    del server
+    document = """
+apiVersion: conch.dev/v1alpha1
+kind: InferenceService
+metadata: {name: typo, namespace: default}
+spec:
+  models: [{name: resnet, source: {uri: "image:///opt/models/resnet"}}]
+  objectives: {latency: {target: 400ms, percentil: 95}}
+"""
+    with pytest.raises(TestbedError) as refusal:
+        cluster.kubectl("apply", "--validate=strict", "-f", "-", stdin=document)
+    assert 'unknown field "spec.objectives.latency.percentil"' in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value", "message"),
+    [
+        (names.TRITON_RUNTIME, ("spec", "image"), "no spaces", "spec.image"),
+        (names.TRITON_RUNTIME, ("spec", "release"), "2.51.0", "spec.release"),
+        (names.TRITON_RUNTIME, ("spec", "release"), 24.1, "spec.release"),
+        (names.TRITON_RUNTIME, ("spec", "security"), {"runAsUser": 0}, "spec.security.runAsUser"),
+        (names.TRITON_RUNTIME, ("spec", "resources"), {"memory": "-1"}, "spec.resources.memory"),
+        (names.TRITON_RUNTIME, ("spec", "backendDirectory"), "b", "spec.backendDirectory"),
+        (names.ACCELERATOR_CLASS, ("spec", "memory"), "0", "spec.memory"),
+        (names.ACCELERATOR_CLASS, ("spec", "nodeSelector"), {}, "spec.nodeSelector"),
+        (names.ACCELERATOR_CLASS, ("spec", "resourceName"), "gpu", "spec.resourceName"),
+        (names.ACCELERATOR_CLASS, ("spec", "computeCapability"), "sm_89", "computeCapability"),
+        (names.ACCELERATOR_CLASS, ("metadata", "name"), "a" * 64, "metadata.name: it becomes a"),
+    ],
+)
+def test_other_kinds(
+    server: ApiServer, kind: str, path: tuple[str | int, ...], value: Any, message: str
+) -> None:
+    answer = server.create(documents.changed(documents.minimal(kind), path, value))
+    assert answer.status == 422, answer.body
+    assert message in answer.message
+
+
+def _at(document: Any, path: tuple[str | int, ...]) -> Any:
+    for step in path:
+        document = document[step]
+    return document
