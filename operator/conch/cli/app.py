@@ -166,7 +166,7 @@ def status(
     if output is Output.JSON:
         _print_json([dataclasses.asdict(summary) for summary in found])
     elif found:
-        out = screen.console(table=True)
+        out = screen.console(unwrapped=True)
         out.print(screen.status_table(found, namespaces=all_namespaces))
     else:
         where = "in any namespace" if all_namespaces else f"in namespace {chosen}"

@@ -26,6 +26,10 @@ Object = dict[str, Any]
 _BAD_WHEN_TRUE = {ConditionType.RECONCILING.value, ConditionType.STALLED.value}
 _SUMMARY = {*_BAD_WHEN_TRUE, ConditionType.READY.value}
 _EVENTS = 8
+
+NOT_SEEN = "NotSeenYet"
+"""In place of a reason while the status is empty."""
+
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f]+")
 
 
@@ -124,7 +128,7 @@ def summarise(service: Object, now: datetime) -> Summary:
         namespace=service["metadata"].get("namespace", ""),
         name=service["metadata"]["name"],
         ready=str(ready.get("status", "Unknown")),
-        reason="NotSeenYet" if unseen else str(ready.get("reason", "")),
+        reason=NOT_SEEN if unseen else str(ready.get("reason", "")),
         message=UNSEEN if unseen else clean(str(ready.get("message", ""))),
         replicas=status.get("readyReplicas"),
         wanted=status.get("desiredReplicas"),
@@ -288,9 +292,11 @@ def _starting(pod: Pod) -> str:
 
 
 def _events(events: Sequence[Object], now: datetime) -> tuple[EventLine, ...]:
-    """The latest ones, newest first."""
+    """The latest ones, newest first; of pods only the warnings."""
     lines = []
     for event in events:
+        if event.get("type") == "Normal" and event["involvedObject"].get("kind") == "Pod":
+            continue
         series = event.get("series") or {}
         when = (
             series.get("lastObservedTime")

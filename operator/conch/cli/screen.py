@@ -11,23 +11,26 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from conch.cli.explain import ConditionLine, DecisionLine, Explanation, Summary
+from conch.cli.explain import NOT_SEEN, ConditionLine, DecisionLine, Explanation, Summary
 
 _PIPE_WIDTH = 160  # nobody wraps a pipe
+_UNWRAPPED = 10_000
 _WIDEST = 120  # longer lines are hard to read
 
 
-def console(*, table: bool = False) -> Console:
-    """Standard output: colours and the real width only where a person looks at it."""
+def console(*, unwrapped: bool = False) -> Console:
+    """Standard output: colours and the real width only where a person looks at it.
+
+    ``unwrapped``: lines as long as they are, for a table that programs cut into fields too.
+    """
     if sys.stdout.isatty():
-        return Console(highlight=False, width=None if table else _text_width())
-    width = int(os.environ.get("COLUMNS") or 0) or _PIPE_WIDTH
+        return Console(highlight=False, width=_UNWRAPPED if unwrapped else _text_width())
+    width = _UNWRAPPED if unwrapped else int(os.environ.get("COLUMNS") or 0) or _PIPE_WIDTH
     return Console(highlight=False, width=width, no_color=True, color_system=None)
 
 
-def _text_width() -> int | None:
-    width = Console().width
-    return min(width, _WIDEST)
+def _text_width() -> int:
+    return min(Console().width, _WIDEST)
 
 
 def ascii_only(out: Console) -> bool:
@@ -52,7 +55,7 @@ def status_table(summaries: Sequence[Summary], *, namespaces: bool) -> Table:
         *(("NAMESPACE",) if namespaces else ()), "NAME", "READY", "REASON", "REPLICAS", "LATENCY",
         "TARGET", "ACCELERATOR", "SCALING", "AGE",
     ):  # fmt: skip
-        table.add_column(column, no_wrap=column in ("READY", "REPLICAS", "AGE"), overflow="fold")
+        table.add_column(column, no_wrap=True)
     for s in summaries:
         table.add_row(
             *((s.namespace,) if namespaces else ()),
@@ -93,6 +96,8 @@ def why(found: Explanation, *, plain: bool) -> RenderableType:
 def _headline(s: Summary) -> Text:
     line = Text()
     line.append(f"{s.namespace}/{s.name}", style="bold")
+    if s.reason == NOT_SEEN:
+        return line.append(" has not been looked at yet", style="red")
     verdict = {"True": "ready", "False": "not ready"}.get(s.ready, "unknown")
     line.append(f" is {verdict}", style=_colour(s.ready == "True"))
     line.append(f" ({s.reason})" if s.reason else "")
@@ -131,12 +136,14 @@ def _decision(decision: DecisionLine) -> RenderableType:
 def _conditions(conditions: Sequence[ConditionLine], *, plain: bool) -> Table:
     good, bad = ("ok", "NO") if plain else ("✓", "✗")
     table = _table(header=False)
-    for overflow in ("ellipsis", "fold", "fold", "fold", "fold"):
-        table.add_column(overflow="fold" if overflow == "fold" else "ellipsis")
+    for _ in range(5):
+        table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for c in conditions:
         table.add_row(
             Text(good if c.good else bad, style=_colour(c.good)),
             c.type,
+            c.status,
             c.reason,
             duration(c.age_s),
             c.message,
@@ -167,8 +174,10 @@ def _events(found: Explanation) -> RenderableType:
     if not found.events:
         return Text("None in the last hour.")
     table = _table(header=False)
-    for _ in range(4):
-        table.add_column(overflow="fold")
+    for _ in range(2):
+        table.add_column(no_wrap=True)
+    table.add_column(overflow="fold", max_width=40)
+    table.add_column(overflow="fold")
     for event in found.events:
         repeated = f" (x{event.count})" if event.count > 1 else ""
         table.add_row(
@@ -189,7 +198,7 @@ def _title(text: str) -> Text:
 
 
 def _indent(content: RenderableType) -> Padding:
-    return Padding(content, (0, 0, 0, 2))
+    return Padding(content, (0, 0, 0, 2), expand=False)
 
 
 def _colour(good: bool) -> str:
