@@ -35,6 +35,9 @@ from conch.telemetry.catalog import Metrics
 
 logger = logging.getLogger(__name__)
 
+# Counts and measurements are written at most this often; what somebody waits for, at once.
+_STATUS_EVERY_S = 2.0
+
 # Transitions worth an event, besides every change of Ready.
 _TOLD = {ConditionType.PLACED}
 _SCALING_TOLD = {Reason.SCALE_UP, Reason.SCALE_DOWN}
@@ -92,6 +95,7 @@ class Controller:
         self._resync_s = settings.resync_s
         self._workers = settings.workers
         self._rng = rng or random.Random()
+        self._reported_s: dict[Key, float] = {}
         self.last_turn_s = 0.0
 
     async def run(self) -> None:
@@ -142,6 +146,7 @@ class Controller:
         obs = self._state.observe(key, self._builtin, _now())
         if obs is None:
             self._queue.forget(key)
+            self._reported_s.pop(key, None)
             self._metrics.forget_service(key.namespace, key.name)
             return None
         if "deletionTimestamp" in obs.raw["metadata"]:
@@ -157,10 +162,10 @@ class Controller:
             return None
         # Children as the server has them now, judged against the same spec and decision.
         status = planning.conclude(fresh, plan, outcome)
-        await self._report(fresh, status)
         self._measure(fresh, plan)
-        if status.requeue_after_s is not None:
-            return status.requeue_after_s
+        later_s = await self._report(fresh, status)
+        if later_s is not None or status.requeue_after_s is not None:
+            return min(s for s in (later_s, status.requeue_after_s) if s is not None)
         return self._resync_s * self._rng.uniform(0.8, 1.2)
 
     async def _perform(self, obs: Observation, plan: planning.Plan) -> planning.Outcome | None:
@@ -199,10 +204,18 @@ class Controller:
             self._state.remove_child(child)
         return planning.Outcome(tuple(refused))
 
-    async def _report(self, obs: Observation, status: planning.Status) -> None:
-        """Events for what changed, then the status: once, and only if it differs."""
+    async def _report(self, obs: Observation, status: planning.Status) -> float | None:
+        """Events for what changed, then the status: once, and only if it differs.
+
+        Returns after how many seconds to come back when the change can wait.
+        """
         if not planning.status_differs(obs, status):
-            return
+            return None
+        now_s = asyncio.get_running_loop().time()
+        due_s = self._reported_s.get(obs.key, float("-inf")) + _STATUS_EVERY_S
+        if now_s < due_s and not planning.urgent(obs, status):
+            return due_s - now_s
+        self._reported_s[obs.key] = now_s
         before = {c["type"]: c for c in obs.raw.get("status", {}).get("conditions", [])}
         for condition in status.conditions:
             old = before.get(condition.type.value, {})
@@ -218,10 +231,11 @@ class Controller:
             live = await self._writer.status(obs.key, obs.raw["metadata"]["uid"], status.body)
         except NotFound:
             self._state.remove_service(obs.key)
-            return
+            return None
         except Conflict as error:
             raise Gone(410, message=f"{obs.key} was replaced: {error}") from error
         self._state.set_service(live)
+        return None
 
     async def _report_defect(self, key: Key, error: Exception) -> None:
         """Tell the user of a defect of ours; that telling fails too is only logged."""

@@ -19,7 +19,12 @@ from conch.observe.types import AcceleratorKind, Assignment, Decision
 from conch.reconcile.steps import accepted, available, placed, replicas, serving, summary
 from conch.render import RenderOptions, children, needs_apply
 
-PDB: ChildId = ("PodDisruptionBudget", "")
+_AWAITED = {
+    ConditionType.READY,
+    ConditionType.STALLED,
+    ConditionType.PLACED,
+    ConditionType.SCALING,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +173,19 @@ def conclude(obs: Observation, plan: Plan, outcome: Outcome) -> Status:
 def status_differs(obs: Observation, status: Status) -> bool:
     """Whether writing ``status`` would change anything."""
     return bool(obs.raw.get("status", {}) != status.body)
+
+
+def urgent(obs: Observation, status: Status) -> bool:
+    """Whether somebody waits for this change: anything but counts and measurements."""
+    old = obs.raw.get("status", {})
+    if old.get("observedGeneration") != status.body["observedGeneration"]:
+        return True
+    before = {c["type"]: (c["status"], c["reason"]) for c in old.get("conditions", [])}
+    return any(
+        before.get(c.type.value) != (c.status, c.reason.value)
+        for c in status.conditions
+        if c.type in _AWAITED
+    )
 
 
 # --- parts ----------------------------------------------------------------------------------------

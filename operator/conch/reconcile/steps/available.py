@@ -66,10 +66,17 @@ def judge(obs: Observation, replicas: int, paused: bool) -> Availability:
         return result("True", Reason.AVAILABLE, f"All {replicas} replicas are ready.")
     if ready_now == 0 and ready:
         return result("True", Reason.ROLLING_OUT, "A new revision is starting.")
-    if ready == 0:
+    if ready == 0 or (ready == replicas == len(alive) and not _was_ready(obs)):
+        # The last pod is ready and the Deployment's controller will say so in a moment: one
+        # report then, instead of two in a row.
         return result("False", Reason.PODS_STARTING, "Pods fetch and load their models.")
     reason = Reason.ROLLING_OUT if len(current) < len(alive) else Reason.PODS_STARTING
     return result("True", reason, f"Some of {replicas} replicas are still starting.")
+
+
+def _was_ready(obs: Observation) -> bool:
+    conditions = obs.raw.get("status", {}).get("conditions", [])
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
 def _settled(deployment: Object | None, replicas: int) -> bool:
