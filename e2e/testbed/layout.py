@@ -48,6 +48,11 @@ class Layout:
         return self.state / "up.json"
 
     @property
+    def port(self) -> Path:
+        """Holds the port of the host's loopback that leads to the API server."""
+        return self.state / "port"
+
+    @property
     def namespace(self) -> str:
         return f"{PREFIX}{self.name}"
 

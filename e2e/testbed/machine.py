@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import select
+import signal
 import sys
 from pathlib import Path
 
@@ -43,3 +45,22 @@ def identity(pid: int) -> str:
 def is_alive(recorded: str) -> bool:
     """Whether the process of that identity still runs."""
     return bool(recorded) and identity(int(recorded.partition("@")[0])) == recorded
+
+
+def command_line(pid: int) -> list[str]:
+    """The arguments a process was started with; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
+    except OSError:
+        return []
+
+
+def kill_and_wait(pid: int, timeout_s: float = 20.0) -> None:
+    """SIGKILL a process, and return when it has ended."""
+    ended = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(ended, signal.SIGKILL)
+        if not select.select([ended], [], [], timeout_s)[0]:
+            raise TestbedError(f"process {pid} did not end within {timeout_s:.0f} s of SIGKILL")
+    finally:
+        os.close(ended)

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from e2e.testbed import layout, namespaces
-from e2e.testbed.cluster import dead_processes
+from e2e.testbed.cluster import dead_programs
 from e2e.testbed.layout import Layout
 
 
@@ -16,7 +16,7 @@ def lines() -> list[str]:
     """One paragraph a cluster: state, memory, how to reach it, where its logs are."""
     names = set(namespaces.others(Layout("")))
     if layout.STATE.is_dir():
-        names |= {path.name for path in layout.STATE.iterdir() if (path / "port").exists()}
+        names |= {path.name for path in layout.STATE.iterdir() if Layout(path.name).port.exists()}
     if not names:
         return ["no cluster is up"]
     return [line for name in sorted(names) for line in _describe(Layout(name))]
@@ -28,7 +28,7 @@ def _describe(place: Layout) -> list[str]:
         return [f"{place.name}: leftovers of a run that was killed; down removes them"]
     inside = namespaces.processes_inside(place)
     state = "up" if place.spec.exists() else "starting, or left half-way (down removes it)"
-    dead = dead_processes(place)
+    dead = dead_programs(place)
     if dead:
         state = f"broken, no longer running: {', '.join(dead)}"
     memory_mib = sum(map(_resident_mib, inside))

@@ -2,7 +2,6 @@
 
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.testbed import Cluster, ClusterSpec, Progress, TestbedError, layout, namespaces
+from e2e.testbed import Cluster, ClusterSpec, Progress, TestbedError, layout, machine, namespaces
 from e2e.testbed.layout import Layout
 
 pytestmark = [
@@ -121,10 +120,7 @@ def test_up_heals_what_a_killed_component_broke(spec: ClusterSpec) -> None:
     cluster.up()
     holder = namespaces.find_holder(cluster.place)
     assert holder is not None
-    ended = os.pidfd_open(holder)
-    os.kill(holder, signal.SIGKILL)
-    assert select.select([ended], [], [], 20)[0]
-    os.close(ended)
+    machine.kill_and_wait(holder)
     cluster.up()
     assert cluster.kubectl("get", "--raw", "/readyz") == "ok"
 
@@ -133,3 +129,11 @@ def test_down_without_a_cluster_is_no_error(spec: ClusterSpec) -> None:
     Cluster(spec, QUIET).down()
     with pytest.raises(TestbedError, match="is not up"):
         Cluster(spec, QUIET).kubectl("get", "nodes")
+
+
+@pytest.mark.parametrize("program", ["kube-apiserver", "etcd", "kwok"])
+def test_a_restarted_program_goes_on_with_the_state(spec: ClusterSpec, program: str) -> None:
+    with Cluster(spec, QUIET) as cluster:
+        cluster.restart(program)
+        assert cluster.is_up()
+        assert len(cluster.kubectl("get", "nodes", "-o", "name").split()) == spec.kwok_nodes
