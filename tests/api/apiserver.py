@@ -10,7 +10,10 @@ from urllib.parse import urlencode
 
 from kubernetes import config
 
+from e2e.testbed import Cluster
 from tests.api import documents
+
+NAMESPACE = "api-tests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +64,18 @@ class ApiServer:
         return self.request("POST", path, document, fieldValidation="Strict", **query)
 
 
+class Kubectl:
+    """kubectl in the namespace of these tests; raises TestbedError with what it said."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def __call__(self, *argv: str, stdin: str | None = None) -> str:
+        return self._cluster.kubectl("--namespace", NAMESPACE, *argv, stdin=stdin)
+
+
 def collection(kind: str) -> str:
-    """The path of all objects of one of our kinds; the namespace is ``default``."""
+    """The path of all objects of one of our kinds; in these tests' namespace."""
     meta = documents.KINDS[kind]
-    namespace = "namespaces/default/" if meta.scope == "Namespaced" else ""
+    namespace = f"namespaces/{NAMESPACE}/" if meta.scope == "Namespaced" else ""
     return f"/apis/conch.dev/v1alpha1/{namespace}{meta.plural}"

@@ -1,4 +1,4 @@
-"""The API server under test: the one the `cluster` fixture brings up."""
+"""The API server under test: the one the `cluster` fixture brings up, and a namespace in it."""
 
 from __future__ import annotations
 
@@ -6,25 +6,23 @@ from collections.abc import Iterator
 
 import pytest
 
-from conch.api import crdgen
-from conch.api.v1alpha1 import CRDS
 from e2e.testbed import Cluster
-from tests.api.apiserver import ApiServer
+from tests.api.apiserver import NAMESPACE, ApiServer, Kubectl
 
 
 @pytest.fixture(scope="session")
 def server(cluster: Cluster) -> Iterator[ApiServer]:
-    """The API server, with the CRDs as the code generates them now."""
-    cluster.kubectl("apply", "--server-side", "--validate=strict", "-f", "-", stdin=_all_crds())
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=20s", *_crd_names())
+    """The API server, and in it the namespace of these tests."""
     client = ApiServer(cluster.kubeconfig)
+    answer = client.request("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}})
+    assert answer.status == 201, answer.message
     yield client
+    client.request("DELETE", f"/api/v1/namespaces/{NAMESPACE}")
     client.close()
 
 
-def _all_crds() -> str:
-    return "".join(crdgen.manifests().values())
-
-
-def _crd_names() -> list[str]:
-    return [f"crd/{meta.plural}.conch.dev" for meta in CRDS]
+@pytest.fixture(scope="session")
+def kubectl(cluster: Cluster, server: ApiServer) -> Kubectl:
+    """kubectl in the namespace of these tests."""
+    del server
+    return Kubectl(cluster)

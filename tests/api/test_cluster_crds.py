@@ -10,9 +10,9 @@ import pytest
 
 from conch.api import crdgen, names
 from conch.api.v1alpha1 import CRDS, CrdMeta
-from e2e.testbed import Cluster, TestbedError
+from e2e.testbed import TestbedError
 from tests.api import documents
-from tests.api.apiserver import ApiServer, collection
+from tests.api.apiserver import ApiServer, Kubectl, collection
 
 pytestmark = pytest.mark.cluster
 ALL_KINDS = pytest.mark.parametrize("meta", CRDS, ids=lambda meta: meta.kind)
@@ -79,9 +79,8 @@ def test_full_object_is_stored_as_written(server: ApiServer, meta: CrdMeta) -> N
 
 
 @pytest.mark.parametrize("path", documents.EXAMPLES, ids=lambda path: path.name)
-@pytest.mark.usefixtures("server")
-def test_examples_are_accepted(cluster: Cluster, path: Path) -> None:
-    cluster.kubectl(
+def test_examples_are_accepted(kubectl: Kubectl, path: Path) -> None:
+    kubectl(
         "apply",
         "--dry-run=server",
         "--validate=strict",
@@ -102,7 +101,7 @@ def stored(server: ApiServer) -> Iterator[str]:
     assert server.request("DELETE", path).status == 200
 
 
-def test_scale_is_read_and_written(server: ApiServer, cluster: Cluster, stored: str) -> None:
+def test_scale_is_read_and_written(server: ApiServer, kubectl: Kubectl, stored: str) -> None:
     path = f"{collection(names.INFERENCE_SERVICE)}/{stored}"
     status = {"replicas": 2, "selector": names.selector_string(stored)}
     assert _patch_status(server, path, status) == 200
@@ -114,17 +113,17 @@ def test_scale_is_read_and_written(server: ApiServer, cluster: Cluster, stored: 
     assert server.request("PUT", f"{path}/scale", scale).status == 200
     assert server.request("GET", path).body["spec"]["scaling"]["replicas"] == 5
 
-    cluster.kubectl("scale", "infs", stored, "--replicas=7")
+    kubectl("scale", "infs", stored, "--replicas=7")
     assert server.request("GET", path).body["spec"]["scaling"]["replicas"] == 7
 
 
-def test_scaling_by_hand_what_conch_scales_is_refused(server: ApiServer, cluster: Cluster) -> None:
+def test_scaling_by_hand_what_conch_scales_is_refused(server: ApiServer, kubectl: Kubectl) -> None:
     document = documents.minimal(names.INFERENCE_SERVICE, name="latency")
     path = f"{collection(names.INFERENCE_SERVICE)}/latency"
     assert server.create(document, dry_run=False).status == 201
     try:
         with pytest.raises(TestbedError) as refusal:
-            cluster.kubectl("scale", "infs", "latency", "--replicas=3")
+            kubectl("scale", "infs", "latency", "--replicas=3")
     finally:
         server.request("DELETE", path)
     assert "scaling.replicas: Conch chooses it in mode Latency; remove it" in str(refusal.value)
@@ -144,7 +143,7 @@ def test_status_is_written_apart_from_the_spec(server: ApiServer, stored: str) -
     assert answer.body["status"] == {"readyReplicas": 1}
 
 
-def test_columns(server: ApiServer, cluster: Cluster, stored: str) -> None:
+def test_columns(server: ApiServer, kubectl: Kubectl, stored: str) -> None:
     path = f"{collection(names.INFERENCE_SERVICE)}/{stored}"
     condition = {
         "type": "Ready",
@@ -160,18 +159,17 @@ def test_columns(server: ApiServer, cluster: Cluster, stored: str) -> None:
         "latency": {"observed": "87ms", "target": "100ms"},
     }
     assert _patch_status(server, path, status) == 200
-    head, row = cluster.kubectl("get", "infs", stored).splitlines()
+    head, row = kubectl("get", "infs", stored).splitlines()
     assert head.split() == [
         "NAME", "READY", "REASON", "REPLICAS", "P99", "TARGET", "ACCELERATOR", "AGE",
     ]  # fmt: skip
     assert row.split()[:-1] == ["stored", "True", "Ready", "2", "87ms", "100ms", "l4"]
-    assert "stored" in cluster.kubectl("get", "conch")  # the category
-    assert "WANTED" in cluster.kubectl("get", "infs", stored, "-o", "wide")
+    assert "stored" in kubectl("get", "conch")  # the category
+    assert "WANTED" in kubectl("get", "infs", stored, "-o", "wide")
 
 
-def test_fields_are_explained(server: ApiServer, cluster: Cluster) -> None:
-    del server
-    explained = cluster.kubectl("explain", "infs.spec.objectives.latency.target")
+def test_fields_are_explained(kubectl: Kubectl) -> None:
+    explained = kubectl("explain", "infs.spec.objectives.latency.target")
     assert "Time from a request's arrival at Triton to its answer" in explained
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from conch.api import names
 from conch.api.v1alpha1 import CRDS, CrdMeta
-from e2e.testbed import Cluster, TestbedError
+from e2e.testbed import TestbedError
 from tests.api import documents
-from tests.api.apiserver import ApiServer
+from tests.api.apiserver import ApiServer, Kubectl
 
 pytestmark = pytest.mark.cluster
 
@@ -196,18 +196,17 @@ def test_unknown_fields_are_refused_everywhere(server: ApiServer, meta: CrdMeta)
         assert 'unheardOf"' in answer.message
 
 
-def test_kubectl_names_the_unknown_field(server: ApiServer, cluster: Cluster) -> None:
-    del server
+def test_kubectl_names_the_unknown_field(kubectl: Kubectl) -> None:
     document = """
 apiVersion: conch.dev/v1alpha1
 kind: InferenceService
-metadata: {name: typo, namespace: default}
+metadata: {name: typo}
 spec:
   models: [{name: resnet, source: {uri: "image:///opt/models/resnet"}}]
   objectives: {latency: {target: 400ms, percentil: 95}}
 """
     with pytest.raises(TestbedError) as refusal:
-        cluster.kubectl("apply", "--validate=strict", "-f", "-", stdin=document)
+        kubectl("apply", "--validate=strict", "-f", "-", stdin=document)
     assert 'unknown field "spec.objectives.latency.percentil"' in str(refusal.value)
 
 
