@@ -59,7 +59,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "conch.rules" -}}
 - apiGroups: [conch.dev]
   resources: [inferenceservices]
-  verbs: [get, list, watch, patch] # patch: the finalizer
+  verbs: [get, list, watch]
 - apiGroups: [conch.dev]
   resources: [inferenceservices/status]
   verbs: [patch]
@@ -80,11 +80,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 - apiGroups: [""]
   resources: [events]
-  verbs: [create, patch, list, watch]
-- apiGroups: [autoscaling]
-  resources: [horizontalpodautoscalers]
-  verbs: [list, watch]
+  verbs: [create, list, watch] # tells transitions; reads why a volume is not mounted
 {{- end -}}
