@@ -38,14 +38,14 @@ def configure(level: str, fmt: str) -> None:
         if fmt == "json"
         else logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     )
+    handler.addFilter(_retries_are_no_errors)
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # kopf logs every event of every object at debug and info; its warnings and errors matter.
     logging.getLogger("kopf").setLevel("DEBUG" if level.upper() == "DEBUG" else "WARNING")
-    logging.getLogger("kopf").addFilter(_retries_are_no_errors)
     for noisy in ("kubernetes", "asyncio", "aiohttp"):
         logging.getLogger(noisy).setLevel("INFO")
 
 
 def _retries_are_no_errors(record: logging.LogRecord) -> bool:
     """kopf calls a request it is about to repeat an error."""
-    return "will retry" not in record.getMessage()
+    return not (record.name.startswith("kopf") and "will retry" in record.getMessage())
