@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 LOCK := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock check format generate test test-unit clean
+.PHONY: help setup lock check format test clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 18
@@ -30,12 +30,19 @@ format: setup ## Format the code
 	@$(BIN)/ruff check --quiet --fix operator tests e2e || true
 	@$(BIN)/ruff format --quiet operator tests e2e
 
+generate: setup ## Write what follows from the code: crds/, docs/reference/, the chart's values
+	@$(BIN)/conch generate
+	@$(BIN)/python charts/generate.py
+
 check: setup ## Format, lint, types, layers, unit tests: the inner loop
 	@$(BIN)/ruff format --check --quiet operator tests e2e || { echo "run: make format"; exit 1; }
 	@$(BIN)/ruff check --quiet operator tests e2e
 	@$(BIN)/mypy operator/conch e2e
 	@$(BIN)/lint-imports --no-cache | tail -1
 	@$(BIN)/pytest -m "not cluster and not node" tests
+
+test: setup ## All set-up, then every test: unit, control plane, real node, chart
+	@$(BIN)/pytest tests --durations=15
 
 clean: ## Remove build products (not the cache of built binaries)
 	rm -rf build dist $(VENV)
