@@ -1,0 +1,179 @@
+"""The commands as a shell sees them: output, exit codes, one-sentence errors."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conch import __version__
+from conch.cli import app
+from conch.errors import ApiUnreachable, Unauthorized
+from conch.kube import transport
+from tests.cli.conftest import FakeCluster
+
+Run = Callable[..., tuple[int, str, str]]
+COMMANDS = ("run", "status", "why", "crds", "generate", "digest", "version")
+
+
+@pytest.fixture
+def run(
+    cluster: FakeCluster,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Run:
+    """Runs a command line against the cluster in memory: exit code, output, errors."""
+    kubeconfig = tmp_path / "config"
+    kubeconfig.write_text("current-context: c\ncontexts: [{name: c, context: {namespace: demo}}]\n")
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(sys, "argv", ["conch"])
+
+    class Connected:
+        async def __aenter__(self) -> FakeCluster:
+            return cluster
+
+        async def __aexit__(self, *_: object) -> None:
+            pass
+
+    async def connect(*_: object) -> Connected:
+        return Connected()
+
+    monkeypatch.setattr(transport.Api, "connect", connect)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = app.run(arguments)
+        output = capsys.readouterr()
+        return code, output.out, output.err
+
+    return call
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(run: Run, command: str) -> None:
+    code, out, _ = run(command, "--help")
+    assert code == 0
+    assert out.startswith("Usage: conch " + command)
+
+
+def test_help_lists_every_command_and_an_example(run: Run) -> None:
+    _, out, _ = run("--help")
+    assert all(f"\n  {command} " in out for command in COMMANDS)
+    for command in ("run", "status", "why", "crds", "digest"):
+        assert "Example" in run(command, "-h")[1]
+
+
+def test_version(run: Run) -> None:
+    assert run("version") == (0, f"{__version__}\n", "")
+
+
+def test_status_of_the_contexts_namespace(run: Run) -> None:
+    code, out, err = run("status")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[1].split()[:2] == ["resnet", "True"]
+
+
+def test_status_of_all_namespaces(run: Run, cluster: FakeCluster, service: Any) -> None:
+    cluster.collections["/apis/conch.dev/v1alpha1/inferenceservices"] = [service]
+    _, out, _ = run("status", "-A")
+    assert out.splitlines()[0].startswith("NAMESPACE")
+    assert out.splitlines()[1].split()[:2] == ["demo", "resnet"]
+
+
+def test_status_as_json(run: Run) -> None:
+    code, out, _ = run("status", "resnet", "-o", "json")
+    (summary,) = json.loads(out)
+    assert code == 0
+    assert (summary["name"], summary["ready"], summary["wanted"]) == ("resnet", "True", 3)
+
+
+def test_status_of_nothing(run: Run, cluster: FakeCluster) -> None:
+    cluster.collections["/apis/conch.dev/v1alpha1/namespaces/demo/inferenceservices"] = []
+    assert run("status") == (0, "", "No InferenceServices in namespace demo.\n")
+    assert run("status", "-o", "json") == (0, "[]\n", "")
+
+
+def test_why(run: Run) -> None:
+    code, out, _ = run("why", "resnet")
+    assert code == 0
+    assert out.startswith("demo/resnet is ready")
+    assert json.loads(run("why", "resnet", "-o", "json")[1])["summary"]["name"] == "resnet"
+
+
+def test_missing_service_is_one_sentence_and_exit_code_1(run: Run) -> None:
+    code, out, err = run("why", "nope")
+    assert (code, out) == (1, "")
+    assert err == "conch: no InferenceService nope: namespace demo has resnet.\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ApiUnreachable("GET /: refused"), "the cluster cannot be reached: GET /: refused"),
+        (Unauthorized(401), "does not accept these credentials"),
+    ],
+)
+def test_no_cluster(
+    run: Run, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    async def fail(*_: object, **__: object) -> Any:
+        raise error
+
+    monkeypatch.setattr(cluster, "list", fail)
+    code, out, err = run("status")
+    assert (code, out) == (1, "")
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
+def test_forbidden_names_what(run: Run, cluster: FakeCluster) -> None:
+    cluster.forbidden = {"/apis/conch.dev/v1alpha1/namespaces/demo/inferenceservices"}
+    assert run("status")[::2] == (1, "conch: you may not do that: no.\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["why"], ["status", "a", "-A"], ["nonsense"], ["status", "-o", "xml"], ["digest", "/nowhere"]],
+)
+def test_wrong_use_is_exit_code_2(run: Run, arguments: list[str]) -> None:
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert err
+
+
+def test_an_absurd_setting_is_wrong_use(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONCH_WORKERS", "many")
+    code, _, err = run("run")
+    assert code == 2
+    assert "CONCH_WORKERS='many'" in err
+
+
+def test_as_a_kubectl_plugin(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/kubectl-conch"])
+    assert run("why", "nope")[2].startswith("kubectl conch: ")
+    assert run("--help")[1].startswith("Usage: kubectl conch ")
+
+
+def test_crds_can_be_piped_into_kubectl(run: Run) -> None:
+    code, out, _ = run("crds")
+    assert code == 0
+    assert out.count("kind: CustomResourceDefinition") == 3
+
+
+def test_the_puller_starts_without_the_command_line_library() -> None:
+    program = (
+        "import sys; sys.argv = ['conch', 'fetch', '--help']\n"
+        "from conch.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'typer', 'rich', 'kopf', 'kubernetes'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.stdout.splitlines()[-1] == "[]", result.stderr
