@@ -84,6 +84,38 @@ _FULL_SPECS: dict[str, dict[str, Any]] = {
     },
 }
 
+STATUS: dict[str, Any] = {
+    "observedGeneration": 3,
+    "conditions": [
+        {
+            "type": "Ready",
+            "status": "True",
+            "reason": "Ready",
+            "message": "Everything is as specified.",
+            "observedGeneration": 3,
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }
+    ],
+    "replicas": 3,
+    "readyReplicas": 2,
+    "desiredReplicas": 3,
+    "selector": "conch.dev/service=sample",
+    "accelerator": "l4",
+    "revision": "5d4f",
+    "address": {"http": "http://sample.default.svc:8000", "grpc": "sample.default.svc:8001"},
+    "latency": {"observed": "87ms", "target": "100ms"},
+    "decision": {
+        "replicas": 3,
+        "reason": "ScaleUp",
+        "message": "41 requests/s are coming, one replica carries 15",
+        "demand": "37",
+        "bound": "41",
+        "capacityPerReplica": "15",
+        "horizon": "12s",
+    },
+}
+"""What the operator writes, every field of it."""
+
 
 def minimal(kind: str, name: str = "sample") -> dict[str, Any]:
     """An object of ``kind`` with what is required and no more."""

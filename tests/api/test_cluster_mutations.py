@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conch.api.v1alpha1 import CRDS, CrdMeta
+from conch.api import names
+from conch.api.v1alpha1 import CRDS, CrdMeta, InferenceService
 from tests.api import documents
 from tests.api.apiserver import ApiServer, collection
 
@@ -65,6 +67,44 @@ def check(server: ApiServer, meta: CrdMeta, document: dict[str, Any]) -> bool:
     assert answer.status in (400, 422), answer.body
     assert answer.message
     return False
+
+
+@pytest.fixture
+def stored(server: ApiServer) -> Iterator[str]:
+    """The path of a service that exists."""
+    document = documents.minimal(names.INFERENCE_SERVICE, name="mutated")
+    path = f"{collection(names.INFERENCE_SERVICE)}/mutated"
+    assert server.create(document, dry_run=False).status == 201
+    yield path
+    assert server.request("DELETE", path).status == 200
+
+
+def test_every_status_that_is_accepted_can_be_read(server: ApiServer, stored: str) -> None:
+    """Whoever wrote it: the operator reads its own status back when it starts."""
+    verdicts = []
+    for path in documents.leaves(documents.STATUS):
+        for value in WRONG:
+            status = (
+                documents.without(documents.STATUS, path)
+                if value is ABSENT
+                else documents.changed(documents.STATUS, path, value)
+            )
+            patch = [{"op": "add", "path": "/status", "value": status}]
+            answer = server.request(
+                "PATCH",
+                f"{stored}/status",
+                patch,
+                content_type="application/json-patch+json",
+                fieldValidation="Strict",
+                dryRun="All",
+            )
+            verdicts.append(answer.status == 200)
+            if answer.status == 200:
+                InferenceService.model_validate(answer.body)
+            else:
+                assert answer.status in (400, 422), answer.body
+    assert verdicts.count(True) >= 50
+    assert verdicts.count(False) >= 50
 
 
 def mutated(meta: CrdMeta, path: tuple[str | int, ...], value: Any) -> dict[str, Any]:

@@ -181,6 +181,27 @@ def test_the_edge_of_what_is_allowed(
     assert answer.status == 201, answer.message
 
 
+def test_the_largest_service_is_within_the_rules_budget(server: ApiServer) -> None:
+    """The API server stops evaluating rules that cost too much: even this must not."""
+    spec = {
+        "models": [
+            {
+                "name": f"{i:m>63}",
+                "source": {"uri": "https://h/" + "a." * 507, "secretRef": {"name": "s"}},
+            }
+            for i in range(64)
+        ],
+        "objectives": {"latency": {"target": "999999.999999us"}},
+        "placement": {
+            "nodeSelector": {f"{'d' * 250}.{i:02}/{'k' * 63}": "v" * 63 for i in range(16)},
+            "tolerations": [{"key": f"{'d' * 250}.{i:02}/{'k' * 63}"} for i in range(16)],
+        },
+    }
+    document = documents.changed(documents.minimal(names.INFERENCE_SERVICE), ("spec",), spec)
+    answer = server.create(document)
+    assert answer.status == 201, answer.message
+
+
 @pytest.mark.parametrize("meta", CRDS, ids=lambda meta: meta.kind)
 def test_unknown_fields_are_refused_everywhere(server: ApiServer, meta: CrdMeta) -> None:
     document = documents.full(meta.kind)

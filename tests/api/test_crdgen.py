@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,8 +21,8 @@ ALL_KINDS = pytest.mark.parametrize("meta", CRDS, ids=lambda meta: meta.kind)
 # JSON Schema that a structural schema must not hold.
 FORBIDDEN = {
     "$ref", "$defs", "definitions", "anyOf", "oneOf", "allOf", "not", "const", "title", "nullable",
-    "uniqueItems", "patternProperties", "propertyNames", "prefixItems", "dependencies", "readOnly",
-    "x-kubernetes-preserve-unknown-fields",
+    "format", "uniqueItems", "patternProperties", "propertyNames", "prefixItems", "dependencies",
+    "readOnly", "x-kubernetes-preserve-unknown-fields",
 }  # fmt: skip
 
 
@@ -134,8 +135,9 @@ def test_full_documents_set_every_field(meta: CrdMeta) -> None:
             elif isinstance(value[name], list) and isinstance(value[name][0], dict):
                 yield from unset(field["items"], value[name][0], f"{path}.{name}[]")
 
-    spec = schema_of(meta)["properties"]["spec"]
-    assert list(unset(spec, documents.full(meta.kind)["spec"], "spec")) == []
+    schema = schema_of(meta)["properties"]
+    assert list(unset(schema["spec"], documents.full(meta.kind)["spec"], "spec")) == []
+    assert list(unset(schema.get("status", {}), documents.STATUS, "status")) == []
 
 
 # --- as YAML --------------------------------------------------------------------------------------
@@ -266,6 +268,10 @@ class Closed(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class Time(BaseModel):
+    field: datetime
+
+
 class ConstrainedKeys(BaseModel):
     field: dict[Annotated[str, Field(max_length=3)], str]
 
@@ -282,6 +288,7 @@ class AnyDefault(BaseModel):
         (Pair, "prefixItems"),
         (Unique, "uniqueItems"),
         (Closed, "additionalProperties"),
+        (Time, "format"),
         (ConstrainedKeys, "propertyNames"),
         (AnyDefault, r"AnyDefault\.field: the default differs"),
     ],

@@ -36,6 +36,10 @@ _DNS_NAME = rf"{_DNS_LABEL}(\.{_DNS_LABEL})*"
 _LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
 _LABEL_KEY = rf"^({_DNS_NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$"
 
+_TIME = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[-+][0-9]{2}:[0-9]{2})$"
+)
+
 # Bounded digits: the longest duration still fits the nanoseconds of CEL and of the API server.
 Duration = Annotated[str, Field(pattern=r"^[0-9]{1,6}(\.[0-9]{1,6})?(us|ms|s|m|h)$", max_length=16)]
 Quantity = Annotated[
@@ -436,8 +440,9 @@ class ConditionStatus(_Model):
         description="Why, with numbers and the next step."
     )
     observed_generation: int | None = Field(None, description="Generation this was computed for.")
-    last_transition_time: str = Field(
-        description="When the status last changed.", json_schema_extra={"format": "date-time"}
+    # A pattern, not `format: date-time`: the API server (1.36) takes [] for a string with it.
+    last_transition_time: Annotated[str, Field(pattern=_TIME, max_length=35)] = Field(
+        description="When the status last changed."
     )
 
 
