@@ -43,8 +43,8 @@ def unfit(kind: AcceleratorKind, request: PlacementRequest, refusal: Fit) -> Cla
             f"has {_version(kind.compute_capability)}"
         )
     elif kind.memory_bytes:
-        needs, has = request.min_memory_bytes, kind.memory_bytes
-        message = f"needs {memory(needs)}, has {memory(has)}"
+        needs, has = _apart(request.min_memory_bytes, kind.memory_bytes)
+        message = f"needs {needs}, has {has}"
     else:
         message = (
             f"needs {memory(request.min_memory_bytes)}, its memory is unknown: "
@@ -66,12 +66,10 @@ def numbers(ledger: Ledger, kind: AcceleratorKind, candidates: Candidates, shape
     nodes = _count(len(candidates.nodes), "node")
     if not shape.count:
         return nodes + _others(candidates)
-    free = ledger.free_units(candidates, kind.resource)
-    total = sum(ledger.allocatable(candidates, kind.resource))
-    promised = ledger.promised_units(candidates, kind.resource)
-    text = f"{nodes}, {free} of {_count(total, _noun(kind.resource))} free"
-    if promised:
-        text += f" ({promised} more promised to pods without a node)"
+    units = ledger.units(candidates, kind.resource)
+    text = f"{nodes}, {units.free} of {_count(units.total, _noun(kind.resource))} free"
+    if units.promised:
+        text += f" ({units.promised} more promised to pods without a node)"
     return text + _others(candidates)
 
 
@@ -84,15 +82,16 @@ def _why_no_room(
         return Fit.TOO_LARGE, never
     text = numbers(ledger, kind, candidates, shape)
     if shape.count:
-        most = ledger.most_free_units(candidates, kind.resource)
+        most = ledger.units(candidates, kind.resource).most_free
         if most < shape.count:
             if most:
                 text += f", no node has {shape.count} of them"
             return Fit.FULL, text
-    cpu, host_memory = ledger.free_beside(candidates, shape)
+    cpu, host = ledger.free_beside(candidates, shape)
+    needs, has = _apart(shape.memory_bytes, host)
     return Fit.HOST_FULL, (
-        f"{text}, a replica needs {_cpu(shape.cpu_milli)} and {memory(shape.memory_bytes)} on one "
-        f"node, at most {_cpu(cpu)} and {memory(host_memory)} are free"
+        f"{text}, a replica needs {_cpu(shape.cpu_milli)} and {needs} on one node, "
+        f"at most {_cpu(cpu)} and {has} are free"
     )
 
 
@@ -119,19 +118,17 @@ def _never(
     ledger: Ledger, kind: AcceleratorKind, candidates: Candidates, shape: Shape
 ) -> str | None:
     """Why not even an empty node of the class could hold one replica; None if one could."""
-    units = ledger.allocatable(candidates, kind.resource) if shape.count else []
-    if shape.count and not any(units):
+    largest = ledger.units(candidates, kind.resource).largest if shape.count else 0
+    if shape.count and not largest:
         return None  # the device plugin is not up yet: not a matter of size
-    if shape.count and max(units) < shape.count:
-        return f"needs {shape.count} on one node, the largest has {max(units)}"
-    cpu, host = ledger.allocatable(candidates, "cpu"), ledger.allocatable(candidates, "memory")
-    if shape.cpu_milli > max(cpu):
-        return f"a replica needs {_cpu(shape.cpu_milli)}, the largest node offers {_cpu(max(cpu))}"
-    if shape.memory_bytes > max(host):
-        return (
-            f"a replica needs {memory(shape.memory_bytes)} of host memory, the largest node "
-            f"offers {memory(max(host))}"
-        )
+    if largest < shape.count:
+        return f"needs {shape.count} on one node, the largest has {largest}"
+    cpu, host = ledger.largest_host(candidates)
+    if shape.cpu_milli > cpu:
+        return f"a replica needs {_cpu(shape.cpu_milli)}, the largest node offers {_cpu(cpu)}"
+    if shape.memory_bytes > host:
+        needs, offers = _apart(shape.memory_bytes, host)
+        return f"a replica needs {needs} of host memory, the largest node offers {offers}"
     return None
 
 
@@ -201,6 +198,15 @@ def memory(amount: int) -> str:
                 return f"{amount // size}{unit}"
             return f"{amount / size:.1f}{unit}"
     return f"{amount // _MI}Mi"
+
+
+def _apart(needs: int, has: int) -> tuple[str, str]:
+    """Two amounts, as coarse as lets them look different; the same amount looks the same."""
+    if memory(needs) != memory(has) or needs == has:
+        return memory(needs), memory(has)
+    if needs // _MI != has // _MI:
+        return f"{needs // _MI}Mi", f"{has // _MI}Mi"
+    return f"{needs} bytes", f"{has} bytes"
 
 
 def _cpu(milli: int) -> str:
