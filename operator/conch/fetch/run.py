@@ -1,0 +1,148 @@
+"""One run of the puller: all models, a few at a time, and one sentence when it fails.
+
+The first failure ends the run at once. It goes to the container's termination message as JSON
+(reason, message, model), which is where the operator reads it, and to stderr. Exit codes: 0 all
+staged, 1 a model could not be, 2 called wrongly, 143 told to stop.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from conch.api.conditions import Reason
+from conch.errors import FetchError, UsageError
+from conch.fetch import admission
+from conch.fetch.limits import Limits, Stopped
+from conch.fetch.request import FetchRequest, ModelRequest, parse
+from conch.fetch.stage import Rules, clean, stage
+
+PARALLEL = 4
+_LONGEST_MESSAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why the run failed; ``model`` is empty when it is about no single one."""
+
+    reason: str
+    message: str
+    model: str = ""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Reads the command line (default: the process's own), runs, returns the exit code."""
+    try:
+        request = parse(sys.argv[1:] if arguments is None else arguments)
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return 2
+    with _ends_on_sigterm():
+        failure = fetch(request)
+    if failure is None:
+        return 0
+    _publish(failure, Path(request.termination_log))
+    return 1
+
+
+def fetch(request: FetchRequest) -> Failure | None:
+    """Stages every model of ``request``; the first failure, or None.
+
+    Workers are daemon threads: a stalled connection must not hold up the report.
+    """
+    repository = Path(request.repository)
+    waiting: queue.SimpleQueue[ModelRequest] = queue.SimpleQueue()
+    for model in request.models:
+        waiting.put(model)
+    results: queue.SimpleQueue[Failure | None] = queue.SimpleQueue()
+    stop = threading.Event()
+    deadline_s = time.monotonic() + request.timeout_s
+
+    def work() -> None:
+        while not stop.is_set():
+            try:
+                model = waiting.get_nowait()
+            except queue.Empty:
+                return
+            results.put(_staged(model, request, deadline_s, stop))
+
+    for number in range(min(PARALLEL, len(request.models))):
+        threading.Thread(target=work, name=f"stage-{number}", daemon=True).start()
+    for _ in request.models:
+        try:
+            failure = results.get(timeout=max(0.0, deadline_s + 1.0 - time.monotonic()))
+        except queue.Empty:
+            failure = Failure(
+                Reason.FETCH_FAILED.value,
+                f"the models could not be fetched within {request.timeout_s:.0f} s",
+            )
+        if failure is not None:
+            stop.set()
+            return failure
+    clean(repository)
+    return None
+
+
+def _staged(
+    model: ModelRequest, request: FetchRequest, deadline_s: float, stop: threading.Event
+) -> Failure | None:
+    """Stages one model; whatever goes wrong becomes a failure that may be shown."""
+    subject = f"model {model.name} from {admission.shown(model.uri)}"
+
+    def report(progress: str) -> None:
+        print(f"{subject}: {progress}", flush=True)
+
+    limits = Limits(
+        max_bytes=request.max_bytes,
+        max_files=request.max_files,
+        deadline_s=deadline_s,
+        stop=stop,
+        report=report,
+    )
+    rules = Rules(request.allowed_sources, request.allow_private_hosts)
+    started_s = time.monotonic()
+    try:
+        outcome = stage(model, Path(request.repository), rules, limits)
+    except Stopped:
+        return None
+    except FetchError as error:
+        return Failure(error.reason, f"{subject}: {error}", model.name)
+    except Exception as error:
+        # A bug of ours. Its text may quote what was sent, so only its type and place are shown.
+        traceback.print_tb(error.__traceback__)
+        problem = f"{subject}: the puller failed ({type(error).__name__}); see its log"
+        return Failure(Reason.STEP_ERROR.value, problem, model.name)
+    report(f"{outcome}, {time.monotonic() - started_s:.1f} s")
+    return None
+
+
+def _publish(failure: Failure, termination_log: Path) -> None:
+    message = failure.message[:_LONGEST_MESSAGE]
+    document = {"reason": failure.reason, "message": message, "model": failure.model}
+    print(f"{failure.reason}: {message}", file=sys.stderr, flush=True)
+    # Outside a container there is none; stderr has it.
+    with suppress(OSError):
+        termination_log.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
+
+
+@contextmanager
+def _ends_on_sigterm() -> Iterator[None]:
+    """As process 1 of a container, a signal without a handler is ignored until the kill."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # embedded in something that has its own idea of signals
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

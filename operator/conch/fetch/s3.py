@@ -1,0 +1,178 @@
+"""Downloading a directory from S3, or from anything that speaks S3.
+
+Endpoint, region and keys come from the model's Secret; without one the bucket must be public. An
+address other than Amazon's is used only when the Secret names it. The client library resolves host
+names itself, so (unlike https) a name is judged before use and not pinned.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from conch.api.conditions import Reason
+from conch.errors import FetchError
+from conch.fetch import address
+from conch.fetch.archive import safe_path
+from conch.fetch.credentials import Credentials
+from conch.fetch.limits import CHUNK_BYTES, Limits
+
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
+_REGION = re.compile(r"[a-z0-9-]{1,32}")
+_CLIENT: dict[str, Any] = {"connect_timeout": "3s", "read_timeout": "20s", "timeout": "1day"}
+_RETRY: Any = {
+    "max_retries": 3,
+    "retry_timeout": timedelta(seconds=5),
+    "backoff": {
+        "init_backoff": timedelta(milliseconds=200),
+        "max_backoff": timedelta(seconds=1),
+        "base": 2,
+    },
+}
+
+
+def download(
+    uri: str, target: Path, credentials: Credentials, limits: Limits, *, allow_private: bool
+) -> None:
+    """Downloads every object below ``uri`` into the new directory ``target``.
+
+    Raises FetchError: SourceNotAllowed, ModelNotFound or ModelFetchFailed.
+    """
+    parts = urlsplit(uri)
+    bucket, prefix = parts.netloc, parts.path.strip("/")
+    if not _BUCKET.fullmatch(bucket):
+        raise _failed(f"{bucket} is not a valid bucket name")
+    endpoint, region = _endpoint(credentials)
+    _judge(endpoint, allow_private)
+    import obstore  # a third of a second: only where it is needed
+
+    with _explained(credentials.given):
+        store = _store(bucket, endpoint, region, credentials)
+        objects = _listed(obstore, store, prefix, limits)
+        target.mkdir()
+        total = sum(size for _, size in objects.values())
+        limits.bytes_so_far(0, total)
+        done = 0
+        for relative, (key, _) in objects.items():
+            place = target / relative
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with place.open("xb") as writer:
+                for chunk in obstore.get(store, key).stream(min_chunk_size=CHUNK_BYTES):
+                    done += len(chunk)
+                    limits.bytes_so_far(done, total)
+                    writer.write(chunk)
+
+
+def _endpoint(credentials: Credentials) -> tuple[str, str]:
+    """Where the bucket is, and its region."""
+    region = credentials.field("region") or "us-east-1"
+    if not _REGION.fullmatch(region):
+        raise _failed("region in the Secret is not the name of a region")
+    endpoint = credentials.field("endpoint").rstrip("/")
+    if not endpoint:
+        return f"https://s3.{region}.amazonaws.com", region
+    try:
+        parts = urlsplit(endpoint)
+        plain = not (parts.path or parts.query or parts.fragment or "@" in parts.netloc)
+        valid = parts.scheme in ("http", "https") and parts.hostname and plain and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise _failed("endpoint in the Secret must read http://host:port or https://host:port")
+    return endpoint, region
+
+
+def _judge(endpoint: str, allow_private: bool) -> None:
+    parts = urlsplit(endpoint)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        address.resolve(parts.hostname or "", port, allow_private)
+    except address.Unresolved as error:
+        raise _failed(str(error)) from None
+
+
+def _store(bucket: str, endpoint: str, region: str, credentials: Credentials) -> Any:
+    from obstore.store import S3Store
+
+    config: dict[str, Any] = {"endpoint": endpoint, "region": region}
+    if credentials.given:
+        names = {
+            "access_key_id": "accessKeyId",
+            "secret_access_key": "secretAccessKey",
+            "session_token": "sessionToken",
+        }
+        keys = {ours: credentials.field(theirs) for ours, theirs in names.items()}
+        config |= {name: value for name, value in keys.items() if value}
+    if not {"access_key_id", "secret_access_key"} <= set(config):
+        config["skip_signature"] = True
+    client: Any = {**_CLIENT, "allow_http": endpoint.startswith("http://")}
+    return S3Store(bucket, **config, client_options=client, retry_config=_RETRY)
+
+
+def _listed(obstore: Any, store: Any, prefix: str, limits: Limits) -> dict[str, tuple[str, int]]:
+    """Key and size of every object below ``prefix``, by path relative to it."""
+    objects: dict[str, tuple[str, int]] = {}
+    total = 0
+    for batch in obstore.list(store, prefix=prefix or None):
+        for entry in batch:
+            relative = entry["path"][len(prefix) :].strip("/")
+            if not relative:
+                continue  # the prefix itself: a console's idea of a directory
+            limits.another_file()
+            total += entry["size"]
+            limits.bytes_so_far(0, total)
+            objects[str(safe_path(relative))] = (entry["path"], entry["size"])
+    folders = {str(parent) for relative in objects for parent in Path(relative).parents}
+    files = {
+        relative: found
+        for relative, found in objects.items()
+        if found[1] or relative not in folders  # the same idea, further down
+    }
+    if not files:
+        raise FetchError(Reason.MODEL_NOT_FOUND.value, "nothing is stored below it; check the URI")
+    return files
+
+
+@contextmanager
+def _explained(authorized: bool) -> Iterator[None]:
+    """Turns the library's errors into ours. Their text holds URLs and answers: it is not shown."""
+    from obstore import exceptions
+
+    try:
+        yield
+    except exceptions.NotFoundError:
+        raise FetchError(
+            Reason.MODEL_NOT_FOUND.value, "the bucket or an object in it does not exist"
+        ) from None
+    except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
+        what = "refuses the credentials in source.secretRef" if authorized else "is not public"
+        raise _failed(f"the bucket {what}") from None
+    except exceptions.BaseError as error:
+        raise _failed(_kind(str(error))) from None
+
+
+def _kind(text: str) -> str:
+    """What happened, by marks in the library's text."""
+    if "NoSuchBucket" in text:
+        return "the bucket does not exist"
+    code = re.search(r"<Code>(\w{1,64})</Code>", text) or re.search(r"\b([45]\d\d)\b [A-Z]", text)
+    if code:
+        return f"the object store answers {code.group(1)}"
+    for mark, meaning in (
+        ("dns error", "the endpoint's host does not exist"),
+        ("onnection refused", "the endpoint refuses connections"),
+        ("timed out", "the endpoint does not answer in time"),
+        ("certificate", "the endpoint's TLS certificate is not trusted"),
+    ):
+        if mark in text:
+            return meaning
+    return "the object store cannot be reached or gives no usable answer"
+
+
+def _failed(message: str) -> FetchError:
+    return FetchError(Reason.FETCH_FAILED.value, message)
