@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from conch.api import names
-from conch.kube.reflector import Change, Reflector
+from conch.kube.reflector import WATCH_S, Change, Reflector
 from conch.kube.transport import Api, path
 from conch.kube.views import Event, Node, Object, Pod
 from conch.observe.state import ClusterState
@@ -92,6 +92,9 @@ def watches(
                 msgspec.json.Decoder(Event).decode,
                 on_mount_event,
                 field_selector="reason=FailedMount,involvedObject.kind=Pod",
+                # Events have no watch cache, hence no bookmarks: silence proves nothing before
+                # the server's own end of the watch.
+                inactivity_s=WATCH_S + 30,
                 name=f"mount events{suffix}",
             )
             for api_version, plural, kind in _OWNED:
