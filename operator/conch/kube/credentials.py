@@ -17,10 +17,14 @@ from typing import Final
 from kubernetes.aio import config
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
+from yaml import YAMLError
 
 from conch.errors import SettingsError
 
 Load = Callable[[], Awaitable[Configuration]]
+
+# What the library's reader raises where it expects another shape of file.
+_MALFORMED: Final = (AttributeError, TypeError, ValueError, LookupError)
 
 # A server that refuses good credentials must not make us run an exec plugin per request.
 _RENEW_INTERVAL_S: Final = 5.0
@@ -107,7 +111,7 @@ async def _load(kubeconfig: Path | str | None, context: str | None) -> Configura
                 client_configuration=configuration,
                 persist_config=False,  # ours to read, not to write
             )
-    except (config.ConfigException, OSError, AttributeError, TypeError, ValueError) as error:
+    except (config.ConfigException, YAMLError, OSError, *_MALFORMED) as error:
         where = "the pod's service account" if inside else f"kubeconfig {kubeconfig or 'default'}"
         raise SettingsError(f"{where} cannot be used: {error}") from error
     return configuration

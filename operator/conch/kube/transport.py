@@ -62,6 +62,7 @@ class Api:
         self._on_write = on_write
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S)
         self._session: aiohttp.ClientSession | None = None
+        self._watches: set[aiohttp.ClientResponse] = set()
 
     @classmethod
     async def connect(
@@ -80,7 +81,10 @@ class Api:
         await self.close()
 
     async def close(self) -> None:
-        """End every connection, watches included."""
+        """End every connection, watches included: they raise ApiUnreachable."""
+        for response in self._watches:
+            # aiohttp would leave the reader of a closed connection waiting for ever.
+            response.content.set_exception(aiohttp.ClientConnectionError("the client was closed"))
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -132,6 +136,7 @@ class Api:
         response = await self._send("GET", path, query, None, _JSON, timeout)
         async with response:
             buffer = bytearray()
+            self._watches.add(response)
             try:
                 async for data in response.content.iter_any():
                     buffer += data
@@ -145,6 +150,8 @@ class Api:
                         raise ApiUnreachable(f"watch {path}: a line without end")
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 raise _unreachable("watch", path, error) from error
+            finally:
+                self._watches.discard(response)
 
     # --- writing ----------------------------------------------------------------------------------
 
