@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from e2e.testbed import clients
+from e2e.testbed import Progress, clients
 
 CHART = Path(__file__).parents[2] / "charts" / "conch"
 Object = dict[str, Any]
@@ -24,7 +24,7 @@ def helm(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs helm with a home of its own."""
-    program = clients.clients(lambda _: None) / "helm"
+    program = clients.clients(Progress(quiet=True)) / "helm"
     home = tmp_path_factory.mktemp("helm")
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:

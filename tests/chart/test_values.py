@@ -26,7 +26,7 @@ def _leaves(schema: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tupl
 
 
 def _schema_at(path: tuple[str, ...]) -> dict[str, Any]:
-    node = SCHEMA
+    node: dict[str, Any] = SCHEMA
     for name in path:
         node = node["properties"][name]
     return node

@@ -177,3 +177,14 @@ def test_the_puller_starts_without_the_command_line_library() -> None:
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert result.stdout.splitlines()[-1] == "[]", result.stderr
+
+
+def test_digest_of_a_directory(run: Run, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.pbtxt").write_text("")
+    code, out, _ = run("digest", str(model))
+    assert code == 0
+    assert len(out) == len("sha256:") + 64 + 1
+    (model / "config.pbtxt").write_text("name: 'x'")
+    assert run("digest", str(model))[1] != out
