@@ -89,6 +89,8 @@ REFUSED: list[tuple[str, tuple[str | int, ...], Any, str]] = [
      "scaling.replicas: Conch chooses it in mode Latency; remove it"),
     ("no replicas in mode Fixed", SCALING, {"mode": "Fixed"},
      "scaling.replicas: required in mode Fixed"),
+    ("no replicas in mode External", SCALING, {"mode": "External"},
+     "scaling.replicas: required in mode External, as the number to start with"),
     ("unknown mode", SCALING, {"mode": "Magic"}, 'spec.scaling.mode: Unsupported value: "Magic"'),
     ("0 accelerators, no CPU", ACCELERATORS, {"count": 0},
      "placement.accelerators.count: must be 1 or more unless allowCPU is true"),
@@ -161,7 +163,7 @@ def test_good_uris(server: ApiServer, uri: str, secret: bool) -> None:
     [
         (("metadata", "name"), "a" * 46),
         (("spec", "models"), [{**MODEL, "name": f"m{i}"} for i in range(64)]),
-        (SCALING, {"mode": "External", "minReplicas": 0}),
+        (SCALING, {"mode": "External", "replicas": 1, "minReplicas": 0}),
         (SCALING, {"mode": "Fixed", "replicas": 0}),
         (SCALING, {"minReplicas": 4, "maxReplicas": 4}),
         (PERCENTILE, 99.99),

@@ -332,6 +332,12 @@ class Scaling(_Model):
                 "self.mode != 'Fixed' || has(self.replicas)",
                 "scaling.replicas: required in mode Fixed",
             ),
+            # Without it every read of /scale fails, and no autoscaler can start.
+            cel(
+                "self.mode != 'External' || has(self.replicas)",
+                "scaling.replicas: required in mode External, as the number to start with; "
+                "whoever writes /scale changes it from then on",
+            ),
             cel(
                 "self.mode != 'Latency' || self.minReplicas >= 1",
                 "scaling.minReplicas: must be 1 or more in mode Latency",
@@ -347,7 +353,11 @@ class Scaling(_Model):
         ),
     )
     replicas: Annotated[int, Field(ge=0, le=1000)] | None = Field(
-        None, description="Replicas in mode Fixed; written through /scale in mode External."
+        None,
+        description=(
+            "The number in mode Fixed; the number to start with in mode External, then written "
+            "through /scale; not for mode Latency."
+        ),
     )
     min_replicas: Annotated[int, Field(ge=0, le=1000)] = Field(
         1, description="Never fewer (Latency, External)."
