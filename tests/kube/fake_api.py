@@ -125,6 +125,15 @@ class FakeApi:
         """The next requests of that verb (GET, WATCH, PUT …) get these answers."""
         self._answers.setdefault(verb, deque()).extend(answers)
 
+    def put_then(self, answer: Answer) -> Answer:
+        """Do what a PUT asks for, and answer something else."""
+
+        def serve(request: web.Request) -> web.StreamResponse:
+            self._put(request, self.seen[-1])
+            return answer(request)
+
+        return serve
+
     def hold(self, verb: str) -> asyncio.Event:
         """Requests of that verb wait until the returned event is set."""
         self._gates[verb] = asyncio.Event()
@@ -194,7 +203,7 @@ class FakeApi:
         return response
 
     def _get(self, request: web.Request, seen: Seen) -> web.StreamResponse:
-        obj = self._find(seen.path)
+        obj = self.find(seen.path)
         if obj is not None:
             return web.json_response(obj)
         if seen.path not in self._objects:
@@ -218,7 +227,7 @@ class FakeApi:
         return web.json_response(self.put(seen.path, name, namespace, **fields), status=201)
 
     def _put(self, request: web.Request, seen: Seen) -> web.StreamResponse:
-        known, obj = self._find(seen.path), seen.json
+        known, obj = self.find(seen.path), seen.json
         if known is None:
             return status(404, "NotFound", f"{seen.path} not found")(request)
         wanted = obj["metadata"].get("resourceVersion")
@@ -233,14 +242,14 @@ class FakeApi:
         return web.json_response({"patched": seen.json})
 
     def _delete(self, request: web.Request, seen: Seen) -> web.StreamResponse:
-        known = self._find(seen.path)
+        known = self.find(seen.path)
         if known is None:
             return status(404, "NotFound", f"{seen.path} not found")(request)
         collection, _, name = seen.path.rpartition("/")
         self.remove(collection, name, known["metadata"]["namespace"])
         return web.json_response({"kind": "Status", "status": "Success"})
 
-    def _find(self, path: str) -> Object | None:
+    def find(self, path: str) -> Object | None:
         collection, _, name = path.rpartition("/")
         for (_, candidate), obj in self._objects.get(collection, {}).items():
             if candidate == name:
