@@ -34,13 +34,7 @@ from e2e.testbed.toolchain import Binaries
 
 def bring_up(spec: ClusterSpec, place: Layout, progress: Progress) -> None:
     """Build what is missing, start everything, wait for it, and record that it is up."""
-    packages.ensure(real_node=spec.real_node, progress=progress)
-    with ThreadPoolExecutor(1) as pool:
-        # Beside the Go build, which is what takes long; the build itself stays in this thread,
-        # where Ctrl-C ends it.
-        fetched = pool.submit(_fetch, spec, progress)
-        binaries = toolchain.ensure(progress)
-        archives = [*_pause(spec, binaries), *fetched.result()]
+    binaries, archives = _prepare(spec, progress)
 
     progress("namespaces and certificates")
     place.state.mkdir(parents=True)
@@ -58,32 +52,61 @@ def bring_up(spec: ClusterSpec, place: Layout, progress: Progress) -> None:
     port = programs.start_forwarder()
     pki.write_kubeconfig(place, pki.ADMIN, f"https://127.0.0.1:{port}", place.kubeconfig)
     with ThreadPoolExecutor(1) as pool, closing(ApiClient(place, port)) as api:
-        runs = pool.submit(
-            _start_containerd, spec, place, holder, binaries, programs, archives, progress
-        )
-        programs.wait("the API server", api.ready)
-        progress(f"API server ready (on this machine: 127.0.0.1:{port})")
-        # Not before: the controller-manager exits when the API server does not answer.
-        programs.start("kube-controller-manager", controlplane.controller_manager(place, spec))
-        programs.start("kube-scheduler", controlplane.scheduler(place))
-        if spec.runs_kwok:
-            (place.state / "kwok.yaml").write_text(kwok.config())
-            programs.start("kwok", kwok.arguments(place))
-        if spec.real_node:
-            bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
-            api.create(bindings, node.PROXY_BINDING)
-            runs.result()
-            programs.start("kubelet", node.kubelet(place))
-            programs.start("kube-proxy", node.proxy(place))
-        account = "/api/v1/namespaces/default/serviceaccounts/default"
-        programs.wait("the default ServiceAccount", lambda: api.get(account) is not None)
-        if spec.kwok_nodes:
-            create_kwok_nodes(api, programs, spec.kwok_nodes, 0)
-            progress(f"{spec.kwok_nodes} KWOK nodes Ready")
-        if spec.real_node:
-            _finish_node(spec, api, programs)
-            progress(f"real node Ready, {spec.gpus} GPUs")
+        try:
+            if spec.real_node:
+                imported = pool.submit(
+                    _start_containerd, place, holder, binaries, programs, archives
+                )
+            _start_control_plane(spec, place, programs, api)
+            progress(f"API server ready (on this machine: 127.0.0.1:{port})")
+            if spec.real_node:
+                imported.result()
+                progress(f"containerd ready, {len(archives)} images imported")
+                _start_node(spec, place, programs, api)
+                progress(f"real node Ready, {spec.gpus} GPUs")
+            if spec.kwok_nodes:
+                create_kwok_nodes(api, programs, spec.kwok_nodes, 0)
+                progress(f"{spec.kwok_nodes} KWOK nodes Ready")
+            # Pods can be made from here on. Last, since it comes by itself beside the rest.
+            account = "/api/v1/namespaces/default/serviceaccounts/default"
+            programs.wait("the default ServiceAccount", lambda: api.get(account) is not None)
+        except BaseException:
+            namespaces.end(place)  # else the pool would first wait for its import to finish
+            raise
     _record(spec, place, programs)
+
+
+def _prepare(spec: ClusterSpec, progress: Progress) -> tuple[Binaries, list[Path]]:
+    """Everything that comes out of the cache, or is built or fetched into it."""
+    from e2e.testbed import images
+
+    unknown = [name for name in spec.images if name not in images.TAGS]
+    if unknown:  # before the long build, not after it
+        raise TestbedError(f"unknown image {unknown[0]}: there are {', '.join(images.TAGS)}")
+    packages.ensure(real_node=spec.real_node, progress=progress)
+
+    def fetch() -> list[Path]:
+        clients.clients(progress)
+        return images.ensure(list(spec.images), progress) if spec.images else []
+
+    with ThreadPoolExecutor(1) as pool:
+        # Beside the Go build, which is what takes long; the build itself stays in this thread,
+        # where Ctrl-C ends it.
+        fetched = pool.submit(fetch)
+        binaries = toolchain.ensure(progress)
+        return binaries, [*_pause(spec, binaries), *fetched.result()]
+
+
+def _start_control_plane(
+    spec: ClusterSpec, place: Layout, programs: Programs, api: ApiClient
+) -> None:
+    programs.wait("the API server", api.ready)
+    # Not before: the controller-manager exits when the API server does not answer.
+    programs.start("kube-controller-manager", controlplane.controller_manager(place, spec))
+    programs.start("kube-scheduler", controlplane.scheduler(place))
+    if spec.runs_kwok:
+        (place.state / "kwok.yaml").write_text(kwok.config())
+        programs.start("kwok", kwok.arguments(place))
 
 
 def create_kwok_nodes(api: ApiClient, programs: Programs, count: int, first: int) -> None:
@@ -100,16 +123,6 @@ def create_kwok_nodes(api: ApiClient, programs: Programs, count: int, first: int
     programs.wait("the KWOK nodes", all_ready)
 
 
-def _fetch(spec: ClusterSpec, progress: Progress) -> list[Path]:
-    """What needs no built binary: the clients, and the archives of the spec's images."""
-    clients.clients(progress)
-    if not spec.images:
-        return []
-    from e2e.testbed import images
-
-    return images.ensure(list(spec.images), progress)
-
-
 def _pause(spec: ClusterSpec, binaries: Binaries) -> list[Path]:
     """The archive of the image that every pod's sandbox runs."""
     if not spec.real_node:
@@ -124,16 +137,12 @@ def _pause(spec: ClusterSpec, binaries: Binaries) -> list[Path]:
 
 
 def _start_containerd(
-    spec: ClusterSpec,
     place: Layout,
     holder: int,
     binaries: Binaries,
     programs: Programs,
     archives: Sequence[Path],
-    progress: Progress,
 ) -> None:
-    if not spec.real_node:
-        return
     cni_plugins = packages.cni_folder()
     if cni_plugins is None:
         raise TestbedError(f"missing on this machine: {packages.CNI_PACKAGE}")
@@ -143,10 +152,12 @@ def _start_containerd(
     programs.wait("containerd", lambda: runtime.answers(holder, binaries))
     for archive in archives:
         runtime.import_archive(holder, binaries, archive)
-    progress(f"containerd ready, {len(archives)} images imported")
 
 
-def _finish_node(spec: ClusterSpec, api: ApiClient, programs: Programs) -> None:
+def _start_node(spec: ClusterSpec, place: Layout, programs: Programs, api: ApiClient) -> None:
+    api.create("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", node.PROXY_BINDING)
+    programs.start("kubelet", node.kubelet(place))
+    programs.start("kube-proxy", node.proxy(place))
     path = f"/api/v1/nodes/{layout.NODE}"
     programs.wait("the real node", lambda: api.get(path) is not None)
     if spec.gpus:

@@ -164,6 +164,8 @@ class Cluster:
 
     def _keep_logs(self) -> None:
         """Its logs are the only witness of a failed start: the last one's stay."""
+        if not self.place.logs.is_dir():
+            return
         kept = layout.STATE / f"{self.spec.name}.failed-logs"
         with contextlib.suppress(OSError):
             kept.mkdir(parents=True, exist_ok=True)

@@ -175,11 +175,16 @@ def processes_inside(place: Layout) -> list[int]:
     return found
 
 
-def remove(place: Layout) -> list[str]:
-    """End and remove whatever there is of the cluster; returns what would not go."""
+def end(place: Layout) -> None:
+    """Kill the cluster's programs and containers; `remove` does the rest."""
     holder = find_holder(place)
     if holder is not None:
         _kill([holder])
+
+
+def remove(place: Layout) -> list[str]:
+    """End and remove whatever there is of the cluster; returns what would not go."""
+    end(place)
     start_s = time.monotonic()
     while (pids := processes_inside(place)) and time.monotonic() < start_s + _END_TIMEOUT_S:
         # nsenter and unshare end by themselves once they have reaped their child; killed before
