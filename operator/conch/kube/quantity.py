@@ -46,15 +46,17 @@ def milli(quantity: str | int | float) -> int:
 
 
 def canonical(quantity: str | int | float) -> str:
-    """The form in which the API server stores it.
+    """The form in which the API server stores it in a pod's resources.
 
     "1000m" → "1", "0.5" → "500m", "1024Mi" → "1Gi", "1.5Gi" → "1536Mi", 2000 → "2k".
     The suffix family stays (binary, decimal, exponent), the number becomes an integer with the
     largest suffix that keeps it one. Binary amounts below 1024 or not whole become decimal.
-    The server's shortcut, too: "1.125" is taken for canonical and stays as it is.
+    The server's shortcut, too: "1.125" is taken for canonical and stays as it is. Finer than a
+    thousandth rounds up (core/v1's SetDefaults_ResourceList).
     """
     text, match = _match(quantity)
     amount, family = _amount(match)
+    amount = Fraction(_round_up(amount * 1000), 1000)
     if amount == 0:
         return "0"
     if _is_kept(match, family):
@@ -64,7 +66,7 @@ def canonical(quantity: str | int | float) -> str:
         while number % 1024 == 0 and exponent < max(_BINARY_SUFFIX):
             number, exponent = number // 1024, exponent + 1
         return f"{number}{_BINARY_SUFFIX[exponent]}"
-    number, exponent = int(amount * _NANO), -9
+    number, exponent = int(amount * 1000), -3
     while number % 1000 == 0 and exponent < max(_DECIMAL_SUFFIX):
         number, exponent = number // 1000, exponent + 3
     if family == "exponent":
@@ -109,7 +111,7 @@ def _is_kept(match: re.Match[str], family: _Family) -> bool:
     digits = whole + fraction
     return (
         len(digits) <= 18
-        and scale >= -9
+        and scale >= -3
         and scale % 3 == 0
         and not digits.endswith("000")
         and not digits.startswith("0")
