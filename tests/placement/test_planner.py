@@ -218,6 +218,13 @@ def test_last_unit_goes_to_the_oldest() -> None:
     assert "0 of 4 GPUs free (1 more promised to pods without a node)" in plans[young.key].message
 
 
+@pytest.mark.parametrize("names", [("m", "n"), ("n", "m")])
+def test_whole_nodes_stay_for_services_that_need_several_units(names: tuple[str, str]) -> None:
+    inventory = world(node(names[0], units=4), node(names[1], units=4, used=3))
+    plans = plan(inventory, [service("a", "l4"), service("b", "l4", count=4)])
+    assert [p.kind for p in plans.values()] == [L4, L4]
+
+
 def test_second_replica_waits_for_everybodys_first() -> None:
     inventory = world(node("n", units=2))
     old, young = service("a", "l4", unbound=2), service("b", "l4")
