@@ -11,11 +11,10 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-from e2e.testbed import cache, ociarchive, packages
+from e2e.testbed import cache, packages
 from e2e.testbed.errors import TestbedError
 from e2e.testbed.progress import Progress, long_step
 
-TAG = "localhost/conch-base:bookworm"
 RELEASE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
 INCLUDE = ("python3", "python3-venv", "libpython3.11", "libstdc++6", "ca-certificates")
@@ -47,14 +46,3 @@ def layer(progress: Progress) -> Path:
                 raise TestbedError(f"mmdebstrap could not make the base of the images: {last}")
 
     return cache.entry(f"image-base-{KEY}", build) / "layer.tar"
-
-
-def archive(progress: Progress) -> Path:
-    """The base as an image of its own, for builds that start `FROM` it."""
-    base = layer(progress)
-
-    def build(folder: Path) -> None:
-        config = {"Env": [f"PATH={packages.SYSTEM_PATH}"], "Cmd": ["sh"]}
-        ociarchive.write_layers(folder / "base.tar", TAG, [base], config)
-
-    return cache.entry(f"image-base-archive-{KEY}", build) / "base.tar"

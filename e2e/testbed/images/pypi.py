@@ -41,8 +41,9 @@ def fetch(requirements: str, folder: Path) -> None:
             text=True,
         )
     if result.returncode != 0:
-        last = "".join(result.stderr.strip().splitlines()[-1:])
-        raise TestbedError(f"pip could not download the wheels of an image: {last}")
+        said = result.stderr.strip().splitlines()
+        why = [line for line in said if line.startswith("ERROR: ")] or said[-1:]
+        raise TestbedError(f"pip could not download the wheels of an image: {' '.join(why)}")
 
 
 def _platforms() -> list[str]:
