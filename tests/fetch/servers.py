@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -127,9 +128,7 @@ def s3_answers(origin: Origin, bucket: str, objects: dict[str, bytes], page: int
     origin.answers[f"/{bucket}"] = listing
     origin.answers[f"/{bucket}/"] = listing
     for key, content in objects.items():
-        origin.answers[f"/{bucket}/{key}"] = lambda handler, content=content: handler.content(
-            content
-        )
+        origin.answers[f"/{bucket}/{key}"] = partial(Handler.content, content=content)
 
 
 class _UnquotedHandler(Handler):
@@ -138,7 +137,11 @@ class _UnquotedHandler(Handler):
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)
         self.origin.requests.append((self.path, dict(self.headers)))
-        self.origin.answers.get(path, lambda handler: handler.status(404))(self)
+        answer = self.origin.answers.get(path)
+        if answer is None:
+            self.status(404)
+        else:
+            answer(self)
 
 
 @contextmanager

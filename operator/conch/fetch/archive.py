@@ -7,6 +7,7 @@ standard library's extractors are not used for that reason, only its parsers.
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import lzma
@@ -152,6 +153,11 @@ def _explained() -> Iterator[None]:
         raise _invalid(f"the archive is damaged or unusual ({type(error).__name__})") from None
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
         raise _invalid("the archive holds two things of one name") from None
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENAMETOOLONG):
+            raise
+        # zipfile seeks to wherever a damaged entry points.
+        raise _invalid("the archive is damaged or holds a name that is too long") from None
 
 
 def _invalid(message: str) -> FetchError:

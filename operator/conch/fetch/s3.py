@@ -146,23 +146,23 @@ def _explained(authorized: bool) -> Iterator[None]:
     try:
         yield
     except exceptions.NotFoundError:
-        raise FetchError(
-            Reason.MODEL_NOT_FOUND.value, "the bucket or an object in it does not exist"
-        ) from None
+        raise _no_bucket() from None
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
-        what = "refuses the credentials in source.secretRef" if authorized else "is not public"
-        raise _failed(f"the bucket {what}") from None
+        raise _denied(authorized) from None
     except exceptions.BaseError as error:
-        raise _failed(_kind(str(error))) from None
+        raise _by_text(str(error), authorized) from None
 
 
-def _kind(text: str) -> str:
-    """What happened, by marks in the library's text."""
-    if "NoSuchBucket" in text:
-        return "the bucket does not exist"
-    code = re.search(r"<Code>(\w{1,64})</Code>", text) or re.search(r"\b([45]\d\d)\b [A-Z]", text)
-    if code:
-        return f"the object store answers {code.group(1)}"
+def _by_text(text: str, authorized: bool) -> FetchError:
+    """What happened, by marks in the library's text: listing has no classes of errors."""
+    code = re.search(r"<Code>(\w{1,64})</Code>", text)
+    status = re.search(r"\b([45]\d\d) [A-Z]", text)
+    if status and status.group(1) in ("401", "403"):
+        return _denied(authorized, code.group(1) if code else "")
+    if status and status.group(1) == "404":
+        return _no_bucket()
+    if (answer := code or status) is not None:
+        return _failed(f"the object store answers {answer.group(1)}")
     for mark, meaning in (
         ("dns error", "the endpoint's host does not exist"),
         ("onnection refused", "the endpoint refuses connections"),
@@ -170,8 +170,19 @@ def _kind(text: str) -> str:
         ("certificate", "the endpoint's TLS certificate is not trusted"),
     ):
         if mark in text:
-            return meaning
-    return "the object store cannot be reached or gives no usable answer"
+            return _failed(meaning)
+    return _failed("the object store cannot be reached or gives no usable answer")
+
+
+def _no_bucket() -> FetchError:
+    return FetchError(
+        Reason.MODEL_NOT_FOUND.value, "the bucket or an object in it does not exist; check the URI"
+    )
+
+
+def _denied(authorized: bool, code: str = "") -> FetchError:
+    what = "refuses the credentials in source.secretRef" if authorized else "is not public"
+    return _failed(f"the bucket {what}" + (f" ({code})" if code else ""))
 
 
 def _failed(message: str) -> FetchError:

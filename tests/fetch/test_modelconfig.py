@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conch.errors import FetchError
+from conch.fetch import modelconfig
+
+CONFIG = """\
+# a comment that only an untouched file keeps
+name: "resnet"
+backend: "python"
+max_batch_size: 4
+input [ { name: "X" data_type: TYPE_FP32 dims: [ 4 ] } ]
+instance_group [ { count: 1 kind: KIND_GPU gpus: [ 0 ] } ]
+parameters { key: "BASE_MS" value: { string_value: "40" } }
+"""
+MERGED = """\
+name: "resnet"
+max_batch_size: 16
+input {
+  name: "X"
+  data_type: TYPE_FP32
+  dims: 4
+}
+instance_group {
+  count: 3
+  gpus: 0
+  kind: KIND_GPU
+}
+dynamic_batching {
+  preferred_batch_size: 8
+  preferred_batch_size: 16
+  max_queue_delay_microseconds: 1500
+}
+parameters {
+  key: "BASE_MS"
+  value {
+    string_value: "40"
+  }
+}
+backend: "python"
+"""
+ALL = {
+    "maxBatchSize": 16,
+    "dynamicBatching": {"maxQueueDelay": "1.5ms", "preferredBatchSizes": [8, 16]},
+    "instances": 3,
+}
+
+
+def _merged(tmp_path: Path, text: str | None, overrides: dict[str, Any], name: str) -> str:
+    path = tmp_path / "config.pbtxt"
+    if text is not None:
+        path.write_text(text)
+    changed = modelconfig.merge(tmp_path, name, overrides)
+    result = path.read_text() if path.exists() else ""
+    assert changed == (result != (text or ""))
+    return result
+
+
+def test_merges_every_override_and_keeps_the_rest(tmp_path: Path) -> None:
+    assert _merged(tmp_path, CONFIG, ALL, "resnet") == MERGED
+
+
+@pytest.mark.parametrize("text", [CONFIG, CONFIG.replace('name: "resnet"\n', ""), None])
+def test_without_overrides_nothing_is_touched(text: str | None, tmp_path: Path) -> None:
+    assert _merged(tmp_path, text, {}, "resnet") == (text or "")
+
+
+def test_a_newer_field_is_no_trouble_until_it_would_be_lost(tmp_path: Path) -> None:
+    text = CONFIG + "invented_in_2030 { x: 1 }\n"
+    assert _merged(tmp_path, text, {}, "resnet") == text
+    with pytest.raises(FetchError, match=r"cannot be read: .*invented_in_2030.*overrides need"):
+        modelconfig.merge(tmp_path, "resnet", ALL)
+
+
+def test_the_name_follows_the_service(tmp_path: Path) -> None:
+    assert 'name: "other"' in _merged(tmp_path, CONFIG, {}, "other")
+
+
+def test_a_model_without_config_gets_one_with_the_overrides(tmp_path: Path) -> None:
+    text = _merged(tmp_path, None, {"maxBatchSize": 0, "instances": 2}, "onnx")
+    assert text == 'name: "onnx"\ninstance_group {\n  count: 2\n}\n'
+
+
+def test_empty_dynamic_batching_switches_it_on(tmp_path: Path) -> None:
+    text = _merged(tmp_path, CONFIG, {"dynamicBatching": {}}, "resnet")
+    assert "dynamic_batching {\n}\n" in text
+
+
+def test_every_instance_group_gets_the_count(tmp_path: Path) -> None:
+    text = CONFIG + "instance_group [ { count: 9 kind: KIND_CPU } ]\n"
+    merged = _merged(tmp_path, text, {"instances": 2}, "resnet")
+    assert re.findall(r"(?:count|kind): (\w+)", merged) == ["2", "KIND_GPU", "2", "KIND_CPU"]
+
+
+@pytest.mark.parametrize("scheduler", ["sequence_batching { }", "ensemble_scheduling { }"])
+def test_dynamic_batching_never_replaces_another_scheduler(scheduler: str, tmp_path: Path) -> None:
+    (tmp_path / "config.pbtxt").write_text(CONFIG + scheduler)
+    with pytest.raises(FetchError, match=r"excludes dynamic batching; remove config\.dynamicBat"):
+        modelconfig.merge(tmp_path, "resnet", {"dynamicBatching": {}})
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"name: ", "cannot be read: 1:"),
+        (b"max_batch_size: many", "cannot be read: 1:"),
+        (b"\xff\xfe", "is not text"),
+        (b" " * (17 << 20), "is larger than"),
+    ],
+)
+def test_a_config_that_triton_could_not_read(content: bytes, problem: str, tmp_path: Path) -> None:
+    (tmp_path / "config.pbtxt").write_bytes(content)
+    with pytest.raises(FetchError, match=problem) as caught:
+        modelconfig.merge(tmp_path, "m", {})
+    assert caught.value.reason == "ModelInvalid"
+
+
+@pytest.mark.parametrize(
+    ("duration", "expected"),
+    [("2ms", 2000), ("100us", 100), ("1.5ms", 1500), ("0.1us", 0), ("1s", 10**6)],
+)
+def test_durations(duration: str, expected: int) -> None:
+    assert modelconfig.microseconds(duration) == expected
