@@ -1,0 +1,137 @@
+"""The sentences of a decision, with their numbers, as ``conch why`` prints them.
+
+Decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from conch.observe.types import ScalingObservation, ScalingPolicy
+
+if TYPE_CHECKING:
+    from conch.autoscale.picture import Load, Picture
+
+_MAX_NAMED = 5
+
+
+def sentence(picture: Picture, conclusion: str) -> str:
+    """Demand, bound, capacity, conclusion: "83 req/s now, up to 97 in the next 12 s (start-up);
+    one replica carries 34 within 400 ms (s(4)=80 ms, p99): 3 replicas"."""
+    if not picture.loads:
+        return conclusion
+    now_rps = sum(load.estimate.level for load in picture.loads)
+    demand = (
+        f"{rate(now_rps)} req/s now, up to {rate(picture.bound_rps)} "
+        f"in the next {picture.horizon_s:.0f} s (start-up)"
+    )
+    return f"{demand}; {_carries(picture)}: {conclusion}"
+
+
+def _carries(picture: Picture) -> str:
+    policy = picture.policy
+    objective = f"within {duration(policy.target_s)}"
+    if len(picture.loads) == 1:
+        load = picture.loads[0]
+        return (
+            f"one replica carries {rate(load.capacity.rate)} {objective} "
+            f"(s({load.largest_batch})={duration(load.service_s)}, p{policy.percentile:g})"
+        )
+    busiest = sorted(picture.loads, key=lambda load: -load.replicas)
+    shares = ", ".join(f"{load.model} {load.replicas:.1f}" for load in busiest[:_MAX_NAMED])
+    more = ", …" if len(busiest) > _MAX_NAMED else ""
+    return f"replicas needed {objective} (p{policy.percentile:g}) by model: {shares}{more}"
+
+
+def rate(rps: float) -> str:
+    """Requests/s with as many digits as mean something."""
+    return f"{rps:.0f}" if rps >= 9.95 else f"{rps:.1f}"
+
+
+def duration(seconds: float) -> str:
+    """``80 ms`` or ``1.5 s``."""
+    if seconds >= 1:
+        return f"{seconds:.3g} s"
+    milliseconds = seconds * 1e3
+    return f"{milliseconds:.0f} ms" if milliseconds >= 9.95 else f"{milliseconds:.2g} ms"
+
+
+def replicas(count: int) -> str:
+    return f"{count} replica{'s' if count != 1 else ''}"
+
+
+def nothing_ready(held: int) -> str:
+    return f"no replica is ready yet: holding {held}"
+
+
+def first_look(held: int) -> str:
+    return f"one look is not a rate: holding {held} until the next"
+
+
+def no_metrics(silent: int, observation: ScalingObservation, held: int) -> str:
+    errors = [sample.error for sample in observation.samples if sample.error]
+    cause = f" ({errors[0]})" if errors else ""
+    return (
+        f"{silent} of {observation.ready} ready replicas gave no usable metrics{cause}: "
+        f"holding {held}"
+    )
+
+
+def learning(models: Sequence[str], held: int) -> str:
+    named = ", ".join(models[:_MAX_NAMED])
+    return f"too few requests yet to know the service time of {named}: holding {held}"
+
+
+def unreachable(policy: ScalingPolicy, loads: Sequence[Load]) -> str:
+    load = loads[0]
+    return (
+        f"{load.model} misses {duration(policy.target_s)} (p{policy.percentile:g}) even when it is "
+        f"hardly used; sized for 80 % of its {rate(load.capacity.throughput)} req/s per replica; "
+        f"raise objectives.latency.target, lower maxBatchSize or use a faster accelerator"
+    )
+
+
+def at_maximum(wanted: int, most: int) -> str:
+    return f"{replicas(wanted)} needed, scaling.maxReplicas is {most}"
+
+
+def at_minimum(wanted: int, least: int) -> str:
+    return f"{replicas(wanted)} would do, scaling.minReplicas is {least}"
+
+
+def no_room(wanted: int, possible: int) -> str:
+    return f"{replicas(wanted)} needed, free accelerators for {possible}"
+
+
+def no_traffic(current: int) -> str:
+    return f"no requests arrive: {replicas(current)}"
+
+
+def up(current: int, now: int, wanted: int) -> str:
+    goal = f" on the way to {wanted}" if wanted > now else ""
+    return f"{replicas(now)}{goal} (was {current})"
+
+
+def down(current: int, now: int) -> str:
+    return f"{replicas(now)} (was {current})"
+
+
+def holding(wanted: int, current: int, why_not: str) -> str:
+    return f"{replicas(wanted)} would do, holding {current}{': ' if why_not else ''}{why_not}"
+
+
+def was_higher(bound_rps: float, ago_s: float) -> str:
+    return f"up to {rate(bound_rps)} req/s were possible {ago_s:.0f} s ago"
+
+
+def silent(count: int, ready: int) -> str:
+    return f"{count} of {ready} ready replicas gave no metrics"
+
+
+def watching(watched_s: float, hold_s: float) -> str:
+    return f"watching for {watched_s:.0f} of {hold_s:.0f} s"
+
+
+def pausing(pause_s: float) -> str:
+    return f"one step down every {pause_s:.0f} s"
