@@ -1,7 +1,8 @@
 """``conch generate``: every file of the repository that follows from the code.
 
 Decides which files those are and whether they are up to date. What stands in them is decided by
-``api.crdgen`` and ``cli.reference``; the chart has a generator of its own (``charts/generate.py``).
+``api.crdgen``, ``cli.reference`` and ``cli.troubleshooting``; the chart has a generator of its own
+(``charts/generate.py``).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from conch.api import crdgen
-from conch.cli import reference
+from conch.cli import reference, troubleshooting
 
 
 def run(root: Path, check: bool) -> int:
@@ -25,6 +26,7 @@ def files() -> dict[str, str]:
     """Path below the repository's root → content."""
     generated = {f"crds/{name}": text for name, text in crdgen.manifests().items()}
     generated.update({f"docs/reference/{name}": text for name, text in reference.pages().items()})
+    generated["docs/troubleshooting.md"] = troubleshooting.page()
     return generated
 
 
