@@ -232,6 +232,15 @@ async def test_an_exec_plugin_is_asked_for_the_token(server: FakeApi, tmp_path: 
     assert server.seen[0].headers["Authorization"] == "Bearer from-plugin"
 
 
+async def test_proxy_variables_are_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    monkeypatch.setenv("NO_PROXY", "10.96.0.1,.internal")
+    assert Credentials.anonymous("https://cluster.example:6443").proxy == "http://proxy:3128"
+    assert Credentials.anonymous("http://cluster.example").proxy is None
+    assert Credentials.anonymous("https://10.96.0.1:443").proxy is None
+    assert Credentials.anonymous("https://api.internal").proxy is None
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "a: 1", None])
 async def test_a_kubeconfig_that_cannot_be_used_is_named(tmp_path: Path, text: str | None) -> None:
     file = tmp_path / "broken"

@@ -13,6 +13,8 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from kubernetes.aio import config
 from kubernetes.aio.client.configuration import Configuration
@@ -89,13 +91,21 @@ class Credentials:
     def _use(self, configuration: Configuration) -> None:
         self._configuration = configuration
         self.host: str = configuration.host.rstrip("/")
-        self.proxy: str | None = configuration.proxy
+        self.proxy: str | None = configuration.proxy or _proxy(self.host)
         self.server_hostname: str | None = configuration.tls_server_name
         try:
             # The library's own reading of CA, client certificate and verification switches.
             self.ssl: ssl.SSLContext = RESTClientObject(configuration).ssl_context
         except (OSError, ssl.SSLError) as error:
             raise SettingsError(f"the cluster's TLS files cannot be used: {error}") from error
+
+
+def _proxy(host: str) -> str | None:
+    """What HTTPS_PROXY, HTTP_PROXY and NO_PROXY say about that host."""
+    url = urlsplit(host)
+    if proxy_bypass(url.hostname or ""):
+        return None
+    return getproxies().get(url.scheme)
 
 
 async def _load(kubeconfig: Path | str | None, context: str | None) -> Configuration:

@@ -202,7 +202,7 @@ class Elector:
             async with asyncio.timeout(self._retry_s):
                 await self._api.put(self._path(), {**self._lease, "spec": spec})
         except (ApiError, ApiUnreachable, TimeoutError) as error:
-            _log.info("the lease was not given back, it will expire: %s", error)
+            _log.info("the lease was not given back, it will expire: %s", str(error) or "no answer")
 
     def _path(self) -> str:
         return path("coordination.k8s.io/v1", "leases", self._namespace, self._name)
