@@ -76,6 +76,6 @@ class Kubectl:
 
 def collection(kind: str) -> str:
     """The path of all objects of one of our kinds; in these tests' namespace."""
-    meta = documents.KINDS[kind]
+    meta = documents.BY_NAME[kind]
     namespace = f"namespaces/{NAMESPACE}/" if meta.scope == "Namespaced" else ""
     return f"/apis/conch.dev/v1alpha1/{namespace}{meta.plural}"

@@ -8,11 +8,11 @@ from typing import Any
 import yaml
 
 from conch.api import names
-from conch.api.v1alpha1 import CRDS, CrdMeta
+from conch.api.kinds import KINDS, Kind
 
 REPOSITORY = Path(__file__).parents[2]
 EXAMPLES = sorted((REPOSITORY / "examples").glob("*.yaml"))
-KINDS: dict[str, CrdMeta] = {meta.kind: meta for meta in CRDS}
+BY_NAME: dict[str, Kind] = {kind.kind: kind for kind in KINDS}
 
 _MINIMAL_SPECS: dict[str, dict[str, Any]] = {
     names.INFERENCE_SERVICE: {

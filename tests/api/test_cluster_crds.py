@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 
 from conch.api import crdgen, names
-from conch.api.v1alpha1 import CRDS, CrdMeta
+from conch.api.kinds import KINDS, Kind
 from e2e.testbed import TestbedError
 from tests.api import documents
 from tests.api.apiserver import ApiServer, Kubectl, collection
 
 pytestmark = pytest.mark.cluster
-ALL_KINDS = pytest.mark.parametrize("meta", CRDS, ids=lambda meta: meta.kind)
+ALL_KINDS = pytest.mark.parametrize("meta", KINDS, ids=lambda meta: meta.kind)
 CRD_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
 
 @ALL_KINDS
-def test_strict_creation_is_accepted(server: ApiServer, meta: CrdMeta) -> None:
+def test_strict_creation_is_accepted(server: ApiServer, meta: Kind) -> None:
     """Under another group, so that it is a creation however often the tests run."""
     definition = crdgen.crd(meta)
     definition["metadata"]["name"] = f"{meta.plural}.created.conch.dev"
@@ -30,7 +30,7 @@ def test_strict_creation_is_accepted(server: ApiServer, meta: CrdMeta) -> None:
 
 
 @ALL_KINDS
-def test_applying_again_writes_nothing(server: ApiServer, meta: CrdMeta) -> None:
+def test_applying_again_writes_nothing(server: ApiServer, meta: Kind) -> None:
     definition = crdgen.crd(meta)
     path = f"{CRD_PATH}/{definition['metadata']['name']}"
     versions = []
@@ -50,7 +50,7 @@ def test_applying_again_writes_nothing(server: ApiServer, meta: CrdMeta) -> None
 
 
 @ALL_KINDS
-def test_stored_schema_is_the_one_we_wrote(server: ApiServer, meta: CrdMeta) -> None:
+def test_stored_schema_is_the_one_we_wrote(server: ApiServer, meta: Kind) -> None:
     """What the API server would drop or rewrite could not be relied on."""
     definition = crdgen.crd(meta)
     stored = server.request("GET", f"{CRD_PATH}/{definition['metadata']['name']}").body
@@ -61,7 +61,7 @@ def test_stored_schema_is_the_one_we_wrote(server: ApiServer, meta: CrdMeta) -> 
 
 
 @ALL_KINDS
-def test_minimal_object_gets_the_models_defaults(server: ApiServer, meta: CrdMeta) -> None:
+def test_minimal_object_gets_the_models_defaults(server: ApiServer, meta: Kind) -> None:
     minimal = documents.minimal(meta.kind)
     answer = server.create(minimal)
     assert answer.status == 201, answer.message
@@ -71,7 +71,7 @@ def test_minimal_object_gets_the_models_defaults(server: ApiServer, meta: CrdMet
 
 
 @ALL_KINDS
-def test_full_object_is_stored_as_written(server: ApiServer, meta: CrdMeta) -> None:
+def test_full_object_is_stored_as_written(server: ApiServer, meta: Kind) -> None:
     document = documents.full(meta.kind)
     answer = server.create(document)
     assert answer.status == 201, answer.message

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conch.api import names
-from conch.api.v1alpha1 import CRDS, CrdMeta, InferenceService
+from conch.api.kinds import KINDS, Kind
+from conch.api.v1alpha1 import InferenceService
 from tests.api import documents
 from tests.api.apiserver import ApiServer, collection
 
@@ -49,12 +50,12 @@ JSON = st.recursive(
 )
 PLACES = [
     (meta, path)
-    for meta in CRDS
+    for meta in KINDS
     for path in documents.leaves(documents.full(meta.kind)["spec"], ("spec",))
 ]
 
 
-def check(server: ApiServer, meta: CrdMeta, document: dict[str, Any]) -> bool:
+def check(server: ApiServer, meta: Kind, document: dict[str, Any]) -> bool:
     """Whether the API server accepts ``document``; what it accepts must be readable."""
     # Bytes that are no UTF-8 (half a surrogate pair) have no JSON that could be sent.
     body = json.dumps(document).encode("utf-8", "replace")
@@ -107,7 +108,7 @@ def test_every_status_that_is_accepted_can_be_read(server: ApiServer, stored: st
     assert verdicts.count(False) >= 50
 
 
-def mutated(meta: CrdMeta, path: tuple[str | int, ...], value: Any) -> dict[str, Any]:
+def mutated(meta: Kind, path: tuple[str | int, ...], value: Any) -> dict[str, Any]:
     document = documents.full(meta.kind)
     result: dict[str, Any] = (
         documents.without(document, path)
@@ -117,8 +118,8 @@ def mutated(meta: CrdMeta, path: tuple[str | int, ...], value: Any) -> dict[str,
     return result
 
 
-@pytest.mark.parametrize("meta", CRDS, ids=lambda meta: meta.kind)
-def test_every_field_with_everything_wrong(server: ApiServer, meta: CrdMeta) -> None:
+@pytest.mark.parametrize("meta", KINDS, ids=lambda meta: meta.kind)
+def test_every_field_with_everything_wrong(server: ApiServer, meta: Kind) -> None:
     verdicts = [
         check(server, meta, mutated(meta, path, value))
         for kind, path in PLACES
@@ -138,7 +139,7 @@ def test_every_field_with_everything_wrong(server: ApiServer, meta: CrdMeta) -> 
 )
 @given(place=st.sampled_from(PLACES), value=JSON)
 def test_any_field_with_anything(
-    server: ApiServer, place: tuple[CrdMeta, tuple[str | int, ...]], value: Any
+    server: ApiServer, place: tuple[Kind, tuple[str | int, ...]], value: Any
 ) -> None:
     meta, path = place
     check(server, meta, mutated(meta, path, value))

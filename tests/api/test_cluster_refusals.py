@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from conch.api import names
-from conch.api.v1alpha1 import CRDS, CrdMeta
+from conch.api.kinds import KINDS, Kind
 from e2e.testbed import TestbedError
 from tests.api import documents
 from tests.api.apiserver import ApiServer, Kubectl
@@ -204,8 +204,8 @@ def test_the_largest_service_is_within_the_rules_budget(server: ApiServer) -> No
     assert answer.status == 201, answer.message
 
 
-@pytest.mark.parametrize("meta", CRDS, ids=lambda meta: meta.kind)
-def test_unknown_fields_are_refused_everywhere(server: ApiServer, meta: CrdMeta) -> None:
+@pytest.mark.parametrize("meta", KINDS, ids=lambda meta: meta.kind)
+def test_unknown_fields_are_refused_everywhere(server: ApiServer, meta: Kind) -> None:
     document = documents.full(meta.kind)
     objects = [
         path

@@ -14,7 +14,7 @@ def test_nothing_in_an_example_is_ignored(path: Path) -> None:
     found = documents.examples(path)
     assert found
     for document in found:
-        parsed = documents.KINDS[document["kind"]].model.model_validate(document)
+        parsed = documents.BY_NAME[document["kind"]].model.model_validate(document)
         assert parsed.spec.model_dump(by_alias=True, exclude_unset=True) == document["spec"]
 
 

@@ -6,7 +6,7 @@ from dataclasses import fields
 
 from conch.api import crdgen
 from conch.api.conditions import ConditionType, Reason
-from conch.api.v1alpha1 import CRDS
+from conch.api.kinds import KINDS
 from conch.cli import reference
 from conch.settings import Settings
 from conch.telemetry.catalog import Metrics
@@ -14,7 +14,7 @@ from conch.telemetry.catalog import Metrics
 
 def test_api_page_has_every_leaf_and_every_rule() -> None:
     page = reference.api()
-    for meta in CRDS:
+    for meta in KINDS:
         schema = crdgen.crd(meta)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
         assert f"## {meta.kind}\n" in page
         for name in schema["properties"]["spec"]["properties"]:

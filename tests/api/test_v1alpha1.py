@@ -25,10 +25,10 @@ def test_minimal_service_gets_the_defaults() -> None:
     assert not spec.paused
 
 
-@pytest.mark.parametrize("kind", documents.KINDS)
+@pytest.mark.parametrize("kind", documents.BY_NAME)
 def test_full_documents_are_read_without_loss(kind: str) -> None:
     document = documents.full(kind)
-    parsed = documents.KINDS[kind].model.model_validate(document)
+    parsed = documents.BY_NAME[kind].model.model_validate(document)
     assert parsed.spec.model_dump(by_alias=True, exclude_unset=True) == document["spec"]
 
 

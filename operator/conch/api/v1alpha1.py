@@ -7,129 +7,43 @@ version. Cross-field rules are CEL, so that the API server refuses what cannot w
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import ConfigDict, Field
 
-from conch.api import names
-
-
-def cel(rule: str, message: str) -> dict[str, str]:
-    """One ``x-kubernetes-validations`` entry."""
-    return {"rule": rule, "message": message}
-
-
-def _rules(*rules: dict[str, str]) -> dict[str, Any]:
-    return {"x-kubernetes-validations": list(rules)}
-
-
-def _list_map(*keys: str) -> dict[str, Any]:
-    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
-
-
-_ATOMIC: dict[str, Any] = {"x-kubernetes-list-type": "atomic"}
-_SET: dict[str, Any] = {"x-kubernetes-list-type": "set"}
-
-_DNS_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
-_DNS_NAME = rf"{_DNS_LABEL}(\.{_DNS_LABEL})*"
-_LABEL_VALUE = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
-_LABEL_KEY = rf"^({_DNS_NAME}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$"
-
-_TIME = (
-    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[-+][0-9]{2}:[0-9]{2})$"
+from conch.api.fields import (
+    ATOMIC,
+    DNS_NAME,
+    SET,
+    TIME,
+    ApiModel,
+    ClassName,
+    Duration,
+    LabelKey,
+    LabelMap,
+    LabelValue,
+    ModelUri,
+    ObjectName,
+    cel,
+    list_map,
+    rules,
 )
-
-# Bounded digits: the longest duration still fits the nanoseconds of CEL and of the API server.
-Duration = Annotated[str, Field(pattern=r"^[0-9]{1,6}(\.[0-9]{1,6})?(us|ms|s|m|h)$", max_length=16)]
-Quantity = Annotated[
-    int | str,
-    Field(
-        json_schema_extra={
-            "pattern": r"^[0-9]{1,12}(\.[0-9]{1,9})?(m|k|[MGTPE]|[KMGTPE]i)?$",
-            "maxLength": 24,
-            **_rules(
-                cel(
-                    "type(self) == int ? int(self) > 0 "
-                    ": quantity(string(self)).isGreaterThan(quantity('0'))",
-                    "must be more than zero, e.g. 500m or 12Gi",
-                )
-            ),
-        }
-    ),
-]
-ObjectName = Annotated[str, Field(pattern=rf"^{_DNS_NAME}$", min_length=1, max_length=253)]
-ClassName = Annotated[str, Field(pattern=rf"^{_DNS_NAME}$", min_length=1, max_length=63)]
-LabelKey = Annotated[str, Field(pattern=_LABEL_KEY, max_length=317)]
-LabelValue = Annotated[str, Field(pattern=_LABEL_VALUE, max_length=63)]
-# Keys have no schema of their own in a structural schema, hence the rule.
-_LABEL_KEYS = _rules(
-    cel(
-        "self.all(key, size(key) <= 317 && key.matches("
-        "'^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",
-        "every key must be a label name such as nvidia.com/gpu.product",
-    )
-)
-LabelMap = Annotated[dict[str, LabelValue], Field(max_length=16, json_schema_extra=_LABEL_KEYS)]
-
-
-class _Model(BaseModel):
-    """Reads what newer versions wrote, never changes after reading, speaks camelCase outside."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True
-    )
-
+from conch.api.fields import Quantity as Quantity
 
 # --- InferenceService -------------------------------------------------------------------------
 
 
-def _uri(scheme: str, rest: str, message: str) -> dict[str, str]:
-    return cel(f"!self.startsWith('{scheme}') || self.matches('^{scheme}{rest}$')", message)
-
-
-# The pattern is what every URI has in common; what is wrong with one, the rules say in words.
-_URI = r"^(s3://|https://|pvc://|image:///)[!-~]+$"
-_URI_RULES = _rules(
-    cel(
-        "['s3://', 'https://', 'pvc://', 'image:///'].exists(scheme, self.startsWith(scheme))",
-        "source.uri: must start with s3://, https://, pvc:// or image:///",
-    ),
-    cel(
-        "!self.matches('^[a-z0-9]+://[^/]*@')",
-        "source.uri: must not hold credentials; put them into a Secret, name it in secretRef",
-    ),
-    cel("!self.matches('[[:space:]]')", "source.uri: must not hold spaces; write them as %20"),
-    cel("!self.matches('(^|/)[.][.](/|$)')", "source.uri: must not hold a path segment '..'"),
-    _uri(
-        "s3://",
-        "[a-z0-9][-a-z0-9.]{1,61}[a-z0-9](/.*)?",
-        "source.uri: must name a bucket, as in s3://bucket/prefix",
-    ),
-    _uri(
-        "https://",
-        "([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|[[][0-9a-fA-F:.]+[]])(:[0-9]{1,5})?/.+",
-        "source.uri: must name a host and an archive, as in https://host/model.tar.gz",
-    ),
-    _uri(
-        "pvc://",
-        "[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/.*)?",
-        "source.uri: must name a PersistentVolumeClaim, as in pvc://claim/path",
-    ),
-)
-
-
-class SecretRef(_Model):
+class SecretRef(ApiModel):
     """A Secret in the InferenceService's own namespace."""
 
     name: ObjectName = Field(description="Name of the Secret.")
 
 
-class ModelSource(_Model):
+class ModelSource(ApiModel):
     """Where a model's Triton directory (config.pbtxt and numbered versions) is stored."""
 
     model_config = ConfigDict(
-        json_schema_extra=_rules(
+        json_schema_extra=rules(
             cel(
                 "!has(self.secretRef) || self.uri.startsWith('s3://') "
                 "|| self.uri.startsWith('https://')",
@@ -138,7 +52,7 @@ class ModelSource(_Model):
         )
     )
 
-    uri: Annotated[str, Field(pattern=_URI, max_length=1024, json_schema_extra=_URI_RULES)] = Field(
+    uri: ModelUri = Field(
         description=(
             "s3://bucket/prefix, https://host/model.tar.gz (tar, tar.gz or zip), "
             "pvc://claim/path (a PersistentVolumeClaim of this namespace), or image:///path "
@@ -162,7 +76,7 @@ class ModelSource(_Model):
     )
 
 
-class DynamicBatching(_Model):
+class DynamicBatching(ApiModel):
     """Triton's dynamic batcher."""
 
     max_queue_delay: Duration | None = Field(
@@ -173,11 +87,11 @@ class DynamicBatching(_Model):
     ) = Field(
         None,
         description="Batch sizes the batcher tries to form; usually best left unset.",
-        json_schema_extra=_SET,
+        json_schema_extra=SET,
     )
 
 
-class ModelConfig(_Model):
+class ModelConfig(ApiModel):
     """Typed overrides, merged over the model's own config.pbtxt when it is staged."""
 
     max_batch_size: Annotated[int, Field(ge=0, le=4096)] | None = Field(
@@ -191,7 +105,7 @@ class ModelConfig(_Model):
     )
 
 
-class Model(_Model):
+class Model(ApiModel):
     """One model of the service."""
 
     name: Annotated[
@@ -207,11 +121,11 @@ class Model(_Model):
     config: ModelConfig | None = Field(None, description="Overrides of the model's config.pbtxt.")
 
 
-class LatencyObjective(_Model):
+class LatencyObjective(ApiModel):
     """The promise: this percentile of requests is answered within the target."""
 
     model_config = ConfigDict(
-        json_schema_extra=_rules(
+        json_schema_extra=rules(
             cel(
                 "duration(self.target) > duration('0s') && duration(self.target) <= duration('1h')",
                 "objectives.latency.target: must be more than zero and at most 1h, e.g. 100ms",
@@ -227,17 +141,17 @@ class LatencyObjective(_Model):
     )
 
 
-class Objectives(_Model):
+class Objectives(ApiModel):
     """What the service promises."""
 
     latency: LatencyObjective = Field(description="The latency objective that drives capacity.")
 
 
-class Accelerators(_Model):
+class Accelerators(ApiModel):
     """Which accelerators may serve, in order of preference."""
 
     model_config = ConfigDict(
-        json_schema_extra=_rules(
+        json_schema_extra=rules(
             cel(
                 "self.allowCPU || self.count >= 1",
                 "placement.accelerators.count: must be 1 or more unless allowCPU is true",
@@ -251,7 +165,7 @@ class Accelerators(_Model):
             "AcceleratorClasses (declared, or discovered from node labels), best first. "
             "Omitted: whatever fits, smallest memory first."
         ),
-        json_schema_extra=_ATOMIC,
+        json_schema_extra=ATOMIC,
     )
     count: Annotated[int, Field(ge=0, le=16)] = Field(
         1, description="Accelerators per replica, all on one node."
@@ -266,11 +180,11 @@ class Accelerators(_Model):
     )
 
 
-class Toleration(_Model):
+class Toleration(ApiModel):
     """A taint the pods tolerate, as in a PodSpec."""
 
     model_config = ConfigDict(
-        json_schema_extra=_rules(
+        json_schema_extra=rules(
             cel(
                 "self.operator == 'Equal' || !has(self.value)",
                 "tolerations.value: operator Exists takes no value; remove one of the two",
@@ -290,7 +204,7 @@ class Toleration(_Model):
     )
 
 
-class Placement(_Model):
+class Placement(ApiModel):
     """Where replicas may run. An allowlist of choices, never a raw PodSpec."""
 
     accelerators: Accelerators = Field(
@@ -298,11 +212,11 @@ class Placement(_Model):
     )
     node_selector: LabelMap | None = Field(None, description="Labels a node must carry.")
     tolerations: Annotated[list[Toleration], Field(max_length=16)] | None = Field(
-        None, description="Taints the pods tolerate.", json_schema_extra=_ATOMIC
+        None, description="Taints the pods tolerate.", json_schema_extra=ATOMIC
     )
 
 
-class Resources(_Model):
+class Resources(ApiModel):
     """Host resources of one replica; what is omitted comes from the TritonRuntime."""
 
     cpu: Quantity | None = Field(None, description="CPU request, e.g. 2 or 500m; never a limit.")
@@ -314,11 +228,11 @@ class Resources(_Model):
     )
 
 
-class Scaling(_Model):
+class Scaling(ApiModel):
     """How the number of replicas is chosen."""
 
     model_config = ConfigDict(
-        json_schema_extra=_rules(
+        json_schema_extra=rules(
             cel(
                 "self.minReplicas <= self.maxReplicas",
                 "scaling.minReplicas: must not exceed scaling.maxReplicas",
@@ -367,12 +281,12 @@ class Scaling(_Model):
     )
 
 
-class InferenceServiceSpec(_Model):
+class InferenceServiceSpec(ApiModel):
     """Which models, how fast, and what they may run on."""
 
     models: Annotated[list[Model], Field(min_length=1, max_length=64)] = Field(
         description="The models; one Triton server per replica serves them all.",
-        json_schema_extra=_list_map("name"),
+        json_schema_extra=list_map("name"),
     )
     runtime: ObjectName | None = Field(
         None, description="The TritonRuntime to use; omitted: the cluster's default."
@@ -386,14 +300,14 @@ class InferenceServiceSpec(_Model):
     )
 
 
-class ModelAddress(_Model):
+class ModelAddress(ApiModel):
     """Where clients reach the service inside the cluster."""
 
     http: str = Field(description="URL of the HTTP endpoint.")
     grpc: str = Field(description="host:port of the gRPC endpoint.")
 
 
-class ScalingDecision(_Model):
+class ScalingDecision(ApiModel):
     """The last decision of the autoscaler, with the numbers it was made from."""
 
     replicas: int = Field(description="Replicas wanted.")
@@ -409,14 +323,14 @@ class ScalingDecision(_Model):
     horizon: str | None = Field(None, description="Measured start-up time of a replica.")
 
 
-class LatencyStatus(_Model):
+class LatencyStatus(ApiModel):
     """What the servers measured lately."""
 
     observed: str = Field(description="Estimated latency at the objective's percentile.")
     target: str = Field(description="The objective's target, as specified.")
 
 
-class InferenceServiceStatus(_Model):
+class InferenceServiceStatus(ApiModel):
     """What Conch sees and decided."""
 
     observed_generation: int | None = Field(
@@ -425,7 +339,7 @@ class InferenceServiceStatus(_Model):
     conditions: list[ConditionStatus] | None = Field(
         None,
         description="Ready, Reconciling, Stalled and one condition per step.",
-        json_schema_extra=_list_map("type"),
+        json_schema_extra=list_map("type"),
     )
     replicas: int | None = Field(None, description="Pods that exist.")
     ready_replicas: int | None = Field(None, description="Pods whose models are loaded.")
@@ -438,7 +352,7 @@ class InferenceServiceStatus(_Model):
     decision: ScalingDecision | None = Field(None, description="Last scaling decision.")
 
 
-class ConditionStatus(_Model):
+class ConditionStatus(ApiModel):
     """A standard Kubernetes condition."""
 
     type: Annotated[str, Field(max_length=63)] = Field(description="What is reported on.")
@@ -451,12 +365,12 @@ class ConditionStatus(_Model):
     )
     observed_generation: int | None = Field(None, description="Generation this was computed for.")
     # A pattern, not `format: date-time`: the API server (1.36) takes [] for a string with it.
-    last_transition_time: Annotated[str, Field(pattern=_TIME, max_length=35)] = Field(
+    last_transition_time: Annotated[str, Field(pattern=TIME, max_length=35)] = Field(
         description="When the status last changed."
     )
 
 
-class ObjectMeta(_Model):
+class ObjectMeta(ApiModel):
     """The part of metadata that Conch reads."""
 
     name: str
@@ -468,7 +382,7 @@ class ObjectMeta(_Model):
     labels: dict[str, str] = Field(default_factory=dict)
 
 
-class InferenceService(_Model):
+class InferenceService(ApiModel):
     """Models served on Triton to a latency objective."""
 
     metadata: ObjectMeta
@@ -479,7 +393,7 @@ class InferenceService(_Model):
 # --- TritonRuntime ----------------------------------------------------------------------------
 
 
-class RuntimeSecurity(_Model):
+class RuntimeSecurity(ApiModel):
     """The user Triton runs as; the rest of the security context is always `restricted`."""
 
     run_as_user: Annotated[int, Field(ge=1, le=2**31 - 1)] = Field(
@@ -490,7 +404,7 @@ class RuntimeSecurity(_Model):
     )
 
 
-class RuntimeResources(_Model):
+class RuntimeResources(ApiModel):
     """Host resources of one replica when a service names none."""
 
     cpu: Quantity = Field("1", description="CPU request.")
@@ -498,7 +412,7 @@ class RuntimeResources(_Model):
     shared_memory: Quantity = Field("1Gi", description="Size of /dev/shm, on top of memory.")
 
 
-class TritonRuntimeSpec(_Model):
+class TritonRuntimeSpec(ApiModel):
     """A Triton image and how to run it."""
 
     image: Annotated[
@@ -513,7 +427,7 @@ class TritonRuntimeSpec(_Model):
     image_pull_secrets: Annotated[list[ObjectName], Field(max_length=8)] | None = Field(
         None,
         description="Secrets in the service's namespace to pull the image with.",
-        json_schema_extra=_SET,
+        json_schema_extra=SET,
     )
     min_compute_capability: Annotated[str, Field(pattern=r"^[0-9]{1,2}\.[0-9]$")] | None = Field(
         None, description="Oldest GPU the image supports, e.g. 7.5; omitted: known per release."
@@ -528,7 +442,7 @@ class TritonRuntimeSpec(_Model):
     security: RuntimeSecurity = Field(RuntimeSecurity(), description="User and group ids.")
 
 
-class TritonRuntime(_Model):
+class TritonRuntime(ApiModel):
     """A Triton image and how to run it."""
 
     metadata: ObjectMeta
@@ -538,7 +452,7 @@ class TritonRuntime(_Model):
 # --- AcceleratorClass -------------------------------------------------------------------------
 
 
-class AcceleratorClassSpec(_Model):
+class AcceleratorClassSpec(ApiModel):
     """Which nodes have this accelerator and what one of them offers."""
 
     node_selector: Annotated[LabelMap, Field(min_length=1)] = Field(
@@ -547,7 +461,7 @@ class AcceleratorClassSpec(_Model):
     resource_name: Annotated[
         str,
         Field(
-            pattern=rf"^{_DNS_NAME}/[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$",
+            pattern=rf"^{DNS_NAME}/[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$",
             max_length=317,
         ),
     ] = Field("nvidia.com/gpu", description="Extended resource that pods request.")
@@ -557,120 +471,12 @@ class AcceleratorClassSpec(_Model):
     )
 
 
-class AcceleratorClass(_Model):
+class AcceleratorClass(ApiModel):
     """A kind of accelerator that services may ask for by name."""
 
     metadata: ObjectMeta
     spec: AcceleratorClassSpec
 
-
-# --- How the CRDs look to kubectl ---------------------------------------------------------------
-
-Scope = Literal["Namespaced", "Cluster"]
-
-
-class Column(_Model):
-    """A printer column."""
-
-    name: str
-    type: str
-    json_path: str
-    description: str
-    priority: int = 0
-
-
-class CrdMeta(_Model):
-    """Everything of a CRD that is not its schema."""
-
-    kind: str
-    plural: str
-    short_names: list[str]
-    scope: Scope
-    model: Any
-    root_rules: list[dict[str, str]] = Field(default_factory=list)
-    columns: list[Column] = Field(default_factory=list)
-    scale: dict[str, str] | None = None
-    status: bool = False
-
-
-def _column(name: str, kind: str, path: str, description: str, priority: int = 0) -> Column:
-    return Column(name=name, type=kind, json_path=path, description=description, priority=priority)
-
-
-def _ready(field: str) -> str:
-    return f'.status.conditions[?(@.type=="Ready")].{field}'
-
-
-CRDS: list[CrdMeta] = [
-    CrdMeta(
-        kind=names.INFERENCE_SERVICE,
-        plural="inferenceservices",
-        short_names=["infs"],
-        scope="Namespaced",
-        model=InferenceService,
-        status=True,
-        scale={
-            "specReplicasPath": ".spec.scaling.replicas",
-            "statusReplicasPath": ".status.replicas",
-            "labelSelectorPath": ".status.selector",
-        },
-        root_rules=[
-            cel(
-                f"size(self.metadata.name) <= {names.MAX_SERVICE_NAME} "
-                "&& self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-                "metadata.name: it names a Service too, so it must start with a letter, hold only "
-                f"a-z, 0-9 and -, and be at most {names.MAX_SERVICE_NAME} characters",
-            )
-        ],
-        columns=[
-            _column("Ready", "string", _ready("status"), "Whether the service answers."),
-            _column("Reason", "string", _ready("reason"), "Why it is ready or not."),
-            _column("Replicas", "integer", ".status.readyReplicas", "Pods with loaded models."),
-            _column("P99", "string", ".status.latency.observed", "Latency as measured."),
-            _column(
-                "Target", "string", ".spec.objectives.latency.target", "The latency objective."
-            ),
-            _column("Accelerator", "string", ".status.accelerator", "Accelerator class chosen."),
-            _column("Age", "date", ".metadata.creationTimestamp", "Age of the service."),
-            _column("Wanted", "integer", ".status.desiredReplicas", "Pods wanted.", 1),
-            _column("URL", "string", ".status.address.http", "HTTP endpoint.", 1),
-            _column("Revision", "string", ".status.revision", "Revision being served.", 1),
-            _column("Message", "string", _ready("message"), "Why, in a sentence.", 1),
-        ],
-    ),
-    CrdMeta(
-        kind=names.TRITON_RUNTIME,
-        plural="tritonruntimes",
-        short_names=["trt"],
-        scope="Cluster",
-        model=TritonRuntime,
-        columns=[
-            _column("Release", "string", ".spec.release", "NVIDIA release."),
-            _column("Image", "string", ".spec.image", "Image of tritonserver."),
-            _column("Default", "boolean", ".spec.default", "Used when none is named."),
-            _column("Age", "date", ".metadata.creationTimestamp", "Age of the runtime."),
-        ],
-    ),
-    CrdMeta(
-        kind=names.ACCELERATOR_CLASS,
-        plural="acceleratorclasses",
-        short_names=["accel"],
-        scope="Cluster",
-        model=AcceleratorClass,
-        root_rules=[
-            cel(
-                "size(self.metadata.name) <= 63",
-                "metadata.name: it becomes a label of pods, so it must be at most 63 characters",
-            )
-        ],
-        columns=[
-            _column("Resource", "string", ".spec.resourceName", "Extended resource."),
-            _column("Memory", "string", ".spec.memory", "Memory of one unit."),
-            _column("CC", "string", ".spec.computeCapability", "CUDA compute capability."),
-            _column("Age", "date", ".metadata.creationTimestamp", "Age of the class."),
-        ],
-    ),
-]
 
 InferenceServiceStatus.model_rebuild()
 InferenceService.model_rebuild()

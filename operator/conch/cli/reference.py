@@ -10,7 +10,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from conch.api import crdgen, names
 from conch.api.conditions import ConditionType, Reason
-from conch.api.v1alpha1 import CRDS, CrdMeta
+from conch.api.kinds import KINDS, Kind
 from conch.settings import Settings
 from conch.telemetry.catalog import Metrics
 
@@ -35,11 +35,11 @@ def pages() -> dict[str, str]:
 def api() -> str:
     """The reference of every kind, from its CRD's schema."""
     return (
-        _NOTE.format(source="`operator/conch/api/v1alpha1.py`")
+        _NOTE.format(source="`operator/conch/api/`")
         + f"# API reference: {names.API_VERSION}\n\n"
         + "Fields in **bold** are required. Unknown fields are refused by `kubectl apply` and by\n"
         + "every client that asks for strict validation; the rules are checked by the API server.\n"
-        + "".join(_kind(meta) for meta in CRDS)
+        + "".join(_kind(kind) for kind in KINDS)
     )
 
 
@@ -94,20 +94,20 @@ def metrics() -> str:
     )
 
 
-def _kind(meta: CrdMeta) -> str:
-    definition = crdgen.crd(meta)["spec"]
+def _kind(kind: Kind) -> str:
+    definition = crdgen.crd(kind)["spec"]
     schema = definition["versions"][0]["schema"]["openAPIV3Schema"]
     short = ", ".join(f"`{name}`" for name in definition["names"]["shortNames"])
-    text = f"\n## {meta.kind}\n\n{schema['description']} {meta.scope}; short name {short}.\n"
+    text = f"\n## {kind.kind}\n\n{schema['description']} {kind.scope}; short name {short}.\n"
     for part, part_schema in schema["properties"].items():
-        text += f"\n### {meta.kind}.{part}\n\n{part_schema['description']}\n\n"
+        text += f"\n### {kind.kind}.{part}\n\n{part_schema['description']}\n\n"
         text += _table(
             ("Field", "Type", "Default", "Allowed", "Meaning"),
             (_field_row(path, field, required) for path, field, required in _walk(part_schema)),
         )
     rules = list(_rules(schema))
     if rules:
-        text += f"\n### {meta.kind}: rules\n\n"
+        text += f"\n### {kind.kind}: rules\n\n"
         text += _table(("Where", "Refused unless"), rules)
     return text
 
