@@ -84,13 +84,22 @@ class PlacementLoop:
         if runtime is None or obs is None:
             return None
         wanted = replicas.wanted(obs, service.spec.scaling)
-        bound = sum(_holds_a_node(pod) for pod in obs.pods)
+        deployment = obs.children.get(("Deployment", key.name))
+        current = (
+            ""
+            if deployment is None
+            else deployment["metadata"].get("labels", {}).get(names.LABEL_ACCELERATOR, "")
+        )
+        # Pods of a class the service has left do not hold a place on the one it is on.
+        bound = sum(
+            holds_a_node(pod) and pod.metadata.labels.get(names.LABEL_ACCELERATOR, "") == current
+            for pod in obs.pods
+        )
         accelerators = service.spec.placement.accelerators
         resources = service.spec.resources
         defaults = runtime.resources
         memory = quantity.value(resources.memory or defaults.memory)
         shared = quantity.value(resources.shared_memory or defaults.shared_memory)
-        deployment = obs.children.get(("Deployment", key.name))
         return PlacementRequest(
             key=key,
             classes=tuple(accelerators.classes or ()),
@@ -106,9 +115,7 @@ class PlacementLoop:
             memory_bytes=memory + shared,
             unbound=max(0, wanted - bound),
             bound=bound,
-            current=""
-            if deployment is None
-            else deployment["metadata"].get("labels", {}).get(names.LABEL_ACCELERATOR, ""),
+            current=current,
             age_rank=record.raw["metadata"].get("creationTimestamp", "") + service.metadata.uid,
         )
 
@@ -122,7 +129,8 @@ def _changed(before: Assignment, after: Assignment) -> bool:
     )
 
 
-def _holds_a_node(pod: Pod) -> bool:
+def holds_a_node(pod: Pod) -> bool:
+    """Whether the pod takes room on a node: bound and not over."""
     return bool(pod.spec.node_name) and pod.status.phase not in ("Succeeded", "Failed")
 
 

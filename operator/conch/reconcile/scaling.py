@@ -17,6 +17,7 @@ from conch.kube.views import Pod
 from conch.observe.durations import seconds
 from conch.observe.state import ClusterState, Record
 from conch.observe.types import Decision, Key, ScalingObservation, ScalingPolicy
+from conch.reconcile.placement import holds_a_node
 from conch.reconcile.queue import Priority, WorkQueue
 from conch.settings import Settings
 from conch.telemetry.catalog import Metrics
@@ -124,6 +125,9 @@ class ScalingLoop:
         wall_s = datetime.now(UTC).timestamp()
         starting = [p for p in alive if not p.ready]
         assignment = self._state.assignments.get(key)
+        # The planner counts room beyond the pods that have a node; pods that wait for one are
+        # going to take some of it.
+        waiting = sum(not holds_a_node(p) for p in alive)
         return ScalingObservation(
             now_s=now_s,
             replicas=live,
@@ -133,7 +137,7 @@ class ScalingLoop:
                 for p in starting
             ),
             cold_start_s=self._state.cold_starts_s(key),
-            room=assignment.room if assignment else 0,
+            room=max(0, assignment.room - waiting) if assignment else 0,
             samples=samples,
         )
 
