@@ -120,6 +120,48 @@ def test_a_config_that_triton_could_not_read(content: bytes, problem: str, tmp_p
     assert caught.value.reason == "ModelInvalid"
 
 
+def _model(tmp_path: Path, config: str, *files: str) -> Path:
+    (tmp_path / "config.pbtxt").write_text(config)
+    for name in files:
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    return tmp_path
+
+
+def test_a_model_without_version_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FetchError, match=r"it has no numbered version directory \(1/\)"):
+        modelconfig.check(_model(tmp_path, CONFIG, "v1/model.py"))
+
+
+@pytest.mark.parametrize(
+    ("config", "files", "missing"),
+    [
+        (CONFIG, ["1/model.py"], None),
+        (CONFIG, ["1/other.py"], "1/model.py"),
+        (CONFIG, ["9/model.py", "10/other.py"], "10/model.py"),
+        (CONFIG + 'default_model_filename: "main.py"', ["1/main.py"], None),
+        (CONFIG + 'default_model_filename: "main.py"', ["1/model.py"], "1/main.py"),
+        ('backend: "tensorrtllm"', ["1/anything"], None),
+        ("", ["1/model.onnx"], None),
+    ],
+)
+def test_a_python_model_needs_its_file(
+    config: str, files: list[str], missing: str | None, tmp_path: Path
+) -> None:
+    directory = _model(tmp_path, config, *files)
+    if missing is None:
+        modelconfig.check(directory)
+        return
+    with pytest.raises(FetchError, match=f"its backend is python, and {missing} is missing"):
+        modelconfig.check(directory)
+
+
+def test_an_ensemble_gets_the_version_directory_it_cannot_bring(tmp_path: Path) -> None:
+    modelconfig.check(_model(tmp_path, 'platform: "ensemble"\nensemble_scheduling { }'))
+    assert (tmp_path / "1").is_dir()
+
+
 @pytest.mark.parametrize(
     ("duration", "expected"),
     [("2ms", 2000), ("100us", 100), ("1.5ms", 1500), ("0.1us", 0), ("1s", 10**6)],

@@ -44,7 +44,7 @@ def test_a_baked_model_is_copied_out_by_the_runtime_image() -> None:
     assert bake["image"] == RUNTIME.image
     assert [*bake["command"], *bake["args"]] == [
         "cp",
-        "-RL",
+        "-RLf",
         "/opt/models/resnet/.",
         "/models/.baked-0",
     ]

@@ -45,6 +45,26 @@ def merge(directory: Path, name: str, overrides: Mapping[str, Any]) -> bool:
     return True
 
 
+def check(directory: Path) -> None:
+    """Refuses what Triton cannot load and says badly, or not at all.
+
+    24.10 waits for ever, deaf to SIGTERM, when a Python model's file is missing. An ensemble has an
+    empty version directory, which neither git nor an object store can hold: it is made.
+    """
+    text = _read(directory / _FILE)
+    config = _parse(text or "", strict=False)
+    versions = [path for path in directory.iterdir() if path.is_dir() and path.name.isdecimal()]
+    if not versions:
+        if config.WhichOneof("scheduling_choice") != "ensemble_scheduling":
+            raise _invalid("it has no numbered version directory (1/)")
+        (directory / "1").mkdir()
+    elif config.backend == "python":
+        newest = max(versions, key=lambda path: int(path.name))
+        name = config.default_model_filename or "model.py"
+        if not (newest / name).is_file():
+            raise _invalid(f"its backend is python, and {newest.name}/{name} is missing")
+
+
 def _override(config: Any, overrides: Mapping[str, Any]) -> None:
     if (size := overrides.get("maxBatchSize")) is not None:
         config.max_batch_size = size

@@ -55,6 +55,7 @@ def stage(model: ModelRequest, repository: Path, rules: Rules, limits: Limits) -
     work.mkdir(parents=True)
     try:
         found = _fetched(model, work, rules, limits)
+        modelconfig.check(found)
         modelconfig.merge(found, model.name, model.config)
         files = sum(path.stat().st_size for _, path in tree.walk(found))
         limits.check()

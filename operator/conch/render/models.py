@@ -81,13 +81,16 @@ def _request(model: v1alpha1.Model, source_dir: str, secret_dir: str) -> ModelRe
 
 
 def _bake(index: int, path: str, target: str, runtime: v1alpha1.TritonRuntimeSpec) -> Object:
-    """Copies a directory of the runtime's image; -L, so that no link leads out of the copy."""
+    """Copies a directory of the runtime's image; -L, so that no link leads out of the copy.
+
+    -f, so that a second run (a new sandbox runs init containers again) replaces read-only files.
+    """
     return {
         "name": f"bake-{index}",
         "image": runtime.image,
         "imagePullPolicy": runtime.image_pull_policy,
         "command": ["cp"],
-        "args": ["-RL", literal(f"{path.rstrip('/')}/."), target],
+        "args": ["-RLf", literal(f"{path.rstrip('/')}/."), target],
         "resources": _resources(),
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
