@@ -19,7 +19,7 @@ PARAMETERS: dict[str, dict[str, int]] = {
     "hang": {"HANG": 1},
     "slow-load": {"LOAD_MS": 20_000},
     "fail-load": {"FAIL_LOAD": 1},
-    "oom": {"EAT_MIB": 4096},
+    "stub-oom": {"EAT_MIB": 4096},
 }
 """Faulty variants of `resnet` that differ from it only by parameters."""
 
@@ -38,12 +38,31 @@ def _no_file(model: Path) -> None:
     (model / "1" / "README").write_text("model.py is missing on purpose\n")
 
 
+def _oom(model: Path) -> None:
+    # The stub is a process of its own: eating there leaves the server alive. Triton itself fills
+    # the input of a warm-up request, so the container's first process is what the kernel ends.
+    (model / "config.pbtxt").write_text(OOM_CONFIG)
+
+
+OOM_CONFIG = """\
+backend: "python"
+input [ { name: "X" data_type: TYPE_FP32 dims: [ -1 ] } ]
+output [ { name: "Y" data_type: TYPE_FP32 dims: [ -1 ] } ]
+instance_group [ { count: 1 kind: KIND_CPU } ]
+model_warmup [ {
+  name: "more than any memory limit of the tests"
+  batch_size: 1
+  inputs { key: "X" value: { data_type: TYPE_FP32 dims: [ 1073741824 ] zero_data: true } }
+} ]
+"""
+
 DAMAGES: dict[str, Callable[[Path], None]] = {
+    "oom": _oom,
     "corrupt": _corrupt,
     "no-version": _no_version,
     "no-file": _no_file,
 }
-"""Faulty variants of `resnet` that Triton can't read."""
+"""Faulty variants of `resnet` with other files: unreadable ones, but for `oom`."""
 
 FAULTY = (*PARAMETERS, *DAMAGES)
 NAMES = (*EXAMPLES, *FAULTY)
