@@ -172,6 +172,9 @@ class Operator:
                 registry=handlers.registry(self._state, queue, replan, credentials),
                 settings=kopf_settings,
                 standalone=True,
+                # Without one kopf looks up the user's name, and a container's user has none. The
+                # type is kopf's own str and not public.
+                identity=self._settings.name,  # type: ignore[arg-type]
                 clusterwide=not namespaces,
                 namespaces=namespaces,
                 stop_flag=self._stop,
