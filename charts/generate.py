@@ -24,7 +24,7 @@ README = """\
 # The conch chart
 
 Installs Conch, a Kubernetes operator that serves models on NVIDIA Triton to a latency objective.
-Helm 3.14 or newer, Kubernetes 1.30 or newer.
+Helm 3.17 or newer (or 4), Kubernetes 1.30 or newer.
 
 ```
 helm install conch charts/conch --namespace conch-system --create-namespace
