@@ -129,7 +129,8 @@ def _decision(decision: DecisionLine) -> RenderableType:
     for name, value in rows:
         if value:
             table.add_row(name, value)
-    headline = Text(f"{decision.reason}: {decision.replicas} replicas. ", style="bold")
+    count = f"{decision.replicas} replica{'' if decision.replicas == 1 else 's'}"
+    headline = Text(f"{decision.reason}: {count}. ", style="bold")
     return Group(headline + Text(decision.message, style="not bold"), table)
 
 
