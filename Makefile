@@ -46,3 +46,7 @@ test: setup ## All set-up, then every test: unit, control plane, real node, char
 
 clean: ## Remove build products (not the cache of built binaries)
 	rm -rf build dist $(VENV)
+
+.PHONY: bench
+bench: setup ## Measure the figures: a table, and build/bench/bench.json (FIGURES="idle_writes …")
+	@$(BIN)/python -m e2e.bench $(FIGURES)

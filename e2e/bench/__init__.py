@@ -1,0 +1,5 @@
+"""The figures that `make bench` prints.
+
+Look next at `figure.py` (what a figure is), `registry.py` (all of them), and `operator.py` (the
+operator under test).
+"""
