@@ -26,7 +26,7 @@ class Settings:
 
     namespaces: tuple[str, ...] = _setting((), "Namespaces to serve, comma-separated; empty: all.")
     operator_namespace: str = _setting("conch-system", "Namespace of the operator and its Lease.")
-    identity: str = _setting("", "Name of this replica in the Lease; empty: the host name.")
+    identity: str = _setting("", "Name of this replica in the Lease; empty: the host's.")
     leader_election: bool = _setting(True, "Whether replicas elect a leader through a Lease.")
     lease_duration_s: float = _setting(15.0, "Seconds after which a silent leader is replaced.")
     lease_renew_deadline_s: float = _setting(
@@ -74,8 +74,14 @@ class Settings:
 
     @property
     def name(self) -> str:
-        """This replica's name in the Lease."""
-        return self.identity or socket.gethostname()
+        """This replica's name in the Lease: unique among living processes.
+
+        A pod's host name is; on a developer's machine several operators share one.
+        """
+        if self.identity:
+            return self.identity
+        inside = "KUBERNETES_SERVICE_HOST" in os.environ
+        return socket.gethostname() if inside else f"{socket.gethostname()}_{os.getpid()}"
 
     def __post_init__(self) -> None:
         if not self.lease_retry_s < self.lease_renew_deadline_s < self.lease_duration_s:

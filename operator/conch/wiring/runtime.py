@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -171,6 +171,8 @@ class Operator:
             kopf.operator(
                 registry=handlers.registry(self._state, queue, replan, credentials),
                 settings=kopf_settings,
+                # Used for peering only, and its default needs a user database.
+                identity=cast(Any, self._settings.name),
                 standalone=True,
                 # Without one kopf looks up the user's name, and a container's user has none. The
                 # type is kopf's own str and not public.
