@@ -95,6 +95,16 @@ class Handler(BaseHTTPRequestHandler):
         pass  # the tests look at what our side prints
 
 
+def silent_until(released: threading.Event) -> Answer:
+    """An answer that takes until ``released``; the connection stays open meanwhile."""
+
+    def answer(handler: Handler) -> None:
+        released.wait(20)
+        handler.close_connection = True
+
+    return answer
+
+
 def s3_answers(origin: Origin, bucket: str, objects: dict[str, bytes], page: int = 2) -> None:
     """Makes ``origin`` a path-style S3 endpoint with one bucket."""
 

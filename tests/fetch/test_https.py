@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from conch.fetch import address
 from conch.fetch.request import ModelRequest
 from tests.fetch.archives import MODEL, below, tar, zipped
 from tests.fetch.conftest import Puller
-from tests.fetch.servers import Handler, Origin
+from tests.fetch.servers import Handler, Origin, silent_until
 
 ARCHIVES = {
     "tar": tar(MODEL, compressed=False),
@@ -136,6 +137,16 @@ def test_a_closed_port_is_reported_soon(web: Origin, puller: Puller) -> None:
     assert puller.run(ModelRequest("m", "https://localhost:1/m.zip")) == 1
     assert time.monotonic() - started_s < 8
     assert "connection refused; tried 4 times" in puller.failure["message"]
+
+
+def test_a_silent_server_is_reported_soon(web: Origin, puller: Puller) -> None:
+    released = threading.Event()
+    web.answers["/m"] = silent_until(released)
+    started_s = time.monotonic()
+    assert puller.run(ModelRequest("m", web.url("/m"))) == 1
+    released.set()
+    assert time.monotonic() - started_s < 10
+    assert "no answer in time" in puller.failure["message"]
 
 
 def test_an_unknown_host_is_reported_soon(puller: Puller) -> None:

@@ -19,7 +19,7 @@ from conch.fetch.request import FetchRequest, ModelRequest, parse
 from conch.fetch.run import PARALLEL
 from tests.fetch.archives import MODEL, below, tar
 from tests.fetch.conftest import Puller
-from tests.fetch.servers import Answer, Handler, Origin
+from tests.fetch.servers import Handler, Origin, silent_until
 from tests.fetch.test_tree import write
 
 ROOT = Path(__file__).parents[2]
@@ -143,17 +143,9 @@ def test_several_models_at_once_but_not_too_many(web: Origin, puller: Puller) ->
     assert most == PARALLEL
 
 
-def _silent_until(released: threading.Event) -> Answer:
-    def answer(handler: Handler) -> None:
-        released.wait(20)
-        handler.status(404)
-
-    return answer
-
-
 def test_one_failure_ends_the_run_at_once(web: Origin, puller: Puller) -> None:
     released = threading.Event()
-    web.answers["/slow"] = _silent_until(released)
+    web.answers["/slow"] = silent_until(released)
     started_s = time.monotonic()
     code = puller.run(
         ModelRequest("slow", web.url("/slow")), ModelRequest("gone", web.url("/gone"))
@@ -166,7 +158,7 @@ def test_one_failure_ends_the_run_at_once(web: Origin, puller: Puller) -> None:
 
 def test_the_time_limit_holds_for_a_server_that_says_nothing(web: Origin, puller: Puller) -> None:
     released = threading.Event()
-    web.answers["/m"] = _silent_until(released)
+    web.answers["/m"] = silent_until(released)
     started_s = time.monotonic()
     assert puller.run(ModelRequest("m", web.url("/m")), timeout_s=0.5) == 1
     released.set()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from conch.fetch import digest
 from conch.fetch.request import ModelRequest
 from tests.fetch.archives import MODEL, below
 from tests.fetch.conftest import Puller
-from tests.fetch.servers import Origin, s3_answers
+from tests.fetch.servers import Origin, s3_answers, silent_until
 
 OBJECTS = {
     **below("models/resnet"),
@@ -119,6 +120,16 @@ def test_refusals_are_named_soon_and_show_no_credentials(
     assert "canary" not in puller.log.read_text() + "".join(capfd.readouterr())
 
 
+def test_a_silent_endpoint_is_reported_soon(s3: Origin, secret: Path, puller: Puller) -> None:
+    released = threading.Event()
+    s3.answers["/bucket"] = silent_until(released)
+    started_s = time.monotonic()
+    assert puller.run(_model("s3://bucket/models/resnet", secret)) == 1
+    released.set()
+    assert time.monotonic() - started_s < 10
+    assert "the endpoint does not answer in time" in puller.failure["message"]
+
+
 def test_the_object_stores_own_code_is_shown(s3: Origin, secret: Path, puller: Puller) -> None:
     body = b"<Error><Code>InvalidAccessKeyId</Code><Message>canary</Message></Error>"
 
@@ -151,6 +162,12 @@ def test_unusable_endpoints(endpoint: str, text: str, secret: Path, puller: Pull
     assert time.monotonic() - started_s < 9
     assert text in puller.failure["message"]
     assert "canary" not in puller.log.read_text()
+
+
+def test_an_untrusted_certificate_is_refused(web: Origin, secret: Path, puller: Puller) -> None:
+    (secret / "endpoint").write_text(web.url(""))
+    assert puller.run(_model("s3://bucket/models/resnet", secret)) == 1
+    assert "the endpoint's TLS certificate is not trusted" in puller.failure["message"]
 
 
 def test_a_region_cannot_change_the_host(secret: Path, puller: Puller) -> None:

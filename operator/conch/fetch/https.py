@@ -25,7 +25,8 @@ from conch.fetch.credentials import Credentials
 from conch.fetch.limits import CHUNK_BYTES, Limits
 
 CONNECT_TIMEOUT_S = 3.0
-READ_TIMEOUT_S = 20.0
+ANSWER_TIMEOUT_S = 6.0  # to the first byte of an answer
+READ_TIMEOUT_S = 20.0  # between the bytes of a body
 RETRIES = 3
 # No retry starts later than this after the last progress: a person waits for the reason.
 RETRY_WINDOW_S = 5.0
@@ -128,7 +129,7 @@ class _PinnedConnection(http.client.HTTPSConnection):
 
     def connect(self) -> None:
         raw = _first_that_answers(self._addresses, self.port)
-        raw.settimeout(READ_TIMEOUT_S)
+        raw.settimeout(ANSWER_TIMEOUT_S)
         self.sock = self._tls.wrap_socket(raw, server_hostname=self.host)
 
 
@@ -165,7 +166,9 @@ def _exchange(
         resuming = {"Range": f"bytes={partial.position}-", "If-Range": partial.etag}
     standard = {"User-Agent": f"conch-fetch/{__version__}", "Accept-Encoding": "identity"}
     connection.request("GET", target, headers={**standard, **headers, **resuming})
+    stream = connection.sock  # getresponse() gives it away when the server closes afterwards
     response = connection.getresponse()
+    stream.settimeout(READ_TIMEOUT_S)
     if response.status in _REDIRECTS:
         return response.getheader("Location", "")
     if response.status not in (200, 206):

@@ -24,7 +24,7 @@ from conch.fetch.limits import CHUNK_BYTES, Limits
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 _REGION = re.compile(r"[a-z0-9-]{1,32}")
-_CLIENT: dict[str, Any] = {"connect_timeout": "3s", "read_timeout": "20s", "timeout": "1day"}
+_CLIENT: dict[str, Any] = {"connect_timeout": "3s", "read_timeout": "7s", "timeout": "1day"}
 _RETRY: Any = {
     "max_retries": 3,
     "retry_timeout": timedelta(seconds=5),
@@ -166,8 +166,8 @@ def _by_text(text: str, authorized: bool) -> FetchError:
     for mark, meaning in (
         ("dns error", "the endpoint's host does not exist"),
         ("onnection refused", "the endpoint refuses connections"),
-        ("timed out", "the endpoint does not answer in time"),
-        ("certificate", "the endpoint's TLS certificate is not trusted"),
+        ("TimedOut", "the endpoint does not answer in time"),
+        ("InvalidCertificate", "the endpoint's TLS certificate is not trusted"),
     ):
         if mark in text:
             return _failed(meaning)
