@@ -112,9 +112,7 @@ def test_from_install_to_uninstall(running: Cluster) -> None:
 
     # Upgrade: another operator takes over, what serves is not touched.
     _helm(cluster, "upgrade", logLevel="debug")
-    assert _leader(cluster) in {
-        p["metadata"]["name"] for p in _get(cluster, "pods", "-n", NAMESPACE)
-    }
+    _leads(cluster)
     assert _serving(cluster) == serving
 
     # Narrow: Roles in the watched namespace replace the ClusterRole, and are enough as well.

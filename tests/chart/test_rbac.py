@@ -41,6 +41,9 @@ def test_everything_that_is_watched_may_be_watched(render: Render, values: dict[
     watched = {_resource(mirror._path) for mirror in mirrors}
     assert ("", "nodes") in watched
     watched |= {(names.GROUP, kind) for kind in OWN_KINDS}
+    # kopf's: without these it waits for ever, and says so only in its log.
+    watched |= {("apiextensions.k8s.io", "customresourcedefinitions")}
+    watched |= {("", "namespaces")} if values else set()
     missing = {(g, r, v) for g, r in watched for v in ("list", "watch")} - granted
     assert missing == set()
 
