@@ -174,9 +174,6 @@ class Operator:
                 # Used for peering only, and its default needs a user database.
                 identity=cast(Any, self._settings.name),
                 standalone=True,
-                # Without one kopf looks up the user's name, and a container's user has none. The
-                # type is kopf's own str and not public.
-                identity=self._settings.name,  # type: ignore[arg-type]
                 clusterwide=not namespaces,
                 namespaces=namespaces,
                 stop_flag=self._stop,
