@@ -38,8 +38,8 @@ a NetworkPolicy, and a headless Service with the operator's metrics on port 9090
 With `crds.install=false` apply `crds/` yourself before every upgrade.
 
 `watchNamespaces` replaces the ClusterRole for namespaced objects by a Role in each namespace. What
-stays cluster-wide is reading nodes, namespaces, TritonRuntimes, AcceleratorClasses and pods: what is
-free on a node is what the pods of *all* namespaces leave.
+stays cluster-wide is reading nodes, namespaces, TritonRuntimes, AcceleratorClasses and pods: what
+is free on a node is what the pods of *all* namespaces leave.
 
 ## Values
 
