@@ -106,11 +106,11 @@ def load_images(cluster: Cluster, archives: list[Path], progress: Progress) -> s
     boot = str(cluster.place.spec.stat().st_mtime_ns)
     have = set(known.get("names", [])) if known.get("boot") == boot else set()
     for archive in archives:
-        if archive.name not in have:
-            progress(f"importing {archive.name}")
+        if archive.parent.name not in have:
+            progress(f"importing {archive.parent.name}")
             cluster.import_image(archive)
-    record.write_text(json.dumps({"boot": boot, "names": [a.name for a in archives]}))
-    return archives[1].stem
+    record.write_text(json.dumps({"boot": boot, "names": [a.parent.name for a in archives]}))
+    return archives[1].parent.name
 
 
 def show(

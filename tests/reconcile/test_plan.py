@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from typing import Any
 
 import pytest
@@ -59,6 +60,17 @@ def test_room_that_comes_and_goes_writes_nothing() -> None:
     build(cluster)
     cluster.assignments[KEY] = placed(room=0)
     assert planning.make(observe(cluster), OPTIONS).applies == ()
+
+
+def test_a_new_version_of_the_operator_restarts_no_server() -> None:
+    cluster = state()
+    build(cluster)
+    newer = dataclasses.replace(OPTIONS, fetch_image="conch:next")
+    assert planning.make(observe(cluster), newer).applies == ()
+    cluster.set_service(raw({"resources": {"memory": "8Gi"}}, resourceVersion="11"))
+    (change,) = planning.make(observe(cluster), newer).applies
+    (*_, fetch) = change.obj["spec"]["template"]["spec"]["initContainers"]
+    assert fetch["image"] == "conch:next", "with the next change it comes along"
 
 
 @pytest.mark.parametrize(("room", "surge"), [(0, 0), (3, 1)])

@@ -39,7 +39,8 @@ PORT_GRPC: Final = 8001
 PORT_METRICS: Final = 8002
 
 CONTAINER_TRITON: Final = "triton"
-CONTAINER_FETCH: Final = "fetch"  # init containers are fetch-0, fetch-1, … (one per model)
+CONTAINER_FETCH: Final = "fetch"
+CONTAINER_BAKE: Final = "bake-"  # and a number: one per model that lies in the runtime's image
 MODEL_REPOSITORY: Final = "/models"
 
 # The longest InferenceService name: pod names add a ReplicaSet hash and a suffix, labels hold 63.

@@ -23,8 +23,10 @@ MAX_HORIZON_S: Final = 600.0
 _STUCK: Final = 4.0  # times the usual cold start
 WINDOW_S: Final = 60.0
 _BOUND_Z: Final = 2.0  # standard deviations between the estimate and the bound
+_ENOUGH_MARGIN: Final = 0.1  # of the level: two errors of a short look would be more
 _BURST_Z: Final = 1.65
-_TREND_T: Final = 2.5  # a slope this many standard errors from zero is a trend
+_TREND_Z: Final = 2.0  # a slope counts for what it exceeds this many standard errors
+_FIRST_LOOKS_S: Final = 10.0  # after a start, noise alone is no reason to scale
 # Newest intervals pooled, and the deviation at which they are a change. At two seconds a look,
 # 4.5 and 3.8 mean a false alarm every few hours; it only makes the bound wider for a while.
 _TESTS: Final = ((1, 4.5), (2, 4.0), (5, 3.8), (10, 3.8))
@@ -48,6 +50,7 @@ class Demand:
 
     points: tuple[Point, ...] = ()  # since the last change, at most WINDOW_S
     dispersion: float = 1.0  # variance of counts over a Poisson process's
+    changed: bool = False  # whether the points begin at a change; else at the first look
 
     def after(self, interval: Interval) -> Demand:
         """With one more interval."""
@@ -61,8 +64,8 @@ class Demand:
         for newest, limit in _TESTS:
             before, after = points[:-newest], points[-newest:]
             if before and abs(_deviation(before, after, max(1.0, dispersion))) > limit:
-                return Demand(after, dispersion)
-        return Demand(points, dispersion)
+                return Demand(after, dispersion, changed=True)
+        return Demand(points, dispersion, self.changed)
 
     def estimate(self, now_s: float) -> Estimate:
         """Level, trend and uncertainty as of ``now_s``. Needs at least one point."""
@@ -71,27 +74,20 @@ class Demand:
         slack = self.points[-1].slack / length**2
         # One request more than was counted: zero in a minute is not zero for ever.
         variance = noise * (level + 0.5 / length) / length + slack
-        slope = slope_error = 0.0
+        slope = 0.0
         spread = sum(p.length_s * (_middle(p) - center) ** 2 for p in self.points)
         if len(self.points) >= 5 and spread > 0:
-            slope = (
-                sum(p.length_s * (_middle(p) - center) * (p.rate - level) for p in self.points)
-                / spread
-            )
-            slope_error = math.sqrt((noise * level + 2 * slack * length) / spread)
-            if abs(slope) < _TREND_T * slope_error:
-                slope = 0.0
-        if slope:
-            ahead = now_s - center
-            level = max(0.0, level + slope * ahead)
-            variance += (slope_error * ahead) ** 2
+            slope = sum(p.length_s * (_middle(p) - center) * (p.rate - level) for p in self.points)
+            doubt = _TREND_Z * math.sqrt((noise * level + 2 * slack * length) * spread)
+            slope = math.copysign(max(0.0, abs(slope) - doubt), slope) / spread
+        level = max(0.0, level + slope * (now_s - center))
         burst = max(0.0, noise - _TOLERATED_DISPERSION) * level / self.points[-1].length_s
         return Estimate(
             level=level,
             error=math.sqrt(variance),
             slope=slope,
-            slope_error=slope_error if slope else 0.0,
             burst=_BURST_Z * math.sqrt(burst),
+            first_looks=not self.changed and length < _FIRST_LOOKS_S,
         )
 
 
@@ -102,13 +98,16 @@ class Estimate:
     level: float
     error: float
     slope: float
-    slope_error: float
     burst: float
+    first_looks: bool
 
     def bound(self, horizon_s: float) -> float:
         """The most to expect within ``horizon_s``; the trend at most doubles the level."""
-        rise = max(0.0, self.slope - self.slope_error) * horizon_s
-        return self.level + min(rise, self.level) + _BOUND_Z * self.error + self.burst
+        rise = min(max(0.0, self.slope) * horizon_s, self.level)
+        margin = min(_BOUND_Z * self.error, max(self.error, _ENOUGH_MARGIN * self.level))
+        if self.first_looks:
+            margin = 0.0
+        return self.level + rise + margin + self.burst
 
 
 def cold_start_s(measured: Sequence[float], starting_age_s: Sequence[float]) -> float:

@@ -16,6 +16,7 @@ from typing import Final
 from conch.triton.sample import BatchStat, ModelCounters, PodSample
 
 STALE_S: Final = 10.0  # a look older than this says nothing about now
+SHORTEST_S: Final = 0.1  # two looks closer than this are one
 FORGET_POD_S: Final = 120.0  # a silent pod's baseline is kept this long
 _OUTLIER_SHARE: Final = 3.0  # times the median pod
 _OUTLIER_WORK: Final = 1.2  # times what a pod can complete at all
@@ -93,7 +94,7 @@ def gather(
     new = False
     for pod, sample in good.items():
         before = baselines.get(pod)
-        if before is not None and sample.at_s <= before.at_s:
+        if before is not None and sample.at_s - before.at_s < SHORTEST_S:
             continue
         new = True
         for model in models:
@@ -142,7 +143,7 @@ def _delta(
 ) -> _Delta | None:
     before = sample_before.models.get(model) if sample_before is not None else None
     start_s = sample_before.at_s if sample_before is not None else previous_s
-    if start_s is None or at_s <= start_s:
+    if start_s is None or at_s - start_s < SHORTEST_S:
         return None
     if before is None:
         before = _ZERO

@@ -201,17 +201,19 @@ def _desired(
 ) -> list[Object]:
     """The children as they should be.
 
-    Whether a rollout surges depends on free accelerators, which come and go: it is decided when
-    something else changes anyhow, and is left alone in between, or a converged world would write.
+    Two things change only when something else changes anyhow. Whether a rollout surges depends on
+    free accelerators, which come and go: following them, a converged world would write. The image
+    that stages models is the operator's own: following it, an upgrade of Conch would restart every
+    model server there is.
     """
 
-    def build(surge: bool) -> list[Object]:
+    def build(surge: bool, fetch_image: str = options.fetch_image) -> list[Object]:
         return children(
             service,
             runtime,
             kind,
             RenderOptions(
-                fetch_image=options.fetch_image,
+                fetch_image=fetch_image,
                 fetch_image_pull_policy=options.fetch_image_pull_policy,
                 operator_namespace=options.operator_namespace,
                 drain_s=options.drain_s,
@@ -230,14 +232,20 @@ def _desired(
         return build(surge=True)
     rolling = deployment["spec"].get("strategy", {}).get("rollingUpdate", {})
     before = rolling.get("maxSurge", 1) not in (0, "0", "0%")
-    same = build(before)
+    same = build(before, _fetch_image(deployment) or options.fetch_image)
     unchanged = all(
         _difference(obs, child) is None for child in same if child["kind"] == "Deployment"
     )
     # A single replica must surge, or the service would be away during the rollout; it waits for
     # room instead when there is none.
     after = room > 0 or wanted <= 1
-    return same if unchanged or after == before else build(after)
+    return same if unchanged else build(after)
+
+
+def _fetch_image(deployment: Object) -> str | None:
+    """The image that stages models in the pods there are."""
+    containers = deployment["spec"]["template"]["spec"].get("initContainers", [])
+    return next((str(c["image"]) for c in containers if c["name"] == names.CONTAINER_FETCH), None)
 
 
 def _difference(obs: Observation, child: Object) -> str | None:

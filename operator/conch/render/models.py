@@ -86,7 +86,7 @@ def _bake(index: int, path: str, target: str, runtime: v1alpha1.TritonRuntimeSpe
     -f, so that a second run (a new sandbox runs init containers again) replaces read-only files.
     """
     return {
-        "name": f"bake-{index}",
+        "name": f"{names.CONTAINER_BAKE}{index}",
         "image": runtime.image,
         "imagePullPolicy": runtime.image_pull_policy,
         "command": ["cp"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from conch.api.conditions import Condition, ConditionType, Reason
+from conch.fetch.admission import why_refused
 from conch.observe.state import Observation
 
 
@@ -18,11 +19,12 @@ def judge(obs: Observation, allowed_sources: Sequence[str]) -> Condition:
             Reason.RUNTIME_NOT_FOUND if missing else Reason.INVALID_RUNTIME, obs.runtime_problem
         )
     for model in obs.service.spec.models:
-        if not model.source.uri.startswith(tuple(allowed_sources)):
+        refused = why_refused(model.source.uri, allowed_sources)
+        if refused is not None:
             return _no(
                 Reason.SOURCE_NOT_ALLOWED,
-                f"spec.models[{model.name}].source.uri: the administrator allows only "
-                f"{', '.join(allowed_sources)}; move the model there or ask for its place",
+                f"spec.models[{model.name}].source.uri {refused}; move the model, or ask the "
+                "administrator to allow its place.",
             )
     return Condition(ConditionType.ACCEPTED, "True", Reason.ACCEPTED, "The spec is complete.")
 

@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 
+from conch.api import names
 from conch.api.conditions import Reason
 from conch.kube.views import ContainerStatus, Pod, Terminated
 
@@ -80,6 +81,13 @@ def _ended(container: str, ended: Terminated) -> Problem:
             Reason.OUT_OF_MEMORY,
             f"Container {container} was killed for using more memory than its limit; "
             "raise spec.resources.memory.",
+            stuck=True,
+        )
+    if container.startswith(names.CONTAINER_BAKE):
+        return Problem(
+            Reason.MODEL_NOT_FOUND,
+            f"The runtime's image does not have the model: {_tidy(ended.message)} "
+            "Correct source.uri, or use an image that has it.",
             stuck=True,
         )
     told = _fetcher(ended.message)
