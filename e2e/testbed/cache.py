@@ -30,6 +30,18 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+def is_locked(path: Path) -> bool:
+    """Whether somebody holds the lock now."""
+    try:
+        with path.open("r") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        pass
+    return False
+
+
 def entry(name: str, build: Callable[[Path], None]) -> Path:
     """The folder `name` of the cache; `build` fills an empty folder when it is not there yet."""
     final = root() / name

@@ -7,7 +7,7 @@ import json
 import os
 from pathlib import Path
 
-from e2e.testbed import layout, namespaces
+from e2e.testbed import cache, layout, namespaces
 from e2e.testbed.cluster import dead_programs
 from e2e.testbed.layout import Layout
 
@@ -23,11 +23,12 @@ def lines() -> list[str]:
 
 
 def _describe(place: Layout) -> list[str]:
-    holder = namespaces.find_holder(place)
-    if holder is None:
+    if cache.is_locked(place.lock):
+        return [f"{place.name}: on its way up or down"]
+    if namespaces.find_holder(place) is None or not place.spec.exists():
         return [f"{place.name}: leftovers of a run that was killed; down removes them"]
     inside = namespaces.processes_inside(place)
-    state = "up" if place.spec.exists() else "starting, or left half-way (down removes it)"
+    state = "up"
     dead = dead_programs(place)
     if dead:
         state = f"broken, no longer running: {', '.join(dead)}"
@@ -35,9 +36,8 @@ def _describe(place: Layout) -> list[str]:
     described = [
         f"{place.name}: {state}, {len(inside)} processes, {memory_mib:.0f} MiB without pods"
     ]
-    if place.spec.exists():
-        spec = json.loads(json.loads(place.spec.read_text())["spec"])
-        described.append("  " + ", ".join(f"{key}={value}" for key, value in spec.items()))
+    spec = json.loads(json.loads(place.spec.read_text())["spec"])
+    described.append("  " + ", ".join(f"{key}={value}" for key, value in spec.items()))
     described.append(f"  kubeconfig {place.kubeconfig}")
     described.append(f"  logs       {place.logs}")
     return described

@@ -68,3 +68,11 @@ def test_entries_are_listed_with_their_sizes() -> None:
     cache.entry("b-1", build)
     cache.entry("a-1", lambda folder: None)
     assert cache.entries() == [("a-1", 0), ("b-1", 5)]
+
+
+def test_a_lock_is_seen_while_it_is_held(tmp_path: Path) -> None:
+    lock = tmp_path / "a.lock"
+    assert not cache.is_locked(lock)
+    with cache.locked(lock):
+        assert cache.is_locked(lock)
+    assert not cache.is_locked(lock)
