@@ -26,6 +26,7 @@ from conch.reconcile.placement import PlacementLoop
 from conch.reconcile.queue import WorkQueue
 from conch.reconcile.scaling import ScalingLoop
 from conch.settings import Settings
+from conch.telemetry import logs
 from conch.telemetry.catalog import Metrics
 from conch.telemetry.server import serve
 from conch.wiring import handlers
@@ -44,8 +45,10 @@ _GRACE_S = 15.0
 def run(settings: Settings, *, kubeconfig: Path | None = None, context: str | None = None) -> int:
     """Run the operator until it is told to stop; returns the process's exit code.
 
-    Raises SettingsError when the cluster cannot be reached with what was given.
+    Raises SettingsError when the cluster cannot be reached with what was given, or the logs cannot
+    be written as asked.
     """
+    logs.configure(settings.log_level, settings.log_format)
     return asyncio.run(Operator(settings).run(kubeconfig, context))
 
 
