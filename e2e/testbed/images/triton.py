@@ -3,7 +3,8 @@
 NVIDIA's own image has 18 GB and wants a registry; this one has a third of a gigabyte and the same
 server binary. With it come NumPy and ONNX Runtime for the Python backend, the example models under
 /opt/models (`image:///opt/models/<name>`) and the faulty ones under /opt/models-faulty.
-It runs as uid 1000 on a read-only root without capabilities; only /dev/shm must be writable.
+It runs as uid 1000 on a read-only root without capabilities; /dev/shm and /tmp must be writable
+(the Python backend aborts without a temporary folder).
 """
 
 from __future__ import annotations
