@@ -1,0 +1,76 @@
+"""The cluster of KWOK nodes that most figures share: made ready, and swept between measurements."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from e2e.bench import services
+from e2e.bench.audit import AuditLog, Write
+from e2e.bench.client import DEPLOYMENTS, PODS, SERVICES, Client, Objects, apply_crds
+from e2e.bench.figure import Context
+from e2e.bench.inside import run
+from e2e.bench.operator import NAMESPACE, Operator
+from e2e.testbed import Cluster, TestbedError
+
+
+def prepared(ctx: Context) -> Cluster:
+    """The cluster with our CRDs and the namespaces; nothing else."""
+    cluster = ctx.cluster(services.CLUSTER)
+
+    async def namespaces() -> None:
+        async with Client(cluster) as client:
+            for name in (NAMESPACE, services.NAMESPACE):
+                await client.namespace(name)
+
+    apply_crds(cluster)
+    run(cluster, namespaces(), 30)
+    return cluster
+
+
+def operator(ctx: Context, cluster: Cluster, what: str) -> Operator:
+    """An operator, not yet running, that logs into the bench's folder."""
+    log = ctx.folder / f"operator-{what}.log"
+    log.unlink(missing_ok=True)
+    return Operator(cluster, log=log)
+
+
+async def sweep(client: Client) -> None:
+    """Delete everything of the services' namespace that was measured, and wait until it is gone."""
+    bare = f"/api/v1/namespaces/{services.NAMESPACE}/services"
+    for path in (SERVICES.format(services.NAMESPACE), DEPLOYMENTS.format(services.NAMESPACE), bare):
+        await client.delete(path)
+    for path in (DEPLOYMENTS, PODS, SERVICES):
+        await client.until(path.format(services.NAMESPACE), _none)
+
+
+def _none(objects: Objects) -> bool:
+    return not objects
+
+
+async def quiet(
+    log: AuditLog, for_s: float, limit_s: float, counts: Callable[[Write], bool]
+) -> list[Write]:
+    """Wait until no write that `counts` was made for a while; returns those made meanwhile.
+
+    Raises TestbedError naming the last ones when it does not get quiet.
+    """
+    seen: list[Write] = []
+    now_s = time.monotonic()
+    end_s, since_s = now_s + limit_s, now_s
+    while time.monotonic() < since_s + for_s:
+        if time.monotonic() > end_s:
+            last = ", ".join(f"{w.verb} {w.resource} {w.name}" for w in seen[-5:])
+            raise TestbedError(f"still writing after {limit_s:.0f} s: {last}")
+        await asyncio.sleep(0.2)
+        fresh = [w for w in log.new() if counts(w)]
+        if fresh:
+            since_s = time.monotonic()
+            seen += fresh
+    return seen
+
+
+def is_work(write: Write) -> bool:
+    """A write of the operator other than the election's heartbeat."""
+    return write.by_operator and write.resource != "leases"
