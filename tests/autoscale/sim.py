@@ -41,7 +41,6 @@ class Pod:
     request_s: float = 0.0
     batches: Counter[int] = field(default_factory=Counter)
     compute_s: Counter[int] = field(default_factory=Counter)  # type: ignore[type-arg]
-    recent: deque[tuple[float, float]] = field(default_factory=deque)
 
     def advance(self, arrivals: Sequence[float], until_s: float) -> list[tuple[float, float]]:
         """Serve up to ``until_s``; returns (arrival, latency) of what started by then."""
@@ -72,10 +71,6 @@ class Pod:
             self.request_s += sum(end_s - arrival for arrival in batch)
             self.batches[size] += 1
             self.compute_s[size] += took
-            self.recent.extend((end_s, end_s - arrival) for arrival in batch)
-        while self.recent and self.recent[0][0] < at_s - 60:
-            self.recent.popleft()
-        latencies = sorted(latency for _, latency in self.recent)
         counters = ModelCounters(
             success=self.success,
             failure=0,
@@ -84,7 +79,6 @@ class Pod:
             request_s=self.request_s,
             queue_s=0.0,
             pending=len(self.queue),
-            latency_s=latencies[int(0.99 * (len(latencies) - 1))] if latencies else None,
             batches={k: BatchStat(n, self.compute_s[k]) for k, n in self.batches.items()},
         )
         return PodSample(self.uid, at_s, {MODEL: counters})

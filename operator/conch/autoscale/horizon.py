@@ -54,40 +54,34 @@ class Demand:
 
     def after(self, interval: Interval) -> Demand:
         """With one more interval."""
-        point = Point(interval.end_s, interval.length_s, interval.rate, interval.slack)
+        newest = Point(interval.end_s, interval.length_s, interval.rate, interval.slack)
+        points = (*(p for p in self.points if newest.end_s - p.end_s < WINDOW_S), newest)
+        sums = _cumulated(points)
+        noise = max(1.0, self.dispersion)
         dispersion = self.dispersion
-        if self.points:
-            surprise = min(9.0, _deviation(self.points, (point,), 1.0) ** 2)
-            dispersion += (surprise - dispersion) * _FORGET_DISPERSION
-        points = (*self.points, point)
-        points = tuple(p for p in points if point.end_s - p.end_s < WINDOW_S)
-        for newest, limit in _TESTS:
-            before, after = points[:-newest], points[-newest:]
-            if before and abs(_deviation(before, after, max(1.0, dispersion))) > limit:
-                return Demand(after, dispersion, changed=True)
+        for count, limit in _TESTS:
+            if len(points) <= count:
+                break
+            deviation = _deviation(sums[-count - 1], sums[-1], noise)
+            if count == 1:
+                surprise = min(9.0, deviation**2 * noise)
+                dispersion += (surprise - dispersion) * _FORGET_DISPERSION
+            if abs(deviation) > limit:
+                return Demand(points[-count:], dispersion, changed=True)
         return Demand(points, dispersion, self.changed)
 
     def estimate(self, now_s: float) -> Estimate:
         """Level, trend and uncertainty as of ``now_s``. Needs at least one point."""
-        length, level, center = _mean(self.points)
         noise = max(1.0, self.dispersion)
-        slack = self.points[-1].slack / length**2
-        # One request more than was counted: zero in a minute is not zero for ever.
-        variance = noise * (level + 0.5 / length) / length + slack
-        slope = 0.0
-        spread = sum(p.length_s * (_middle(p) - center) ** 2 for p in self.points)
-        if len(self.points) >= 5 and spread > 0:
-            slope = sum(p.length_s * (_middle(p) - center) * (p.rate - level) for p in self.points)
-            doubt = _TREND_Z * math.sqrt((noise * level + 2 * slack * length) * spread)
-            slope = math.copysign(max(0.0, abs(slope) - doubt), slope) / spread
-        level = max(0.0, level + slope * (now_s - center))
+        total = _cumulated(self.points)[-1]
+        level, error, slope = total.line(now_s, noise)
         burst = max(0.0, noise - _TOLERATED_DISPERSION) * level / self.points[-1].length_s
         return Estimate(
             level=level,
-            error=math.sqrt(variance),
+            error=error,
             slope=slope,
             burst=_BURST_Z * math.sqrt(burst),
-            first_looks=not self.changed and length < _FIRST_LOOKS_S,
+            first_looks=not self.changed and total.length_s < _FIRST_LOOKS_S,
         )
 
 
@@ -122,26 +116,62 @@ def cold_start_s(measured: Sequence[float], starting_age_s: Sequence[float]) -> 
     return min(MAX_HORIZON_S, max(usual, slowest))
 
 
-def _mean(points: Sequence[Point]) -> tuple[float, float, float]:
-    """Total seconds, mean rate, and the middle of time."""
-    length = sum(p.length_s for p in points)
-    level = sum(p.rate * p.length_s for p in points) / length
-    center = sum(_middle(p) * p.length_s for p in points) / length
-    return length, level, center
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """Sums over points from the first on, weighted by their length; times since ``origin_s``."""
+
+    origin_s: float
+    points: int
+    length_s: float
+    counted: float  # requests
+    times: float
+    times_squared: float
+    times_counted: float
+    slack: float  # of the last point
+
+    def line(self, now_s: float, noise: float) -> tuple[float, float, float]:
+        """Rate at ``now_s``, its standard error, and slope: what the slope is sure of only."""
+        mean = self.counted / self.length_s
+        center = self.times / self.length_s
+        spread = max(0.0, self.times_squared - self.times * center)
+        # Half a request more than was counted: none in a minute is not none for ever.
+        variance = noise * (self.counted + 0.5) / self.length_s**2 + self.slack / self.length_s**2
+        if self.points < 5 or spread <= 0:
+            return mean, math.sqrt(variance), 0.0
+        covariance = self.times_counted - mean * self.times
+        doubt = _TREND_Z * math.sqrt((noise * mean + 2 * self.slack * self.length_s) * spread)
+        slope = math.copysign(max(0.0, abs(covariance) - doubt), covariance) / spread
+        ahead = now_s - self.origin_s - center
+        return max(0.0, mean + slope * ahead), math.sqrt(variance), slope
 
 
-def _middle(point: Point) -> float:
-    return point.end_s - point.length_s / 2
+def _cumulated(points: Sequence[Point]) -> list[_Sums]:
+    """The sums up to each point: one pass serves every test."""
+    origin_s = points[0].end_s
+    found = []
+    length_s = counted = times = times_squared = times_counted = 0.0
+    for number, point in enumerate(points, 1):
+        at = point.end_s - point.length_s / 2 - origin_s
+        requests = point.rate * point.length_s
+        length_s += point.length_s
+        counted += requests
+        times += at * point.length_s
+        times_squared += at * at * point.length_s
+        times_counted += at * requests
+        sums = (length_s, counted, times, times_squared, times_counted)
+        found.append(_Sums(origin_s, number, *sums, slack=point.slack))
+    return found
 
 
-def _deviation(before: Sequence[Point], after: Sequence[Point], dispersion: float) -> float:
-    """How many standard deviations the counts of ``after`` are off what ``before`` promises."""
-    then = Demand(tuple(before)).estimate(_mean(after)[2])
-    length = sum(p.length_s for p in after)
-    seen = sum(p.rate * p.length_s for p in after)
-    expected = then.level * length
+def _deviation(before: _Sums, total: _Sums, noise: float) -> float:
+    """How many standard deviations the counts since ``before`` are off what it promises."""
+    length_s = total.length_s - before.length_s
+    seen = max(0.0, total.counted - before.counted)
+    middle_s = total.origin_s + (total.times - before.times) / length_s
+    level, error, _ = before.line(middle_s, noise)
+    expected = level * length_s
     difference = 2 * (math.sqrt(seen + 0.375) - math.sqrt(expected + 0.375))
-    # the estimate's own error, in counts relative to the Poisson variance, and Triton's slack
-    own = (then.error * length) ** 2 / (expected + 1)
-    slack = 2 * after[-1].slack / (expected + 1)
-    return difference / math.sqrt(dispersion + own + slack)
+    # the promise's own error, in counts over the Poisson variance, and Triton's slack
+    own = (error * length_s) ** 2 / (expected + 1)
+    slack = 2 * total.slack / (expected + 1)
+    return difference / math.sqrt(noise + own + slack)

@@ -17,8 +17,9 @@ from conch.triton.sample import BatchStat, ModelCounters, PodSample
 
 STALE_S: Final = 10.0  # a look older than this says nothing about now
 SHORTEST_S: Final = 0.1  # two looks closer than this are one
-FORGET_POD_S: Final = 120.0  # a silent pod's baseline is kept this long
-_OUTLIER_SHARE: Final = 3.0  # times the median pod
+LONGEST_S: Final = 30.0  # two looks further apart than this say little about now
+FORGET_POD_S: Final = 120.0  # the baseline of a pod that is gone is kept this long
+_OUTLIER_SHARE: Final = 2.0  # times the median pod
 _OUTLIER_WORK: Final = 1.2  # times what a pod can complete at all
 
 
@@ -89,7 +90,8 @@ def gather(
     zero then. None (the operator has just started) makes it a baseline only. ``throughput`` is
     what one pod can complete per model, in requests/s, where known.
     """
-    good = {s.pod: s for s in samples if not s.error and now_s - s.at_s <= STALE_S}
+    listed = {s.pod: s for s in samples}
+    good = {p: s for p, s in listed.items() if not s.error and now_s - s.at_s <= STALE_S}
     deltas: dict[str, list[_Delta]] = {model: [] for model in models}
     new = False
     for pod, sample in good.items():
@@ -106,7 +108,7 @@ def gather(
                 deltas[model].append(delta)
     silent = max(0, ready - len(good))
     return Signals(
-        baselines=_remember(baselines, good, now_s),
+        baselines=_remember(baselines, listed, good, now_s, previous_s),
         intervals={
             model: _interval(found, max(ready, len(good)), now_s, throughput.get(model))
             for model, found in deltas.items()
@@ -123,9 +125,21 @@ def gather(
 
 
 def _remember(
-    baselines: Mapping[str, PodSample], good: Mapping[str, PodSample], now_s: float
+    baselines: Mapping[str, PodSample],
+    listed: Mapping[str, PodSample],
+    good: Mapping[str, PodSample],
+    now_s: float,
+    previous_s: float | None,
 ) -> dict[str, PodSample]:
-    kept = {pod: sample for pod, sample in baselines.items() if now_s - sample.at_s <= FORGET_POD_S}
+    kept = {
+        pod: sample
+        for pod, sample in baselines.items()
+        if pod in listed or now_s - sample.at_s <= FORGET_POD_S
+    }
+    for pod in listed:
+        if pod not in kept:
+            # Silent since it appeared: when it speaks, its counters did not start just then.
+            kept[pod] = PodSample(pod, now_s if previous_s is None else previous_s, {})
     kept.update(good)
     return kept
 
@@ -143,7 +157,7 @@ def _delta(
 ) -> _Delta | None:
     before = sample_before.models.get(model) if sample_before is not None else None
     start_s = sample_before.at_s if sample_before is not None else previous_s
-    if start_s is None or at_s - start_s < SHORTEST_S:
+    if start_s is None or not SHORTEST_S <= at_s - start_s <= LONGEST_S:
         return None
     if before is None:
         before = _ZERO
