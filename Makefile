@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 LOCK := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --python-version 3.11 pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock check format test clean
+.PHONY: help setup lock check format test demo demo-down clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 18
@@ -43,6 +43,12 @@ check: setup ## Format, lint, types, layers, unit tests: the inner loop
 
 test: setup ## All set-up, then every test: unit, control plane, real node, chart
 	@$(BIN)/pytest tests --durations=15
+
+demo: ## From nothing to a model that scales with its load (CONTEXT=… for a cluster of your own)
+	@$(PYTHON) -m e2e.demo up
+
+demo-down: ## Take the demo away
+	@$(PYTHON) -m e2e.demo down
 
 clean: ## Remove build products (not the cache of built binaries)
 	rm -rf build dist $(VENV)

@@ -8,14 +8,15 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 from e2e.demo.access import REPOSITORY, Access, Context, Embedded
 from e2e.demo.show import Row, Table, Verdict
 from e2e.testbed import Cluster, ClusterSpec, Progress, TestbedError, images, machine, toolchain
+from e2e.testbed.clients import clients
 from e2e.testbed.progress import long_step
 
 NAMESPACE = "conch-system"
@@ -77,26 +78,32 @@ def up(args: argparse.Namespace, progress: Progress) -> int:
 
 
 def build(progress: Progress) -> list[Path]:
-    """Everything that is built once: Kubernetes from Go modules, the images beside it."""
-    found: list[Path] = []
-    failed: list[BaseException] = []
-
-    def make_images() -> None:
-        try:
-            found.extend(images.ensure(["triton", "operator"], progress))
-        except BaseException as error:
-            failed.append(error)
-
-    beside = threading.Thread(target=make_images)
-    beside.start()
-    try:
+    """Everything that is built once, side by side: the Go build takes longest and uses all cores,
+    the rest mostly waits for downloads."""
+    with ThreadPoolExecutor(max_workers=2) as beside:
+        environment = beside.submit(set_up, progress)
+        archives = beside.submit(images.ensure, ["triton", "operator"], progress)
         toolchain.ensure(progress)
-    finally:
-        with long_step(progress, "images"):
-            beside.join()
-    if failed:
-        raise failed[0]
-    return found
+        clients(progress)
+        if not (environment.done() and archives.done()):
+            with long_step(progress, "images and the Python environment"):
+                wait([environment, archives])
+        environment.result()
+        return archives.result()
+
+
+def set_up(progress: Progress) -> None:
+    """The Python environment that the load and `conch why` run in."""
+    if not (REPOSITORY / ".venv/.installed").exists():
+        progress("installing the Python environment (.venv)")
+    done = subprocess.run(
+        ["make", "--no-print-directory", "setup", f"PYTHON={sys.executable}"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise TestbedError(f"make setup failed: {(done.stderr or done.stdout).strip()[-600:]}")
 
 
 def load_images(cluster: Cluster, archives: list[Path], progress: Progress) -> str:

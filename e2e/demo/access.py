@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from e2e.testbed import Cluster, Progress, TestbedError
 from e2e.testbed.clients import clients
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+PYTHON = REPOSITORY / ".venv/bin/python"  # what `make setup` installs; the demo itself needs none
 Lines = subprocess.Popen[str]
 
 
@@ -53,7 +53,7 @@ class Embedded:
 
     def load(self, module: str, *argv: str) -> Lines:
         return self._cluster.popen(
-            [sys.executable, "-m", module, *argv],
+            [PYTHON, "-m", module, *argv],
             stdout=subprocess.PIPE,
             text=True,
             cwd=REPOSITORY,

@@ -27,10 +27,9 @@ from conch.triton.scrape import open_session, scrape
 
 logger = logging.getLogger(__name__)
 
-# Numbers in the status follow the measurements only when they moved this much, and not more often
-# than this: a status that changes with every scrape is a write with every scrape.
-_WORTH_SHOWING = 0.2
-_SHOW_EVERY_S = 30.0
+# Numbers in the status follow the measurements only when they moved by this share, and not more
+# often than this: a status that changes with every scrape is a write with every scrape.
+_WORTH_SHOWING = ((0.5, 6.0), (0.2, 30.0))
 
 
 class ScalingLoop:
@@ -148,8 +147,8 @@ class ScalingLoop:
         shown = self._state.decisions.get(key)
         mode = record.service.spec.scaling.mode if record.service else "Fixed"
         acts = mode == "Latency" and decision.replicas != live
-        due = now_s - self._shown_at_s.get(key, float("-inf")) >= _SHOW_EVERY_S
-        if shown is not None and not acts and not _differs(shown, decision, due):
+        age_s = now_s - self._shown_at_s.get(key, float("-inf"))
+        if shown is not None and not acts and not _differs(shown, decision, age_s):
             return
         if shown is None or shown.replicas != decision.replicas:
             self._metrics.decisions.labels(decision.reason.value).inc()
@@ -208,7 +207,7 @@ def policy_of(record: Record) -> ScalingPolicy:
     )
 
 
-def _differs(shown: Decision, new: Decision, due: bool) -> bool:
+def _differs(shown: Decision, new: Decision, age_s: float) -> bool:
     """Whether people should see the new decision: at once for what changed, in time for numbers."""
     facts = (shown.replicas, shown.reason, shown.not_answering, shown.failing)
     if facts != (new.replicas, new.reason, new.not_answering, new.failing):
@@ -219,10 +218,12 @@ def _differs(shown: Decision, new: Decision, due: bool) -> bool:
         (shown.capacity_rps, new.capacity_rps),
         (shown.latency_s, new.latency_s),
     )
-    return due and any(_moved(a, b) for a, b in pairs)
+    moved = max(_moved(a, b) for a, b in pairs)
+    return any(moved > share and age_s >= least_s for share, least_s in _WORTH_SHOWING)
 
 
-def _moved(a: float | None, b: float | None) -> bool:
+def _moved(a: float | None, b: float | None) -> float:
+    """By which share of the larger one two numbers differ; 1 when only one of them is known."""
     if a is None or b is None:
-        return a is not b
-    return abs(a - b) > _WORTH_SHOWING * max(abs(a), abs(b))
+        return float(a is not b)
+    return abs(a - b) / (max(abs(a), abs(b)) or 1.0)
