@@ -15,6 +15,7 @@ from conch import __version__
 from conch.cli import app
 from conch.errors import ApiUnreachable, Unauthorized
 from conch.kube import transport
+from conch.settings import Settings
 from tests.cli.conftest import FakeCluster
 
 Run = Callable[..., tuple[int, str, str]]
@@ -140,7 +141,14 @@ def test_forbidden_names_what(run: Run, cluster: FakeCluster) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["why"], ["status", "a", "-A"], ["nonsense"], ["status", "-o", "xml"], ["digest", "/nowhere"]],
+    [
+        ["why"],
+        ["status", "a", "-A"],
+        ["nonsense"],
+        ["status", "-o", "xml"],
+        ["digest", "/nowhere"],
+        ["run", "--log-level", "loud"],
+    ],
 )
 def test_wrong_use_is_exit_code_2(run: Run, arguments: list[str]) -> None:
     code, out, err = run(*arguments)
@@ -153,6 +161,35 @@ def test_an_absurd_setting_is_wrong_use(run: Run, monkeypatch: pytest.MonkeyPatc
     code, _, err = run("run")
     assert code == 2
     assert "CONCH_WORKERS='many'" in err
+
+
+def test_run_overrides_settings_and_gives_the_operators_exit_code(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def operate(settings: Settings, **where: Any) -> int:
+        seen.update(settings=settings, **where)
+        return 3
+
+    monkeypatch.setattr("conch.wiring.runtime.run", operate)
+    code, _, _ = run(
+        "run", "-n", "a", "-n", "b", "--no-leader-election", "--log-format", "text",
+        "--context", "c",
+    )  # fmt: skip
+    assert code == 3
+    assert seen["settings"].namespaces == ("a", "b")
+    assert seen["settings"].leader_election is False
+    assert (seen["settings"].log_level, seen["settings"].log_format) == ("info", "text")
+    assert (seen["kubeconfig"], seen["context"]) == (None, "c")
+
+
+def test_run_without_a_kubeconfig(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/nowhere")
+    assert run("run")[::2] == (
+        1,
+        "conch: no kubeconfig: /nowhere does not exist; give --kubeconfig FILE.\n",
+    )
 
 
 def test_as_a_kubectl_plugin(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,22 @@ class Output(StrEnum):
     JSON = "json"
 
 
+class LogLevel(StrEnum):
+    """How much the operator logs."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """How a log line looks."""
+
+    JSON = "json"
+    TEXT = "text"
+
+
 Kubeconfig = Annotated[
     Path | None, typer.Option("--kubeconfig", help="Kubeconfig file; default: as kubectl.")
 ]
@@ -107,26 +123,31 @@ def run_operator(
         typer.Option("--leader-election/--no-leader-election", help="Elect a leader by a Lease."),
     ] = None,
     log_level: Annotated[
-        str | None, typer.Option("--log-level", help="debug, info, warning or error.")
+        LogLevel | None, typer.Option("--log-level", help="How much is logged; default: info.")
     ] = None,
-    log_format: Annotated[str | None, typer.Option("--log-format", help="json or text.")] = None,
+    log_format: Annotated[
+        LogFormat | None, typer.Option("--log-format", help="How a line looks; default: json.")
+    ] = None,
 ) -> None:
     """Run the operator until it is told to stop.
 
     Every other setting is a CONCH_* variable: docs/reference/settings.md lists them.
     """
     from conch import settings
-    from conch.wiring import runtime
+    from conch.cli.context import check
 
+    check(kubeconfig, context)
     try:
         chosen = settings.from_environment(
             namespaces=tuple(namespace) if namespace else None,
             leader_election=leader_election,
-            log_level=log_level,
-            log_format=log_format,
+            log_level=log_level and log_level.value,
+            log_format=log_format and log_format.value,
         )
     except SettingsError as error:
         raise UsageError(str(error)) from error
+    from conch.wiring import runtime  # last: it takes a second, and a mistake should not
+
     raise typer.Exit(runtime.run(chosen, kubeconfig=kubeconfig, context=context))
 
 
