@@ -21,6 +21,7 @@ def test_command_line_of_24_10() -> None:
         "--model-repository=/models",
         "--model-control-mode=none",
         "--strict-readiness=true",
+        "--exit-on-error=false",
         "--exit-timeout-secs=30",
         "--log-format=ISO8601",
         "--grpc-max-connection-age=300000",
