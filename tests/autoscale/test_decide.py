@@ -224,6 +224,14 @@ def test_latency_is_the_worst_replicas() -> None:
     assert world.look().latency_s == 0.7
 
 
+def test_lateness_that_the_queue_does_not_explain_buys_a_replica_in_the_end() -> None:
+    world = running(38, pods=2, seconds=60)
+    assert world.serve(38, 60, latency_s=0.6).replicas == 2
+    decision = world.serve(38, 120, latency_s=0.6)
+    assert (decision.replicas, decision.reason) == (3, Reason.SCALE_UP)
+    assert "more for measured lateness" in decision.message
+
+
 def test_a_counter_reset_changes_nothing() -> None:
     world = running(20, pods=3)
     world.pods["pod-1"] = counters(0)

@@ -12,7 +12,7 @@ from typing import Final
 
 from conch.api.conditions import Reason
 from conch.autoscale import explain
-from conch.autoscale.picture import Picture, draw, latency_s, learn, throughputs
+from conch.autoscale.picture import Picture, draw, latencies_s, learn, throughputs
 from conch.autoscale.signals import STALE_S, Signals, gather
 from conch.autoscale.state import Need, ScalerState
 from conch.observe.types import Decision, ScalingObservation, ScalingPolicy
@@ -36,11 +36,26 @@ def step(
         throughputs(policy, state.models),
     )
     models = learn(policy, state, signals, now_s)
-    fresh_s = now_s if signals.intervals else state.fresh_s
-    state = replace(
-        state, stepped_s=now_s, fresh_s=fresh_s, baselines=signals.baselines, models=models
-    )
     picture = draw(policy, observation, models, signals)
+    latencies = latencies_s(observation.samples)
+    strain = state.strain.after(
+        now_s,
+        now_s - (state.stepped_s if state.stepped_s is not None else now_s),
+        observation.ready,
+        not observation.starting_age_s and not picture.backlog,
+        latencies,
+        policy.target_s,
+    )
+    if all(load.capacity.reachable for load in picture.loads):
+        picture = replace(picture, strain=strain.factor)
+    state = replace(
+        state,
+        stepped_s=now_s,
+        fresh_s=now_s if signals.intervals else state.fresh_s,
+        baselines=signals.baselines,
+        models=models,
+        strain=strain,
+    )
     state, replicas, reason, message = _decide(picture, state, signals)
     estimates = [load.estimate for load in picture.loads]
     return state, Decision(
@@ -51,7 +66,7 @@ def step(
         bound_rps=picture.bound_rps if estimates else None,
         capacity_rps=picture.capacity_rps,
         horizon_s=picture.horizon_s,
-        latency_s=latency_s(observation.samples),
+        latency_s=max(latencies, default=None),  # the worst replica's: the tail is made there
         not_answering=tuple(
             m for m in policy.models if models[m].health.not_answering(now_s, policy.target_s)
         ),

@@ -26,7 +26,8 @@ def sentence(picture: Picture, conclusion: str) -> str:
         f"{rate(now_rps)} req/s now, up to {rate(picture.bound_rps)} "
         f"in the next {picture.horizon_s:.0f} s (start-up)"
     )
-    return f"{demand}; {_carries(picture)}: {conclusion}"
+    extra = f", {picture.strain - 1:.0%} more for measured lateness" if picture.strain > 1 else ""
+    return f"{demand}; {_carries(picture)}{extra}: {conclusion}"
 
 
 def _carries(picture: Picture) -> str:

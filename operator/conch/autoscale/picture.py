@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from conch.autoscale.capacity import Capacity, capacity
+from conch.autoscale.curve import Curve
 from conch.autoscale.horizon import Estimate, cold_start_s
 from conch.autoscale.signals import Signals
-from conch.autoscale.state import ModelState, ScalerState
+from conch.autoscale.state import ModelState, Plan, ScalerState
 from conch.observe.types import PodSample, ScalingObservation, ScalingPolicy
 
 FEWEST_EXECUTIONS: Final = 3.0  # fewer say nothing about the service time
@@ -20,6 +21,8 @@ MAX_BATCH: Final = 256  # larger batches are taken as this one
 SHORTEST_HOLD_S: Final = 60.0
 LONGEST_HOLD_S: Final = 300.0
 _HOLD_COLD_STARTS: Final = 3.0  # a replica given back too early is missed for a cold start
+_CURVE_STEP: Final = 0.02  # of a service time
+_NOISE_STEP: Final = 0.03
 _DRAIN_S: Final = 10.0  # a backlog is to be gone this long after new replicas are ready
 _MOST_DRAIN: Final = 0.5  # of the demand: the backlog sits on old replicas, new ones help little
 
@@ -52,11 +55,13 @@ class Picture:
     unknown: tuple[str, ...]  # models with requests whose service time is not known yet
     arriving: bool
     silent: int
+    backlog: bool
+    strain: float = 1.0
 
     @property
     def needed(self) -> float:
         """Replicas, as a fraction: a replica's time is shared by its models."""
-        return sum(load.replicas for load in self.loads)
+        return sum(load.replicas for load in self.loads) * self.strain
 
     @property
     def bound_rps(self) -> float:
@@ -83,8 +88,10 @@ def learn(
         model = state.models.get(name, ModelState())
         interval = signals.intervals.get(name)
         if interval is not None:
+            curve = model.curve.learned(interval.batches, elapsed_s)
             model = ModelState(
-                curve=model.curve.learned(interval.batches, elapsed_s),
+                curve=curve,
+                plan=_planned(model.plan, curve, _batch_limit(policy, name, curve)),
                 demand=model.demand.after(interval),
                 health=model.health.after(
                     interval, signals.stuck_pods[name], signals.baselines.keys()
@@ -95,20 +102,37 @@ def learn(
     return learned
 
 
-def _batch_limit(policy: ScalingPolicy, name: str, model: ModelState) -> int:
-    limit = policy.max_batch.get(name, model.curve.largest)
-    return min(MAX_BATCH, max(1, limit))
+def _batch_limit(policy: ScalingPolicy, name: str, curve: Curve) -> int:
+    return min(MAX_BATCH, max(1, policy.max_batch.get(name, curve.largest)))
+
+
+def _planned(plan: Plan | None, curve: Curve, limit: int) -> Plan | None:
+    """The old plan while the curve is close to it, else a new one."""
+    if curve.executions < FEWEST_EXECUTIONS:
+        return plan
+    service_s, noise = curve.service_s(limit), curve.noise()
+    if (
+        plan is not None
+        and len(plan.service_s) == limit
+        and abs(noise - plan.noise) <= _NOISE_STEP
+        and all(
+            abs(new - old) <= _CURVE_STEP * old
+            for new, old in zip(service_s, plan.service_s, strict=True)
+        )
+    ):
+        return plan
+    return Plan(tuple(service_s), noise)
 
 
 def _capacity(policy: ScalingPolicy, name: str, model: ModelState) -> Capacity | None:
-    if model.curve.executions < FEWEST_EXECUTIONS:
+    if model.plan is None:
         return None
     return capacity(
-        model.curve.service_s(_batch_limit(policy, name, model)),
+        model.plan.service_s,
         policy.instances.get(name, 1),
         policy.percentile,
         policy.target_s,
-        model.curve.noise(),
+        model.plan.noise,
     )
 
 
@@ -128,7 +152,7 @@ def draw(
     horizon_s = cold_start_s(observation.cold_start_s, observation.starting_age_s)
     loads = []
     unknown = []
-    arriving = False
+    arriving = backlog = False
     for name, model in models.items():
         if not model.demand.points:
             continue
@@ -136,12 +160,13 @@ def draw(
         busy = estimate.level > 0 or model.pending > 0
         arriving |= busy
         found = _capacity(policy, name, model)
-        if found is None:
+        if found is None or model.plan is None:
             if busy:
                 unknown.append(name)
             continue
-        limit = _batch_limit(policy, name, model)
+        limit = len(model.plan.service_s)
         drain_rps = _drain_rps(model, estimate, observation.ready * limit, horizon_s, policy)
+        backlog |= drain_rps > 0
         loads.append(
             Load(
                 model=name,
@@ -149,7 +174,7 @@ def draw(
                 bound_rps=estimate.bound(horizon_s) + drain_rps,
                 capacity=found,
                 largest_batch=limit,
-                service_s=model.curve.service_s(limit)[-1],
+                service_s=model.plan.service_s[-1],
             )
         )
     return Picture(
@@ -161,6 +186,7 @@ def draw(
         unknown=tuple(unknown),
         arriving=arriving,
         silent=signals.silent,
+        backlog=backlog,
     )
 
 
@@ -176,12 +202,10 @@ def _drain_rps(
     return min(max(0.0, backlog) / (horizon_s + _DRAIN_S), _MOST_DRAIN * estimate.level)
 
 
-def latency_s(samples: Sequence[PodSample]) -> float | None:
-    """The worst replica's latency at the percentile: the objective's tail is made there."""
-    seen = [
-        counters.latency_s
+def latencies_s(samples: Sequence[PodSample]) -> list[float]:
+    """Every pod's latency at the percentile, its slowest model's."""
+    by_pod = (
+        [c.latency_s for c in sample.models.values() if c.latency_s is not None]
         for sample in samples
-        for counters in sample.models.values()
-        if counters.latency_s is not None
-    ]
-    return max(seen, default=None)
+    )
+    return [max(seen) for seen in by_pod if seen]

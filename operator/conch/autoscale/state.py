@@ -11,14 +11,28 @@ from dataclasses import dataclass, field
 from conch.autoscale.curve import Curve
 from conch.autoscale.health import Health
 from conch.autoscale.horizon import Demand
+from conch.autoscale.strain import Strain
 from conch.triton.sample import PodSample
 
 
 @dataclass(frozen=True, slots=True)
+class Plan:
+    """s(1) … s(B) in seconds, and its noise (relative standard deviation of one execution)."""
+
+    service_s: tuple[float, ...]
+    noise: float
+
+
+@dataclass(frozen=True, slots=True)
 class ModelState:
-    """What is known of one model."""
+    """What is known of one model.
+
+    ``plan`` is the curve that capacity is computed from: it follows the learned one in steps,
+    since solving the queue anew for every breath of the curve would cost more than all the rest.
+    """
 
     curve: Curve = field(default_factory=Curve)
+    plan: Plan | None = None
     demand: Demand = field(default_factory=Demand)
     health: Health = field(default_factory=Health)
     pending: float = 0.0
@@ -44,3 +58,4 @@ class ScalerState:
     baselines: Mapping[str, PodSample] = field(default_factory=dict)
     models: Mapping[str, ModelState] = field(default_factory=dict)
     needs: tuple[Need, ...] = ()
+    strain: Strain = field(default_factory=Strain)
