@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +85,9 @@ def build(progress: Progress) -> list[Path]:
         archives = beside.submit(images.ensure, ["triton", "operator"], progress)
         toolchain.ensure(progress)
         clients(progress)
-        if not (environment.done() and archives.done()):
-            with long_step(progress, "images and the Python environment"):
-                wait([environment, archives])
-        environment.result()
-        return archives.result()
+        with long_step(progress, "the Python environment and the images"):
+            environment.result()
+            return archives.result()
 
 
 def set_up(progress: Progress) -> None:
