@@ -155,12 +155,12 @@ class _UnquotedHandler(Handler):
 
 
 @contextmanager
-def running(*, tls: bool) -> Iterator[Origin]:
-    """A server on a free port of loopback, until the block ends."""
+def running(*, tls: bool, host: str = "127.0.0.1", port: int = 0) -> Iterator[Origin]:
+    """A server, on a free port of loopback unless told otherwise, until the block ends."""
     origin = Origin()
     base = Handler if tls else _UnquotedHandler
     handler: Any = type("Scripted", (base,), {"origin": origin})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = ThreadingHTTPServer((host, port), handler)
     server.daemon_threads = True
     if tls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,0 +1,46 @@
+"""The cluster of these tests, with an operator and a neighbour that nothing may disturb."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from conch.api import names
+from e2e.testbed import Cluster, ClusterSpec, Progress
+from tests.e2e.bed import REPOSITORY, Bed, wait_until_led
+
+CRDS = sorted((REPOSITORY / "crds").glob("*.yaml"))
+
+
+@pytest.fixture(scope="session")
+def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
+    """A real node with more GPUs than the cases need, and one KWOK node of every model."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("the test bed's node needs root on Linux")
+    name = os.environ.get("CONCH_E2E_CLUSTER", "e2e")
+    spec = ClusterSpec(name=name, gpus=64, kwok_nodes=5, images=("operator", "triton"))
+    cluster = Cluster(spec, Progress(quiet=True))
+    log = tmp_path_factory.mktemp("operator") / "operator.log"
+    with cluster:
+        files = [part for crd in CRDS for part in ("-f", str(crd))]
+        cluster.kubectl("apply", "--server-side", *files)
+        cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *files)
+        cluster.kubectl("create", "namespace", "conch-system")
+        whole = Bed(cluster, log)
+        try:
+            whole.operator.start()
+            wait_until_led(whole)
+            whole.run(whole.settle())
+            yield whole
+        finally:
+            whole.operator.kill()
+            whole.close()
+            print(f"\n{_table(whole)}\n{names.GROUP} operator log: {log}")
+
+
+def _table(bed: Bed) -> str:
+    rows = sorted(bed.times, key=lambda row: -row[2])
+    return "\n".join(f"{took_s:6.1f} s  {room:24} {what}" for room, what, took_s in rows)

@@ -1,0 +1,260 @@
+"""What people get wrong, on a real node: told with a reason and a next step, and mended by them.
+
+Every case ends with the service Ready: what went wrong leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from conch.api import names
+from conch.kube.transport import path
+from e2e.models import repository
+from e2e.testbed.images import triton
+from tests.e2e import store
+from tests.e2e.bed import REPOSITORY, Bed
+from tests.e2e.cases import Cases
+from tests.e2e.room import GOOD, Room, spec
+
+pytestmark = [pytest.mark.node, pytest.mark.timeout(600)]
+
+case = Cases()
+
+# From applying it on, with a pod to start and time-outs to wait for.
+FETCH_S = 20.0
+SERVER_S = 20.0
+
+
+@case
+async def unknown_runtime(room: Room) -> None:
+    await room.create("web", spec(runtime="nope"))
+    await room.reports("web", "Ready", "False", "RuntimeNotFound", "nope", "Create it")
+    await room.change("web", {"spec": {"runtime": None}})
+    await room.ready("web")
+
+
+@case
+async def unknown_class(room: Room) -> None:
+    await room.create("web", spec(placement={"accelerators": {"classes": ["nope"]}}))
+    await room.reports("web", "Ready", "False", "ClassNotFound", "nope", "l4")
+    await room.change("web", {"spec": {"placement": {"accelerators": {"classes": ["l4"]}}}})
+    await room.ready("web")
+
+
+@case
+async def impossible_memory(room: Room) -> None:
+    await room.create("web", spec(resources={"cpu": "20m", "memory": "465458732Gi"}))
+    await room.reports("web", "Placed", "False", "NothingFits", "the largest node offers")
+    await room.change("web", {"spec": {"resources": {"memory": "512Mi"}}})
+    await room.ready("web")
+
+
+@case
+async def missing_directory_in_the_image(room: Room) -> None:
+    await room.create("web", spec("image:///opt/models/nope"))
+    await room.reports("web", "Ready", "False", "ModelNotFound", "/opt/models/nope")
+    await room.point_at("web", GOOD)
+    await room.ready("web")
+
+
+@case
+async def model_that_refuses_to_load(room: Room) -> None:
+    await room.create("web", spec("image:///opt/models-faulty/fail-load"))
+    await room.reports("web", "Ready", "False", "ModelInvalid", "FAIL_LOAD is set", "Correct")
+    await room.point_at("web", GOOD)
+    await room.ready("web")
+
+
+@case
+async def corrupt_model(room: Room) -> None:
+    await room.create("web", spec("image:///opt/models-faulty/corrupt"))
+    await room.reports("web", "Ready", "False", "ModelInvalid", "config.pbtxt")
+    await room.point_at("web", GOOD)
+    await room.ready("web")
+
+
+@case
+async def server_that_dies_of_memory(room: Room) -> None:
+    await room.create("web", spec("image:///opt/models-faulty/oom"))
+    await room.reports(
+        "web", "Ready", "False", "OutOfMemory", "raise spec.resources.memory", within_s=SERVER_S
+    )
+    await room.point_at("web", GOOD)
+    await room.ready("web")
+
+
+@case
+async def bad_model_while_the_old_one_serves(room: Room) -> None:
+    """What was applied last does not run, and what ran before goes on."""
+    await room.create("web")
+    await room.ready("web")
+    serving = {p["metadata"]["uid"] for p in await room.pods()}
+    await room.point_at("web", "image:///opt/models-faulty/corrupt")
+    await room.reports("web", "Ready", "False", "ModelInvalid", "previous revision keep serving")
+    assert serving < {p["metadata"]["uid"] for p in await room.pods()}
+    await room.point_at("web", GOOD)
+    await room.ready("web")
+    assert serving == {p["metadata"]["uid"] for p in await room.pods()}
+
+
+@case
+async def image_that_cannot_be_pulled(room: Room) -> None:
+    runtimes = path(names.API_VERSION, "tritonruntimes")
+    runtime = {
+        "apiVersion": names.API_VERSION,
+        "kind": "TritonRuntime",
+        "metadata": {"name": room.name},
+        "spec": {"image": f"{store.ADDRESS}:{store.PORT_CLOSED}/none:1", "release": "24.10"},
+    }
+    await room.api.create(runtimes, runtime)
+    await room.create("web", spec(runtime=room.name))
+    await room.reports("web", "Ready", "False", "ImagePullFailed", "none:1", "Correct the image")
+    room.now()
+    one = f"{runtimes}/{room.name}"
+    await room.api.merge_patch(one, {"spec": {"image": triton.TAG}})
+    await room.ready("web")
+    room.now()
+    await room.api.delete(one)
+    await room.reports("web", "Ready", "False", "RuntimeNotFound", room.name)
+    assert len(await room.pods()) == 1
+    await room.api.create(runtimes, runtime | {"spec": {"image": triton.TAG, "release": "24.10"}})
+    await room.ready("web")
+    await room.api.delete(one)
+
+
+@case
+async def server_that_refuses_connections(room: Room) -> None:
+    await room.create("web", spec(f"https://{store.ADDRESS}:{store.PORT_CLOSED}/m.tar"))
+    await room.reports("web", "Ready", "False", "ModelFetchFailed", "connection refused")
+    await room.point_at("web", GOOD)
+    await room.ready("web")
+
+
+@case
+async def server_that_is_not_there(room: Room) -> None:
+    await room.create("web", spec("https://10.88.0.99/m.tar"))
+    await room.reports("web", "Ready", "False", "ModelFetchFailed", "10.88.0.99", within_s=FETCH_S)
+    await room.point_at("web", GOOD)
+    await room.ready("web")
+
+
+@case
+async def server_that_accepts_and_says_nothing(room: Room) -> None:
+    await room.create("web", spec(f"https://{store.ADDRESS}:{store.PORT_SILENT}/m.tar"))
+    await room.reports(
+        "web", "Ready", "False", "ModelFetchFailed", "no answer in time", within_s=FETCH_S
+    )
+    await room.point_at("web", GOOD)
+    await room.ready("web")
+
+
+@case
+async def server_that_nobody_trusts(room: Room) -> None:
+    await room.create("web", spec(f"https://{store.ADDRESS}:{store.PORT_TLS}/m.tar"))
+    await room.reports("web", "Ready", "False", "ModelFetchFailed", "certificate is not trusted")
+    await room.point_at("web", GOOD)
+    await room.ready("web")
+
+
+@case
+async def secret_that_does_not_exist(room: Room) -> None:
+    """The Secret comes late, and first without what it must say; then the model comes from S3."""
+    source = {"uri": "s3://models/resnet", "secretRef": {"name": "reader"}}
+    await room.create("web", spec(models=[{"name": "m", "source": source}]))
+    await room.reports("web", "Ready", "False", "SecretNotFound", "reader", "create it")
+    endpoint = f"http://{store.ADDRESS}:{store.PORT_S3}"
+    await room.add("Secret", "reader", {"stringData": {"endpoint": endpoint}})
+    await room.ready("web")
+
+
+@case
+async def nothing_stored_at_the_address(room: Room) -> None:
+    endpoint = f"http://{store.ADDRESS}:{store.PORT_S3}"
+    await room.add("Secret", "reader", {"stringData": {"endpoint": endpoint}})
+    source = {"uri": "s3://models/nope", "secretRef": {"name": "reader"}}
+    await room.create("web", spec(models=[{"name": "m", "source": source}]))
+    await room.reports("web", "Ready", "False", "ModelNotFound", "s3://models/nope", "check")
+    right = {**source, "uri": "s3://models/resnet"}
+    await room.change("web", {"spec": {"models": [{"name": "m", "source": right}]}})
+    await room.ready("web")
+
+
+@case
+async def claim_that_comes_late_and_empty(room: Room) -> None:
+    """Nothing but the world changes: claim, then model; the service gets there by itself."""
+    with tempfile.TemporaryDirectory(dir=REPOSITORY / "build") as folder:
+        os.chmod(folder, 0o755)
+        await room.create("web", spec("pvc://store/resnet"))
+        await room.reports("web", "Ready", "False", "Unschedulable", '"store" not found')
+        await _bind(room, folder)
+        await room.reports("web", "Ready", "False", "ModelNotFound", "resnet", within_s=FETCH_S)
+        room.now()
+        repository.write("resnet", Path(folder) / "resnet")
+        await room.ready("web", within_s=120)
+        await room.api.delete(path("v1", "persistentvolumes", None, room.name))
+
+
+async def _bind(room: Room, folder: str) -> None:
+    """A claim `store` on a folder of this machine, which is the node's as well."""
+    sizes = {"storage": "1Gi"}
+    volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": room.name},
+        "spec": {
+            "capacity": sizes,
+            "accessModes": ["ReadOnlyMany"],
+            "hostPath": {"path": folder, "type": "Directory"},
+            "claimRef": {"namespace": room.name, "name": "store"},
+        },
+    }
+    await room.api.create(path("v1", "persistentvolumes"), volume)
+    claim = {
+        "storageClassName": "",
+        "volumeName": room.name,
+        "accessModes": ["ReadOnlyMany"],
+        "resources": {"requests": sizes},
+    }
+    await room.add("PersistentVolumeClaim", "store", {"spec": claim})
+
+
+@case
+async def model_that_loads_and_never_answers(room: Room) -> None:
+    await room.create("web", spec("image:///opt/models-faulty/hang"))
+    await room.ready("web")
+    asking = _ask(room, (await room.get("web", "Service"))["spec"]["clusterIP"])
+    try:
+        room.now()
+        await room.reports("web", "Ready", "False", "NotAnswering", "never answers", "roll back")
+    finally:
+        asking.kill()
+        await asyncio.to_thread(asking.wait)
+    await room.point_at("web", GOOD)
+    await room.ready("web")
+
+
+def _ask(room: Room, address: str) -> subprocess.Popen[bytes]:
+    """Four requests that wait for their answer, from inside the cluster's network."""
+    body = json.dumps(
+        {"inputs": [{"name": "X", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]}
+    )
+    url = f"http://{address}:{names.PORT_HTTP}/v2/models/m/infer"
+    one = f"urllib.request.urlopen({url!r}, {body!r}.encode(), timeout=300)"
+    script = (
+        "import threading, urllib.request\n"
+        f"for _ in range(4): threading.Thread(target=lambda: {one}).start()"
+    )
+    return room.cluster.popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("name", case.names)
+def test_bad_input(name: str, bed: Bed, request: pytest.FixtureRequest) -> None:
+    case.judge(name, bed, request)
