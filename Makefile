@@ -27,16 +27,16 @@ lock: ## Rewrite requirements/*.lock from pyproject.toml (needs uv)
 	$(LOCK) --group dev -o requirements/dev.lock
 
 format: setup ## Format the code
-	@$(BIN)/ruff check --quiet --fix operator tests e2e || true
-	@$(BIN)/ruff format --quiet operator tests e2e
+	@$(BIN)/ruff check --quiet --fix operator tests e2e charts || true
+	@$(BIN)/ruff format --quiet operator tests e2e charts
 
 generate: setup ## Write what follows from the code: crds/, docs/reference/, the chart's values
 	@$(BIN)/conch generate
 	@$(BIN)/python charts/generate.py
 
 check: setup ## Format, lint, types, layers, unit tests: the inner loop
-	@$(BIN)/ruff format --check --quiet operator tests e2e || { echo "run: make format"; exit 1; }
-	@$(BIN)/ruff check --quiet operator tests e2e
+	@$(BIN)/ruff format --check --quiet operator tests e2e charts || { echo "run: make format"; exit 1; }
+	@$(BIN)/ruff check --quiet operator tests e2e charts
 	@$(BIN)/mypy operator/conch e2e
 	@$(BIN)/lint-imports --no-cache | tail -1
 	@$(BIN)/pytest -m "not cluster and not node" tests

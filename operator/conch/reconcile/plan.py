@@ -26,6 +26,9 @@ _AWAITED = {
     ConditionType.SCALING,
 }
 
+# A quota that is raised and a foreign object that goes away are told by nobody.
+_AGAIN_S = 30.0
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -167,7 +170,7 @@ def conclude(obs: Observation, plan: Plan, outcome: Outcome) -> Status:
         body |= _revision(obs)
     old = obs.raw.get("status", {}).get("conditions", [])
     body["conditions"] = conditions.merge(old, everything, generation, obs.now)
-    return Status(body, tuple(everything), 1.0 if plan.terminating else None)
+    return Status(body, tuple(everything), _again_s(plan, outcome))
 
 
 def status_differs(obs: Observation, status: Status) -> bool:
@@ -186,6 +189,15 @@ def urgent(obs: Observation, status: Status) -> bool:
         for c in status.conditions
         if c.type in _AWAITED
     )
+
+
+def _again_s(plan: Plan, outcome: Outcome) -> float | None:
+    """When to look again at what no watch tells of, in seconds."""
+    if plan.terminating:
+        return 1.0
+    if outcome.refused or outcome.collision or plan.collision:
+        return _AGAIN_S
+    return None
 
 
 # --- parts ----------------------------------------------------------------------------------------
@@ -365,7 +377,9 @@ def _measured(service: v1alpha1.InferenceService, decision: Decision | None) -> 
 
 def rate(value: float | None) -> str | None:
     """Requests per second as people write them: 3 significant digits."""
-    return None if value is None else f"{value:.3g}/s"
+    if value is None:
+        return None
+    return f"{value:.0f}/s" if value >= 100 else f"{value:.3g}/s"
 
 
 def seconds(value: float) -> str:

@@ -77,15 +77,12 @@ def watches(
         yield Reflector(
             api, path("v1", "nodes"), msgspec.json.Decoder(Node).decode, on_node, name="nodes"
         )
+        # Pods of all namespaces, whichever are served: anybody's pods take a node's accelerators.
+        yield Reflector(
+            api, path("v1", "pods"), msgspec.json.Decoder(Pod).decode, on_pod, name="pods"
+        )
         for scope in scopes:
             suffix = f" in {scope}" if scope else ""
-            yield Reflector(
-                api,
-                path("v1", "pods", scope),
-                msgspec.json.Decoder(Pod).decode,
-                on_pod,
-                name=f"pods{suffix}",
-            )
             yield Reflector(
                 api,
                 path("v1", "events", scope),
