@@ -243,23 +243,12 @@ def drive(
                 verdict.errors = told["errors"]
                 break
             row = look(access, told)
-            verdict.rows.append(row)
-            if told["rate"] and (row.ready >= row.wanted or verdict.warm_total):
-                count_warm(verdict, row, told)
+            verdict.add(row, told["within"], told["answered"] + told["failed"])
             table.row(row)
     finally:
         end(process)
     if not verdict.summary:
         raise TestbedError("the load ended without a summary")
-
-
-def count_warm(verdict: Verdict, row: Row, told: dict[str, Any]) -> None:
-    """Count an interval as warm: after the busiest phase's replicas were ready."""
-    busiest = max(r.rate_per_s for r in verdict.rows)
-    peak = busiest > verdict.rows[0].rate_per_s
-    if peak and (verdict.warm_total or (row.ready >= row.wanted and row.ready > 1)):
-        verdict.warm_within += told["within"]
-        verdict.warm_total += told["answered"] + told["failed"]
 
 
 def look(access: Access, told: dict[str, Any]) -> Row:

@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
+WARM_UP_S = 10.0
 HEADER = f"{'time':>6} {'req/s':>6} {'ready':>6} {'p50':>7} {'p99':>8}  target  decision"
 
 
@@ -32,8 +33,23 @@ class Verdict:
     summary: dict[str, Any] = field(default_factory=dict)
     phases: list[dict[str, Any]] = field(default_factory=list)
     errors: dict[str, int] = field(default_factory=dict)
+    warm_from_s: float | None = None
     warm_within: int = 0
     warm_total: int = 0
+
+    def add(self, row: Row, within: int, total: int) -> None:
+        """Take in one interval and how many of its requests were within the target.
+
+        Warm is everything from ``WARM_UP_S`` after the replicas for the first higher load were
+        ready: what had queued up until then is answered in the meantime.
+        """
+        self.rows.append(row)
+        raised = row.rate_per_s > self.rows[0].rate_per_s
+        if self.warm_from_s is None and raised and 1 < row.wanted <= row.ready:
+            self.warm_from_s = row.at_s + WARM_UP_S
+        if self.warm_from_s is not None and row.at_s > self.warm_from_s:
+            self.warm_within += within
+            self.warm_total += total
 
     @property
     def replica_hours(self) -> float:
@@ -60,7 +76,7 @@ class Verdict:
             warm = self.warm_within / self.warm_total
             lines.append(
                 f"  within {self.target_ms:g} ms, after warm-up     {warm:.2%} of {self.warm_total}"
-                "  (from the moment the replicas for the load were ready)"
+                f"  (from {WARM_UP_S:g} s after the replicas for the load were ready)"
             )
         lines.append(
             f"  replicas                            1 → {most} → {last}, "
