@@ -109,7 +109,7 @@ def pod(name: str = "p1", *, ready: bool = True, revision: str = "r1", **status:
         ),
         spec=views.PodSpec(node_name="n1"),
         status=views.PodStatus(
-            phase="Running", pod_ip="10.0.0.1", **{"conditions": conditions, **status}
+            **{"phase": "Running", "pod_ip": "10.0.0.1", "conditions": conditions, **status}
         ),
     )
 

@@ -14,13 +14,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from conch.api import names, v1alpha1
-from conch.kube.views import Event, Node, Object, Pod
-from conch.observe.inventory import InventoryBuilder
+from conch.kube.views import Event, Object, Pod
+from conch.observe.inventory import InventoryBuilder, declared_kind
 from conch.observe.types import Assignment, Decision, Inventory, Key
 
 ChildId = tuple[str, str]  # kind, name
 
 _COLD_STARTS_KEPT = 20
+_GRAVES = 4096
+_FOREVER = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,6 @@ class Observation:
     problem: str
     runtime: v1alpha1.TritonRuntimeSpec | None
     runtime_problem: str
-    known_classes: tuple[str, ...]
     assignment: Assignment | None
     decision: Decision | None
     children: Mapping[ChildId, Object]
@@ -81,16 +82,22 @@ class ClusterState:
         self.inventory_builder = InventoryBuilder()
         self._families: dict[Key, _Family] = {}
         self._pod_owner: dict[str, Key] = {}
+        # uid -> newest version known to be gone. The answer to a write may arrive after the watch
+        # has told that the object is gone, and must not bring it back.
+        self._graves: dict[str, float] = {}
 
     # --- custom resources ---------------------------------------------------------------------
 
     def set_service(self, raw: Object) -> Key:
-        """Take in an InferenceService; an older version than the one known is ignored."""
+        """Take in an InferenceService; what is older than the one known, or gone, is ignored."""
         meta = raw["metadata"]
         key = Key(meta.get("namespace", ""), meta["name"])
         known = self.services.get(key)
-        if known is not None and _version(known.raw) > _version(raw) and _same(known.raw, raw):
+        if self._buried(raw) or (known is not None and _version(known.raw) > _version(raw)):
             return key
+        if known is not None and not _same(known.raw, raw):
+            self.remove_service(key, _uid(known.raw))
+            known = None
         if known is not None and known.raw.get("spec") == raw.get("spec") and known.service:
             # Status-only changes are the common case: the spec need not be parsed again.
             service = known.service.model_copy(
@@ -104,11 +111,17 @@ class ClusterState:
             self.services[key] = Record(raw, None, _first_problem(error))
         return key
 
-    def remove_service(self, key: Key) -> None:
-        """Forget an InferenceService and what was decided about it."""
-        self.services.pop(key, None)
+    def remove_service(self, key: Key, uid: str) -> bool:
+        """Forget that very InferenceService and what was decided about it; False: not known."""
+        self._bury(uid, _FOREVER)
+        known = self.services.get(key)
+        if known is None or _uid(known.raw) != uid:
+            return False  # one that was made since, of the same name
+        del self.services[key]
         self.assignments.pop(key, None)
         self.decisions.pop(key, None)
+        self._drop_if_empty(key)
+        return True
 
     def set_runtime(self, name: str, raw: Object | None) -> set[Key]:
         """Take in a TritonRuntime (None: it is gone); returns all services."""
@@ -126,10 +139,12 @@ class ClusterState:
         self.classes.pop(name, None)
         if raw is not None:
             try:
-                self.classes[name] = v1alpha1.AcceleratorClassSpec.model_validate(raw.get("spec"))
-            except ValidationError:
+                spec = v1alpha1.AcceleratorClassSpec.model_validate(raw.get("spec"))
+                declared_kind(name, spec)  # its numbers can be read, too
+            except ValueError:
                 # The API server's schema is stricter than ours; only a newer version gets here.
-                pass
+                return set(self.services)
+            self.classes[name] = spec
         return set(self.services)
 
     def inventory(self) -> Inventory:
@@ -141,15 +156,18 @@ class ClusterState:
     def set_pod(self, pod: Pod) -> Key | None:
         """Take in a pod; returns the service it belongs to, if any."""
         name = pod.metadata.labels.get(names.LABEL_SERVICE)
-        if name is None:
-            return None
-        key = Key(pod.metadata.namespace, name)
         uid = pod.metadata.uid
+        key = None if name is None else Key(pod.metadata.namespace, name)
+        if self._pod_owner.get(uid, key) != key:
+            self.remove_pod(uid)  # its label was changed
+        if key is None:
+            return None
         family = self._family(key)
         family.pods[uid] = pod
         self._pod_owner[uid] = key
-        if pod.ready:
+        if _mounted(pod):
             family.mount_problems.pop(uid, None)
+        if pod.ready:
             family.model_problems.pop(uid, None)
             if uid not in family.started:
                 family.started.add(uid)
@@ -170,16 +188,18 @@ class ClusterState:
         return key
 
     def set_child(self, raw: Object) -> Key | None:
-        """Take in an object that carries our labels; an older version than known is ignored."""
+        """Take in an object with our labels; what is older than known, or gone, is ignored."""
         meta = raw["metadata"]
         name = meta.get("labels", {}).get(names.LABEL_SERVICE)
         if name is None:
             return None
         key = Key(meta.get("namespace", ""), name)
+        if self._buried(raw):
+            return key
         children = self._family(key).children
         child = (raw["kind"], meta["name"])
         known = children.get(child)
-        if known is None or not _same(known, raw) or _version(known) <= _version(raw):
+        if known is None or _version(known) <= _version(raw):
             children[child] = raw
         return key
 
@@ -190,6 +210,8 @@ class ClusterState:
         if name is None:
             return None
         key = Key(meta.get("namespace", ""), name)
+        # By version: an object that only lost its label comes back with a newer one.
+        self._bury(_uid(raw), _version(raw))
         children = self._family(key).children
         known = children.get((raw["kind"], meta["name"]))
         if known is not None and _same(known, raw):
@@ -199,10 +221,14 @@ class ClusterState:
 
     def set_mount_event(self, event: Event) -> Key | None:
         """Take in a FailedMount event; returns the service whose pod cannot mount something."""
-        key = self._pod_owner.get(event.involved_object.uid)
+        uid = event.involved_object.uid
+        key = self._pod_owner.get(uid)
         if key is None:
             return None
-        self._family(key).mount_problems[event.involved_object.uid] = event.message
+        family = self._family(key)
+        if _mounted(family.pods[uid]):
+            return None  # events outlive what they tell of
+        family.mount_problems[uid] = event.message
         return key
 
     def set_model_problem(self, uid: str, message: str) -> Key | None:
@@ -259,7 +285,6 @@ class ClusterState:
             problem=record.problem,
             runtime=runtime,
             runtime_problem=problem,
-            known_classes=tuple(k.name for k in self.inventory().kinds),
             assignment=self.assignments.get(key),
             decision=self.decisions.get(key),
             children=dict(family.children),
@@ -301,11 +326,13 @@ class ClusterState:
         if family is not None and family.empty and key not in self.services:
             del self._families[key]
 
-    # --- fed by watches -------------------------------------------------------------------------
+    def _bury(self, uid: str, version: float) -> None:
+        self._graves[uid] = max(version, self._graves.pop(uid, 0))
+        if len(self._graves) > _GRAVES:
+            del self._graves[next(iter(self._graves))]
 
-    def set_node(self, node: Node) -> bool:
-        """Take in a node; returns whether anything that matters to placement changed."""
-        return self.inventory_builder.upsert_node(node)
+    def _buried(self, raw: Object) -> bool:
+        return _version(raw) <= self._graves.get(_uid(raw), -1)
 
 
 def _version(raw: Object) -> int:
@@ -317,8 +344,20 @@ def _version(raw: Object) -> int:
         return 0
 
 
+def _uid(raw: Object) -> str:
+    return str(raw["metadata"].get("uid", ""))
+
+
 def _same(one: Object, other: Object) -> bool:
-    return bool(one["metadata"].get("uid") == other["metadata"].get("uid"))
+    return _uid(one) == _uid(other)
+
+
+def _mounted(pod: Pod) -> bool:
+    """Whether the pod's volumes are there: no container is started before."""
+    return any(
+        status.state.running or status.state.terminated or status.last_state.terminated
+        for status in (*pod.status.init_container_statuses, *pod.status.container_statuses)
+    )
 
 
 def _first_problem(error: ValidationError) -> str:

@@ -12,6 +12,8 @@ import random
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from pydantic import ValidationError
+
 from conch.api import v1alpha1
 from conch.api.conditions import Condition, ConditionType, Reason
 from conch.errors import (
@@ -23,6 +25,7 @@ from conch.errors import (
     LeaseLost,
     NotFound,
     NotOurs,
+    SettingsError,
 )
 from conch.kube.views import Object
 from conch.observe.state import ClusterState, Observation
@@ -47,15 +50,19 @@ BUILTIN_RUNTIME = "triton"
 
 
 def builtin_runtime(settings: Settings) -> tuple[str, v1alpha1.TritonRuntimeSpec]:
-    """The runtime that exists without anybody creating one."""
-    return BUILTIN_RUNTIME, v1alpha1.TritonRuntimeSpec.model_validate(
-        {
-            "image": settings.triton_image,
-            "release": settings.triton_release,
-            "imagePullPolicy": settings.triton_image_pull_policy,
-            "backendDirectory": settings.triton_backend_directory or None,
-        }
-    )
+    """The runtime that exists without anybody creating one. Raises SettingsError."""
+    spec = {
+        "image": settings.triton_image,
+        "release": settings.triton_release,
+        "imagePullPolicy": settings.triton_image_pull_policy,
+        "backendDirectory": settings.triton_backend_directory or None,
+    }
+    try:
+        return BUILTIN_RUNTIME, v1alpha1.TritonRuntimeSpec.model_validate(spec)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(f"CONCH_TRITON_*: {field}: {first['msg']}") from error
 
 
 def plan_options(settings: Settings) -> planning.Options:
@@ -83,6 +90,7 @@ class Controller:
         settings: Settings,
         metrics: Metrics,
         on_lost: Callable[[], None],
+        replan: Callable[[], None],
         rng: random.Random | None = None,
     ) -> None:
         self._state = state
@@ -90,13 +98,14 @@ class Controller:
         self._writer = writer
         self._metrics = metrics
         self._on_lost = on_lost
+        self._replan = replan
         self._options = plan_options(settings)
         self._builtin = builtin_runtime(settings)
         self._resync_s = settings.resync_s
         self._workers = settings.workers
         self._rng = rng or random.Random()
         self._reported_s: dict[Key, float] = {}
-        self.last_turn_s = 0.0
+        self._turned_s = 0.0
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -104,12 +113,19 @@ class Controller:
             for _ in range(self._workers):
                 group.create_task(self._work())
 
+    def silent_s(self) -> float:
+        """For how many seconds there has been work under way and none ended."""
+        now_s = asyncio.get_running_loop().time()
+        return now_s - self._turned_s if self._queue.working else 0.0
+
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             key = await self._queue.get()
             self._metrics.queue_depth.set(len(self._queue))
             started = loop.time()
+            if self._queue.working == 1:
+                self._turned_s = started  # before, there was nothing to do
             try:
                 await self._turn(key)
             except LeaseLost:
@@ -117,7 +133,7 @@ class Controller:
                 return
             finally:
                 self._queue.done(key)
-                self.last_turn_s = loop.time()
+                self._turned_s = loop.time()
                 self._metrics.reconcile_seconds.observe(loop.time() - started)
 
     async def _turn(self, key: Key) -> None:
@@ -145,9 +161,7 @@ class Controller:
         """Bring one service a step closer; returns when to look again, in seconds."""
         obs = self._state.observe(key, self._builtin, _now())
         if obs is None:
-            self._queue.forget(key)
-            self._reported_s.pop(key, None)
-            self._metrics.forget_service(key.namespace, key.name)
+            self._forget(key)
             return None
         if "deletionTimestamp" in obs.raw["metadata"]:
             return None  # its children go with it; making new ones would hold it up
@@ -158,7 +172,8 @@ class Controller:
         if outcome is None:
             return None
         fresh = self._state.observe(key, self._builtin, obs.now)
-        if fresh is None:
+        if fresh is None or _identity(fresh) != _identity(obs):
+            self._queue.add(key)  # what was done is not about what is there now: no status
             return None
         # Children as the server has them now, judged against the same spec and decision.
         status = planning.conclude(fresh, plan, outcome)
@@ -182,7 +197,7 @@ class Controller:
                 asyncio.gather(*(self._writer.read_child(a.obj) for a in creates)),
             )
             if not exists:
-                self._state.remove_service(obs.key)
+                self._gone(obs)
                 return None
             for action, live in zip(creates, found, strict=True):
                 if live is not None and not planning.owned_by(live, uid):
@@ -197,12 +212,29 @@ class Controller:
             except (Invalid, Forbidden) as error:
                 refused.append(f"{planning.describe(action.obj)}: {error.message}")
         if plan.scale_to is not None and not refused:
-            live = await self._writer.scale(obs.key, plan.scale_to)
-            self._state.set_child({"apiVersion": "apps/v1", "kind": "Deployment", **live})
+            try:
+                live = await self._writer.scale(obs.key, plan.scale_to)
+                self._state.set_child({"apiVersion": "apps/v1", "kind": "Deployment", **live})
+            except (Invalid, Forbidden) as error:
+                refused.append(f"replicas of Deployment {obs.key.name}: {error.message}")
         for child in plan.deletes:
-            await self._writer.delete(child)
-            self._state.remove_child(child)
+            try:
+                await self._writer.delete(child)
+                self._state.remove_child(child)
+            except Forbidden as error:
+                refused.append(f"deletion of {planning.describe(child)}: {error.message}")
         return planning.Outcome(tuple(refused))
+
+    def _gone(self, obs: Observation) -> None:
+        """The server says that this very service is gone, and nobody has told us yet."""
+        if self._state.remove_service(obs.key, obs.raw["metadata"]["uid"]):
+            self._forget(obs.key)
+            self._replan()  # the place it was promised is free
+
+    def _forget(self, key: Key) -> None:
+        self._queue.forget(key)
+        self._reported_s.pop(key, None)
+        self._metrics.forget_service(key.namespace, key.name)
 
     async def _report(self, obs: Observation, status: planning.Status) -> float | None:
         """Events for what changed, then the status: once, and only if it differs.
@@ -220,42 +252,59 @@ class Controller:
         for condition in status.conditions:
             old = before.get(condition.type.value, {})
             if _worth_telling(condition, old):
-                await self._writer.event(
-                    obs.raw,
+                await self._tell(
+                    obs,
                     condition,
                     warning=condition.status == "False" and condition.reason not in _QUIET,
                     since=str(old.get("lastTransitionTime", "")) + str(old.get("reason", "")),
-                    now=obs.now,
                 )
         try:
             live = await self._writer.status(obs.key, obs.raw["metadata"]["uid"], status.body)
         except NotFound:
-            self._state.remove_service(obs.key)
+            self._gone(obs)
             return None
         except Conflict as error:
             raise Gone(410, message=f"{obs.key} was replaced: {error}") from error
         self._state.set_service(live)
+        if live["metadata"].get("generation") != obs.raw["metadata"].get("generation"):
+            self._queue.add(obs.key)  # the watch tells nothing new of a spec that we saw first
         return None
+
+    async def _tell(
+        self, obs: Observation, condition: Condition, *, warning: bool, since: str
+    ) -> None:
+        """An event; that it is refused (a quota, a terminating namespace) costs no status."""
+        try:
+            await self._writer.event(obs.raw, condition, warning=warning, since=since, now=obs.now)
+        except (Invalid, Forbidden) as error:
+            logger.warning("%s: the event %s is refused: %s", obs.key, condition.reason, error)
 
     async def _report_defect(self, key: Key, error: Exception) -> None:
         """Tell the user of a defect of ours; that telling fails too is only logged."""
-        obs = self._state.observe(key, self._builtin, _now())
-        if obs is None:
+        record = self._state.services.get(key)
+        if record is None:
             return
         condition = Condition(
             ConditionType.READY, "Unknown", Reason.STEP_ERROR, f"Conch failed on this: {error!r}"
         )
         try:
             await self._writer.event(
-                obs.raw, condition, warning=True, since=type(error).__name__, now=obs.now
+                record.raw, condition, warning=True, since=type(error).__name__, now=_now()
             )
-        except ConchError as second:
-            logger.warning("%s: could not report it: %s", key, second)
+        except LeaseLost:
+            raise
+        except Exception as second:
+            logger.warning("%s: could not report it: %r", key, second)
 
     def _measure(self, obs: Observation, plan: planning.Plan) -> None:
         labels = (obs.key.namespace, obs.key.name)
         self._metrics.wanted.labels(*labels).set(plan.replicas)
         self._metrics.ready.labels(*labels).set(sum(p.ready for p in obs.pods))
+
+
+def _identity(obs: Observation) -> tuple[str, int]:
+    meta = obs.raw["metadata"]
+    return meta["uid"], meta.get("generation", 0)
 
 
 def _typed(live: Object, applied: Object) -> Object:

@@ -62,7 +62,7 @@ def registry(
         raw = _plain(event)
         key = Key(raw["metadata"].get("namespace", ""), raw["metadata"]["name"])
         if event["type"] == "DELETED":
-            state.remove_service(key)
+            state.remove_service(key, raw["metadata"]["uid"])
             replan()
             queue.add(key, Priority.USER)
             return

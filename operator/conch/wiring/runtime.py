@@ -36,9 +36,9 @@ logger = logging.getLogger(__name__)
 
 LEASE_NAME = "conch-leader"
 # Silence longer than this from the API server makes a process unready, and a loop that has not
-# turned for as long makes it dead.
+# turned for about as long makes it dead.
 _SILENCE_S = 180.0
-_STUCK_S = 60.0
+_STUCK_S = 120.0
 _GRACE_S = 15.0
 
 
@@ -61,7 +61,6 @@ class Operator:
         self._state = ClusterState()
         self._stop = asyncio.Event()
         self._exit_code = 0
-        self._beat_s = 0.0
 
     async def run(self, kubeconfig: Path | None, context: str | None) -> int:
         """Everything, in order; every exit path releases the Lease and closes connections."""
@@ -79,7 +78,15 @@ class Operator:
                 RateLimit(settings.writes_per_s, settings.write_burst),
                 elector.still_leader if elector else lambda: True,
             )
-            controller = Controller(self._state, queue, writer, settings, self._metrics, self._lost)
+            controller = Controller(
+                self._state,
+                queue,
+                writer,
+                settings,
+                self._metrics,
+                on_lost=self._lost,
+                replan=placement.trigger,
+            )
 
             def silent() -> str | None:
                 now = time.monotonic()
@@ -91,10 +98,11 @@ class Operator:
                 return f"not synced yet: {', '.join(missing)}" if missing else None
 
             def stuck() -> str | None:
-                if loop.time() - self._beat_s > _STUCK_S:
-                    return "the event loop does not turn"
-                if queue.working and loop.time() - controller.last_turn_s > _STUCK_S * 2:
+                # An event loop that does not turn answers no probe at all.
+                if controller.silent_s() > _STUCK_S:
                     return "no reconcile has ended for two minutes"
+                if scaling.last_round_s and loop.time() - scaling.last_round_s > _STUCK_S:
+                    return "scaling has looked at nothing for two minutes"
                 return None
 
             runner = await serve(
@@ -113,7 +121,7 @@ class Operator:
                 tasks.append(task)
 
             self._handle_signals()
-            start("heartbeat", self._heartbeat(mirrors))
+            start("restarts", self._count_restarts(mirrors))
             for mirror in mirrors:
                 start(mirror.name, mirror.run())
             election: asyncio.Task[None] | None = None
@@ -129,7 +137,6 @@ class Operator:
                     if not await self._either(mirror.synced.wait()):
                         return self._exit_code
                 logger.info("all caches are synced")
-                self._controller_since(controller)
                 start("placement", placement.run())
                 start("controller", controller.run())
                 start("scaling", scaling.run())
@@ -144,9 +151,6 @@ class Operator:
                     await _end([election])
                 await runner.cleanup()
         return self._exit_code
-
-    def _controller_since(self, controller: Controller) -> None:
-        controller.last_turn_s = asyncio.get_running_loop().time()
 
     def _elector(self, api: Api) -> Elector | None:
         settings = self._settings
@@ -222,15 +226,16 @@ class Operator:
         stop = asyncio.ensure_future(self._stop.wait())
         await asyncio.wait({task, stop}, return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
-        if not task.done():
+        if task.done():
+            task.result()  # its error is ours
+        else:
             task.cancel()
         return not self._stop.is_set()
 
-    async def _heartbeat(self, mirrors: list[Any]) -> None:
-        """Proof that the loop turns, and the counts that are kept elsewhere."""
+    async def _count_restarts(self, mirrors: list[Any]) -> None:
+        """Bring the mirrors' own counts into the metrics."""
         seen = [0] * len(mirrors)
         while True:
-            self._beat_s = asyncio.get_running_loop().time()
             for index, mirror in enumerate(mirrors):
                 new = mirror.restarts - seen[index]
                 seen[index] = mirror.restarts
