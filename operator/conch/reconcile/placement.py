@@ -1,7 +1,8 @@
 """The placement loop: one planner for the whole cluster, behind a short batch window.
 
 It turns what is known into requests, runs the pure planner over all of them at once, and publishes
-assignments; reconciles only read them. It writes nothing.
+assignments; reconciles only read them. It writes nothing. A service that cannot be planned for (a
+defect of ours) is told so and costs no other its place.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import logging
 from collections.abc import Iterable
 
 from conch.api import names, v1alpha1
+from conch.api.conditions import Reason
 from conch.kube import quantity
 from conch.kube.views import Pod
 from conch.observe.state import ClusterState, Record
-from conch.observe.types import Assignment, Key, PlacementRequest, Toleration
+from conch.observe.types import Assignment, Inventory, Key, PlacementRequest, Toleration
 from conch.placement import plan
 from conch.reconcile.controller import builtin_runtime
 from conch.reconcile.queue import Priority, WorkQueue
@@ -27,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 # After a plan that took t, the next waits at least this many t: planning never eats the loop.
 _REST = 4
+# The message of one that waits has numbers of the whole cluster, which change all the time.
+_RETELL_S = 30.0
 
 
 class PlacementLoop:
@@ -41,6 +45,7 @@ class PlacementLoop:
         self._window_s = settings.placement_window_s
         self._builtin = builtin_runtime(settings)
         self._dirty = asyncio.Event()
+        self._defects: dict[Key, str] = {}
 
     def trigger(self) -> None:
         """Something that placement looks at has changed."""
@@ -60,19 +65,59 @@ class PlacementLoop:
             await asyncio.sleep(took_s * _REST)
 
     def replan(self) -> None:
-        """One plan over all services; wakes those whose assignment changed."""
-        requests = [
-            request
-            for key, record in self._state.services.items()
-            if (request := self._request(key, record)) is not None
-        ]
-        assignments = plan(self._state.inventory(), requests)
+        """One plan over all services; wakes those whose assignment changed.
+
+        What the room or a message alone changes is no reason to hurry.
+        """
+        inventory = self._state.inventory()
+        requests: dict[Key, PlacementRequest] = {}
+        failed: dict[Key, Exception] = {}
+        for key, record in self._state.services.items():
+            try:
+                request = self._request(key, record)
+            except Exception as error:
+                failed[key] = error
+                continue
+            if request is not None:
+                requests[key] = request
+        try:
+            assignments = plan(inventory, requests.values())
+        except Exception:
+            # Find out whose case it is, and plan for all others.
+            for key, request in list(requests.items()):
+                if (culprit := _attempt(inventory, request)) is not None:
+                    failed[key] = culprit
+                    del requests[key]
+            try:
+                assignments = plan(inventory, requests.values())
+            except Exception:
+                logger.exception("placement failed: everything stays where it is")
+                assignments = {k: v for k, v in self._state.assignments.items() if k in requests}
+        for key, defect in failed.items():
+            assignments[key] = self._unplanned(key, defect)
+        self._defects = {key: repr(defect) for key, defect in failed.items()}
+        self._publish(assignments)
+
+    def _unplanned(self, key: Key, error: Exception) -> Assignment:
+        """What a service gets that cannot be planned for: what it has, or the reason."""
+        if self._defects.get(key) != repr(error):
+            logger.error("%s: placement failed", key, exc_info=error)
+        before = self._state.assignments.get(key)
+        if before is not None and before.kind is not None:
+            return before
+        return Assignment(None, Reason.STEP_ERROR, f"Conch failed on this: {error!r}.")
+
+    def _publish(self, assignments: dict[Key, Assignment]) -> None:
         for key, assignment in assignments.items():
             before = self._state.assignments.get(key)
             self._state.assignments[key] = assignment
-            if before is None or _changed(before, assignment):
-                self._queue.add(key, Priority.USER if before is None else Priority.CHILD)
-        for key in set(self._state.assignments) - set(assignments):
+            if before is None:
+                self._queue.add(key, Priority.USER)
+            elif (before.kind, before.reason) != (assignment.kind, assignment.reason):
+                self._queue.add(key, Priority.CHILD)
+            elif before.message != assignment.message:
+                self._queue.add_after(key, _RETELL_S)
+        for key in self._state.assignments.keys() - assignments.keys():
             del self._state.assignments[key]
 
     def _request(self, key: Key, record: Record) -> PlacementRequest | None:
@@ -120,13 +165,13 @@ class PlacementLoop:
         )
 
 
-def _changed(before: Assignment, after: Assignment) -> bool:
-    """Whether a reconcile would do or say anything else; room and verdicts alone are neither."""
-    return (before.kind, before.reason, before.message) != (
-        after.kind,
-        after.reason,
-        after.message,
-    )
+def _attempt(inventory: Inventory, request: PlacementRequest) -> Exception | None:
+    """What is wrong with planning for that service alone."""
+    try:
+        plan(inventory, [request])
+    except Exception as error:
+        return error
+    return None
 
 
 def holds_a_node(pod: Pod) -> bool:

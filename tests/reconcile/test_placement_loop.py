@@ -1,0 +1,230 @@
+"""The placement loop: who is asked for, who is woken, and that one defect costs nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import pytest
+
+from conch.api import names
+from conch.api.conditions import Reason
+from conch.kube import views
+from conch.observe.state import ClusterState
+from conch.observe.types import Assignment, Inventory, Key, PlacementRequest
+from conch.placement import plan
+from conch.reconcile import placement
+from conch.reconcile.placement import PlacementLoop
+from conch.reconcile.queue import WorkQueue
+from conch.settings import Settings
+from conch.telemetry.catalog import Metrics
+from tests.reconcile.builders import KEY, L4, build, pod, raw
+
+
+def node(gpus: int = 4) -> views.Node:
+    return views.Node(
+        metadata=views.Metadata(
+            name="n1",
+            labels={"nvidia.com/gpu.product": "NVIDIA-L4", "nvidia.com/gpu.memory": "23034"},
+        ),
+        status=views.NodeStatus(
+            allocatable={"cpu": "64", "memory": "256Gi", "nvidia.com/gpu": str(gpus)},
+            conditions=(views.StatusCondition("Ready", "True"),),
+        ),
+    )
+
+
+def service(name: str, **spec: Any) -> dict[str, Any]:
+    return raw(spec, name=name, uid=f"uid-{name}", resourceVersion="10")
+
+
+def key(name: str) -> Key:
+    return Key(KEY.namespace, name)
+
+
+@pytest.fixture
+def cluster() -> ClusterState:
+    state = ClusterState()
+    state.inventory_builder.upsert_node(node())
+    return state
+
+
+@pytest.fixture
+async def queue() -> Iterator[WorkQueue]:  # async: timers need the loop
+    made = WorkQueue()
+    yield made
+    made.close()
+
+
+def loop_of(cluster: ClusterState, queue: WorkQueue) -> PlacementLoop:
+    return PlacementLoop(cluster, queue, Settings(placement_window_s=0.001), Metrics())
+
+
+async def woken(queue: WorkQueue) -> set[str]:
+    found = set()
+    while len(queue):
+        one = await queue.get()
+        queue.done(one)
+        found.add(one.name)
+    return found
+
+
+async def test_a_new_service_is_woken_once(cluster: ClusterState, queue: WorkQueue) -> None:
+    loop = loop_of(cluster, queue)
+    cluster.set_service(service("a"))
+    loop.replan()
+    assert cluster.assignments[key("a")].reason is Reason.PLACED
+    assert await woken(queue) == {"a"}
+    loop.replan()
+    assert await woken(queue) == set()
+
+
+async def test_what_is_gone_or_going_has_no_assignment(
+    cluster: ClusterState, queue: WorkQueue
+) -> None:
+    loop = loop_of(cluster, queue)
+    cluster.set_service(service("a"))
+    cluster.set_service(service("b"))
+    loop.replan()
+    going = service("b")
+    going["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "resourceVersion": "11"}
+    cluster.set_service(going)
+    cluster.remove_service(key("a"), "uid-a")
+    loop.replan()
+    assert cluster.assignments == {}
+
+
+async def test_pods_with_a_node_are_not_asked_for_again(
+    cluster: ClusterState, queue: WorkQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.set_service(raw())
+    cluster.assignments[KEY] = Assignment(L4, Reason.PLACED, "")
+    build(cluster, replicas=3)
+    labels = {names.LABEL_ACCELERATOR: "l4"}
+    for number, phase in enumerate(("Running", "Failed")):
+        made = pod(f"p{number}", phase=phase)
+        made.metadata.labels.update(labels)
+        cluster.set_pod(made)
+    asked: list[PlacementRequest] = []
+
+    def listen(inventory: Inventory, requests: Iterable[PlacementRequest]) -> Any:
+        asked.extend(requests)
+        return plan(inventory, asked)
+
+    monkeypatch.setattr(placement, "plan", listen)
+    loop_of(cluster, queue).replan()
+    assert [(r.bound, r.unbound, r.current) for r in asked] == [(1, 2, "l4")]
+
+
+async def test_a_service_that_cannot_be_asked_for_is_told_and_hurts_no_other(
+    cluster: ClusterState, queue: WorkQueue, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop = loop_of(cluster, queue)
+    cluster.set_service(service("bad", resources={"memory": "much"}))
+    cluster.set_service(service("good"))
+    for _ in range(2):
+        loop.replan()
+    assert cluster.assignments[key("good")].kind is not None
+    assert cluster.assignments[key("bad")].reason is Reason.STEP_ERROR
+    assert await woken(queue) == {"bad", "good"}
+    assert len(caplog.records) == 1, "a defect that stays is logged once"
+
+
+async def test_a_service_the_planner_fails_on_keeps_its_class_and_hurts_no_other(
+    cluster: ClusterState, queue: WorkQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = loop_of(cluster, queue)
+    cluster.set_service(service("bad"))
+    loop.replan()
+    before = cluster.assignments[key("bad")]
+
+    def fail(inventory: Inventory, requests: Iterable[PlacementRequest]) -> Any:
+        asked = list(requests)
+        if any(r.key.name == "bad" for r in asked):
+            raise ZeroDivisionError
+        return plan(inventory, asked)
+
+    monkeypatch.setattr(placement, "plan", fail)
+    cluster.set_service(service("good"))
+    loop.replan()
+    assert cluster.assignments[key("bad")] is before
+    assert cluster.assignments[key("good")].kind is not None
+
+
+async def test_when_no_plan_can_be_made_all_stays(
+    cluster: ClusterState,
+    queue: WorkQueue,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    loop = loop_of(cluster, queue)
+    cluster.set_service(service("a"))
+    cluster.set_service(service("b"))
+    loop.replan()
+    before = dict(cluster.assignments)
+
+    def fail(inventory: Inventory, requests: Iterable[PlacementRequest]) -> Any:
+        asked = list(requests)
+        if len(asked) > 1:
+            raise ZeroDivisionError
+        return plan(inventory, asked)
+
+    monkeypatch.setattr(placement, "plan", fail)
+    loop.replan()
+    assert cluster.assignments == before
+    assert "everything stays" in caplog.text
+
+
+def taken(gpus: int) -> views.Pod:
+    """Somebody else's pod on the node."""
+    needs = views.ResourceRequirements(requests={"nvidia.com/gpu": str(gpus)})
+    return views.Pod(
+        metadata=views.Metadata(name="foreign", namespace="other", uid=f"foreign-{gpus}"),
+        spec=views.PodSpec(node_name="n1", containers=(views.Container(resources=needs),)),
+    )
+
+
+async def test_numbers_in_a_message_wake_nobody_at_once(
+    cluster: ClusterState, queue: WorkQueue
+) -> None:
+    loop = loop_of(cluster, queue)
+    cluster.inventory_builder.upsert_pod(taken(3))
+    cluster.set_service(service("a", placement={"accelerators": {"count": 2}}))
+    loop.replan()
+    before = cluster.assignments[key("a")]
+    assert await woken(queue) == {"a"}
+    cluster.inventory_builder.upsert_pod(taken(1))
+    loop.replan()
+    after = cluster.assignments[key("a")]
+    assert before.reason is after.reason is Reason.NO_CAPACITY
+    assert before.message != after.message
+    assert await woken(queue) == set()
+
+
+async def test_a_trigger_while_planning_is_not_lost(
+    cluster: ClusterState, queue: WorkQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = loop_of(cluster, queue)
+    second = asyncio.Event()
+    plans = 0
+
+    def listen(inventory: Inventory, requests: Iterable[PlacementRequest]) -> Any:
+        nonlocal plans
+        plans += 1
+        if plans == 1:
+            loop.trigger()
+        else:
+            second.set()
+        return plan(inventory, requests)
+
+    monkeypatch.setattr(placement, "plan", listen)
+    task = asyncio.create_task(loop.run())
+    loop.trigger()
+    async with asyncio.timeout(5):
+        await second.wait()
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    assert plans == 2
