@@ -226,7 +226,7 @@ def test_latency_is_the_worst_replicas() -> None:
 
 def test_lateness_that_the_queue_does_not_explain_buys_a_replica_in_the_end() -> None:
     world = running(38, pods=2, seconds=60)
-    assert world.serve(38, 60, latency_s=0.6).replicas == 2
+    assert world.serve(38, 20, latency_s=0.6).replicas == 2
     decision = world.serve(38, 120, latency_s=0.6)
     assert (decision.replicas, decision.reason) == (3, Reason.SCALE_UP)
     assert "more for measured lateness" in decision.message
