@@ -196,15 +196,12 @@ def test_nothing_is_remembered_of_what_is_gone(pods_first: bool) -> None:
     cluster = state(raw(uid="u1"))
     cluster.set_pod(pod())
     cluster.set_child(child(50))
-    steps = [lambda: cluster.remove_pod("uid-p1"), lambda: cluster.remove_child(child(51))]
+    if not pods_first:
+        cluster.remove_service(KEY, "u1")
+    cluster.remove_pod("uid-p1")
+    cluster.remove_child(child(51))
     if pods_first:
-        for step in steps:
-            step()
         cluster.remove_service(KEY, "u1")
-    else:
-        cluster.remove_service(KEY, "u1")
-        for step in steps:
-            step()
     assert cluster._families == {}
     assert cluster._pod_owner == {}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import pytest
@@ -52,7 +52,7 @@ def cluster() -> ClusterState:
 
 
 @pytest.fixture
-async def queue() -> Iterator[WorkQueue]:  # async: timers need the loop
+async def queue() -> AsyncIterator[WorkQueue]:  # async: timers need the loop
     made = WorkQueue()
     yield made
     made.close()

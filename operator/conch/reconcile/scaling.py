@@ -1,6 +1,7 @@
 """The scaling loop: look at every Triton pod, let the pure scaler decide, publish decisions.
 
-It writes nothing: a changed decision wakes the service's reconcile, which writes ``replicas``.
+It writes nothing: a changed decision wakes the service's reconcile, which writes ``replicas``. What
+goes wrong with one service (a hanging pod, a defect of ours) delays and stops no other.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import UTC, datetime
+from typing import Any
 
 import aiohttp
 
 from conch.api import names
+from conch.api.conditions import Reason
 from conch.autoscale import ScalerState, step
 from conch.kube.views import Pod
 from conch.observe.durations import seconds
@@ -30,6 +33,9 @@ logger = logging.getLogger(__name__)
 # Numbers in the status follow the measurements only when they moved by this share, and not more
 # often than this: a status that changes with every scrape is a write with every scrape.
 _WORTH_SHOWING = ((0.5, 6.0), (0.2, 30.0))
+# Pods looked at at once, on two connections each. A place is waited for before a pod's time-out
+# begins: pods that hang must not make others look silent.
+_LOOKS = 128
 
 
 class ScalingLoop:
@@ -43,14 +49,17 @@ class ScalingLoop:
         self._metrics = metrics
         self._interval_s = settings.scrape_interval_s
         self._timeout_s = settings.scrape_timeout_s
-        self._scalers: dict[Key, ScalerState] = {}
-        self._shown_at_s: dict[Key, float] = {}
+        self._looks = asyncio.Semaphore(_LOOKS)
+        # By the service's uid: a namesake starts anew.
+        self._scalers: dict[str, ScalerState] = {}
+        self._shown_at_s: dict[str, float] = {}
+        self._defects: dict[str, str] = {}
         self.last_round_s = 0.0
 
     async def run(self) -> None:
         """Scrape and decide until cancelled."""
         loop = asyncio.get_running_loop()
-        async with open_session() as session:
+        async with open_session(connections=2 * _LOOKS) as session:
             while True:
                 started = loop.time()
                 await self.round(session)
@@ -66,52 +75,83 @@ class ScalingLoop:
             for key, record in self._state.services.items()
             if record.service is not None
         }
-        for key in self._scalers.keys() - services.keys():
-            del self._scalers[key]
-            self._shown_at_s.pop(key, None)
+        living = {_uid(record) for record in services.values()}
+        memories: tuple[dict[str, Any], ...] = (self._scalers, self._shown_at_s, self._defects)
+        for memory in memories:
+            for uid in memory.keys() - living:
+                del memory[uid]
         # One slow service must not delay the decision for another: each decides when its own
         # pods have answered, and every answer has its time-out.
-        await asyncio.gather(*(self._decide(session, k, r) for k, r in services.items()))
+        await asyncio.gather(*(self._turn(session, k, r) for k, r in services.items()))
+
+    async def _turn(self, session: aiohttp.ClientSession, key: Key, record: Record) -> None:
+        """One service's part of a round. A defect of ours holds its replicas and says so."""
+        uid = _uid(record)
+        try:
+            await self._decide(session, key, record)
+            self._defects.pop(uid, None)
+        except Exception as error:
+            if self._defects.get(uid) != repr(error):
+                self._defects[uid] = repr(error)
+                logger.exception("%s: scaling failed", key)
+            self._scalers.pop(uid, None)  # what it has learned may be the cause
+            live = self._state.live_replicas(key)
+            if live is not None and self._is_current(key, uid):
+                message = f"Conch failed on this: {error!r}: holding {live}"
+                decision = Decision(live, Reason.STEP_ERROR, message)
+                self._publish(key, uid, decision, live, asyncio.get_running_loop().time())
 
     async def _decide(self, session: aiohttp.ClientSession, key: Key, record: Record) -> None:
-        live = self._state.live_replicas(key)
-        if record.service is None or live is None:
+        if self._state.live_replicas(key) is None:
             return
-        await self._ask_starting(session, key)
         policy = policy_of(record)
         ready = [p for p in self._state.pods(key) if p.ready and p.status.pod_ip]
-        samples = await asyncio.gather(*(self._look(session, p, policy) for p in ready))
-        if self._state.services.get(key) is None:
+        _, samples = await asyncio.gather(
+            self._ask_starting(session, key),
+            asyncio.gather(*(self._look(session, p, policy) for p in ready)),
+        )
+        uid = _uid(record)
+        live = self._state.live_replicas(key)
+        if live is None or not self._is_current(key, uid):
             return
         now_s = asyncio.get_running_loop().time()
         observation = self._observation(key, live, tuple(samples), now_s)
-        scaler, decision = step(policy, self._scalers.get(key) or ScalerState(), observation)
-        self._scalers[key] = scaler
-        self._publish(key, record, decision, live, now_s)
+        self._scalers[uid], decision = step(
+            policy, self._scalers.get(uid) or ScalerState(), observation
+        )
+        self._measure(key, policy, decision)
+        self._publish(key, uid, decision, live, now_s)
+
+    def _is_current(self, key: Key, uid: str) -> bool:
+        record = self._state.services.get(key)
+        return record is not None and _uid(record) == uid
 
     async def _ask_starting(self, session: aiohttp.ClientSession, key: Key) -> None:
         """Ask servers that run without being ready which models they cannot load, and why."""
         pods = [p for p in self._state.pods(key) if _server_runs(p) and not p.ready]
-        answers = await asyncio.gather(
-            *(load_problems(session, p.status.pod_ip, self._timeout_s) for p in pods)
-        )
+        answers = await asyncio.gather(*(self._ask(session, p) for p in pods))
         for pod, problems in zip(pods, answers, strict=True):
             message = "; ".join(f"{name}: {why}" for name, why in sorted(problems.items()))
             if self._state.set_model_problem(pod.metadata.uid, message) is not None:
                 self._queue.add(key, Priority.CHILD)
 
+    async def _ask(self, session: aiohttp.ClientSession, pod: Pod) -> dict[str, str]:
+        async with self._looks:
+            return await load_problems(session, pod.status.pod_ip, self._timeout_s)
+
     async def _look(
         self, session: aiohttp.ClientSession, pod: Pod, policy: ScalingPolicy
     ) -> PodSample:
-        sample = await scrape(
-            session,
-            pod.metadata.uid,
-            pod.status.pod_ip,
-            policy.models,
-            policy.percentile,
-            self._timeout_s,
-            asyncio.get_running_loop().time,
-        )
+        async with self._looks:
+            sample = await scrape(
+                session,
+                pod.metadata.uid,
+                pod.status.pod_ip,
+                policy.models,
+                policy.percentile,
+                self._timeout_s,
+                asyncio.get_running_loop().time,
+            )
         self._metrics.scrapes.labels("error" if sample.error else "ok").inc()
         if sample.error:
             logger.debug("pod %s: %s", pod.metadata.name, sample.error)
@@ -140,34 +180,34 @@ class ScalingLoop:
             samples=samples,
         )
 
-    def _publish(
-        self, key: Key, record: Record, decision: Decision, live: int, now_s: float
-    ) -> None:
-        self._measure(key, record, decision)
+    def _publish(self, key: Key, uid: str, decision: Decision, live: int, now_s: float) -> None:
         shown = self._state.decisions.get(key)
-        mode = record.service.spec.scaling.mode if record.service else "Fixed"
-        acts = mode == "Latency" and decision.replicas != live
-        age_s = now_s - self._shown_at_s.get(key, float("-inf"))
-        if shown is not None and not acts and not _differs(shown, decision, age_s):
+        age_s = now_s - self._shown_at_s.get(uid, float("-inf"))
+        if shown is not None and not _differs(shown, decision, age_s):
             return
         if shown is None or shown.replicas != decision.replicas:
             self._metrics.decisions.labels(decision.reason.value).inc()
         self._state.decisions[key] = decision
-        self._shown_at_s[key] = now_s
-        self._queue.add(key, Priority.SCALE if acts else Priority.CHILD)
+        self._shown_at_s[uid] = now_s
+        self._queue.add(key, Priority.CHILD if decision.replicas == live else Priority.SCALE)
 
-    def _measure(self, key: Key, record: Record, decision: Decision) -> None:
+    def _measure(self, key: Key, policy: ScalingPolicy, decision: Decision) -> None:
         labels = (key.namespace, key.name)
-        target = record.service.spec.objectives.latency.target if record.service else "0s"
-        self._metrics.target.labels(*labels).set(seconds(target))
         for gauge, value in (
+            (self._metrics.target, policy.target_s),
             (self._metrics.demand, decision.demand_rps),
             (self._metrics.bound, decision.bound_rps),
             (self._metrics.capacity, decision.capacity_rps),
             (self._metrics.latency, decision.latency_s),
         ):
-            if value is not None:
+            if value is None:
+                gauge.remove(*labels)  # unknown now: no number is better than an old one
+            else:
                 gauge.labels(*labels).set(value)
+
+
+def _uid(record: Record) -> str:
+    return str(record.raw["metadata"]["uid"])
 
 
 def _server_runs(pod: Pod) -> bool:

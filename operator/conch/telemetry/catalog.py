@@ -121,8 +121,7 @@ class Metrics:
             self.latency,
             self.target,
         ):
-            if (namespace, name) in gauge._metrics:
-                gauge.remove(namespace, name)
+            gauge.remove(namespace, name)
 
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""

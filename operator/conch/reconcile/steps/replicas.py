@@ -13,6 +13,7 @@ _NOT_FOLLOWING = {
     Reason.NO_ROOM,
     Reason.TARGET_UNREACHABLE,
     Reason.FOREIGN_SCALER,
+    Reason.STEP_ERROR,
 }
 
 

@@ -1,0 +1,254 @@
+"""The scaling loop: what is published and when, and that one service's trouble stays its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+
+from conch.api import names
+from conch.api.conditions import Reason
+from conch.autoscale import ScalerState
+from conch.kube import views
+from conch.observe.state import ClusterState
+from conch.observe.types import Decision, Key, ScalingObservation, ScalingPolicy
+from conch.reconcile import scaling
+from conch.reconcile.queue import WorkQueue
+from conch.reconcile.scaling import ScalingLoop, policy_of
+from conch.settings import Settings
+from conch.telemetry.catalog import Metrics
+from conch.triton.sample import PodSample
+from tests.kube.fake_api import until
+from tests.reconcile.builders import KEY, build, decision, placed, pod, raw, state
+
+OTHER = Key(KEY.namespace, "other")
+
+
+class World:
+    """The loop, with pods and a scaler that say what the test wants."""
+
+    def __init__(self, cluster: ClusterState) -> None:
+        self.cluster = cluster
+        self.queue = WorkQueue()
+        self.metrics = Metrics()
+        self.loop = ScalingLoop(cluster, self.queue, Settings(), self.metrics)
+        self.answer: Decision | Exception = decision(1, Reason.WITHIN_OBJECTIVE)
+        self.problems: dict[str, str] = {}
+        self.seen: list[tuple[ScalingPolicy, ScalerState, ScalingObservation]] = []
+        self.looks = 0
+        self.most_looks = 0
+        self.hang = asyncio.Event()
+        self.hang.set()
+
+    def step(
+        self, policy: ScalingPolicy, before: ScalerState, observation: ScalingObservation
+    ) -> tuple[ScalerState, Decision]:
+        self.seen.append((policy, before, observation))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return replace(before, stepped_s=(before.stepped_s or 0) + 1), self.answer
+
+    async def scrape(self, _: Any, uid: str, ip: str, *__: Any) -> PodSample:
+        self.looks += 1
+        self.most_looks = max(self.looks, self.most_looks)
+        await self.hang.wait()
+        self.looks -= 1
+        return PodSample(uid, 0.0, {}, "refused" if uid == "uid-bad" else "")
+
+    async def load_problems(self, *_: Any) -> dict[str, str]:
+        return self.problems
+
+    async def round(self) -> None:
+        async with aiohttp.ClientSession() as session:
+            await self.loop.round(session)
+
+    async def woken(self) -> set[Key]:
+        found = set()
+        while len(self.queue):
+            key = await self.queue.get()
+            self.queue.done(key)
+            found.add(key)
+        return found
+
+    def gauge(self, name: str, key: Key = KEY) -> float | None:
+        labels = {"namespace": key.namespace, "service": key.name}
+        return self.metrics.registry.get_sample_value(name, labels)
+
+
+@pytest.fixture
+async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    cluster = state()
+    build(cluster)
+    cluster.set_pod(pod())
+    made = World(cluster)
+    monkeypatch.setattr(scaling, "step", made.step)
+    monkeypatch.setattr(scaling, "scrape", made.scrape)
+    monkeypatch.setattr(scaling, "load_problems", made.load_problems)
+    yield made
+    made.queue.close()
+
+
+async def test_only_what_matters_is_published(world: World) -> None:
+    world.answer = decision(1, Reason.WITHIN_OBJECTIVE, demand_rps=100.0)
+    await world.round()
+    assert await world.woken() == {KEY}
+    world.answer = decision(1, Reason.WITHIN_OBJECTIVE, demand_rps=101.0)
+    await world.round()
+    assert await world.woken() == set()
+    assert world.cluster.decisions[KEY].demand_rps == 100.0
+    assert world.gauge("conch_service_demand_requests_per_second") == 101.0
+    world.answer = decision(1, Reason.AT_MAXIMUM, demand_rps=101.0)
+    await world.round()
+    assert await world.woken() == {KEY}
+
+
+async def test_a_decision_that_is_not_carried_out_is_not_told_each_round(world: World) -> None:
+    world.answer = decision(5, demand_rps=100.0)  # a paused service runs one and stays there
+    await world.round()
+    assert await world.woken() == {KEY}
+    for demand in (103.0, 97.0):
+        world.answer = decision(5, demand_rps=demand)
+        await world.round()
+        assert await world.woken() == set()
+
+
+@pytest.mark.parametrize(
+    ("demand_rps", "age_s", "told"),
+    [(115.0, 31.0, False), (130.0, 10.0, False), (130.0, 31.0, True), (300.0, 7.0, True)],
+)
+def test_numbers_are_told_when_they_moved_and_in_time(
+    demand_rps: float, age_s: float, told: bool
+) -> None:
+    shown = decision(1, Reason.WITHIN_OBJECTIVE, demand_rps=100.0)
+    assert scaling._differs(shown, replace(shown, demand_rps=demand_rps), age_s) is told
+    assert scaling._differs(shown, replace(shown, failing=("resnet",)), 0.0), "at once"
+
+
+async def test_a_defect_of_one_service_holds_it_and_stops_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = raw(name=OTHER.name, uid="u2")
+    world.cluster.set_service(other)
+    world.cluster.assignments[OTHER] = placed()
+    deployment = msgspec.json.decode(
+        msgspec.json.encode(world.cluster.child(KEY, "Deployment", KEY.name))
+    )
+    deployment["metadata"] |= {"name": OTHER.name, "labels": names.service_labels(OTHER.name)}
+    world.cluster.set_child(deployment)
+
+    def step(
+        policy: ScalingPolicy, before: ScalerState, observation: ScalingObservation
+    ) -> tuple[ScalerState, Decision]:
+        if observation.ready:
+            raise ZeroDivisionError
+        return world.step(policy, before, observation)
+
+    monkeypatch.setattr(scaling, "step", step)
+    for _ in range(2):
+        await world.round()
+    held = world.cluster.decisions[KEY]
+    assert (held.replicas, held.reason) == (1, Reason.STEP_ERROR)
+    assert world.cluster.decisions[OTHER].reason is Reason.WITHIN_OBJECTIVE
+    assert len(caplog.records) == 1, "a defect that stays is logged once"
+    assert await world.woken() == {KEY, OTHER}
+
+
+async def test_a_spec_without_a_policy_is_a_defect_of_that_service_alone(world: World) -> None:
+    world.cluster.set_service(
+        raw({"objectives": {"latency": {"target": "100ms"}}}, resourceVersion="12")
+    )
+    record = world.cluster.services[KEY]
+    assert record.service is not None
+    bad = record.service.model_copy(deep=True)
+    object.__setattr__(bad.spec.objectives.latency, "target", "soon")
+    world.cluster.services[KEY] = replace(record, service=bad)
+    await world.round()
+    assert world.cluster.decisions[KEY].reason is Reason.STEP_ERROR
+
+
+async def test_what_was_learned_after_a_defect_is_forgotten(world: World) -> None:
+    await world.round()
+    world.answer = ZeroDivisionError()
+    await world.round()
+    world.answer = decision(1, Reason.WITHIN_OBJECTIVE)
+    await world.round()
+    assert [before.stepped_s for _, before, _ in world.seen] == [None, 1.0, None]
+
+
+async def test_a_namesake_starts_anew_and_the_dead_are_forgotten(world: World) -> None:
+    await world.round()
+    world.cluster.set_service(raw(uid="u2", resourceVersion="50"))
+    await world.round()
+    assert [before.stepped_s for _, before, _ in world.seen] == [None, None]
+    world.cluster.remove_service(KEY, "u2")
+    await world.round()
+    assert world.loop._scalers == {}
+    assert world.loop._shown_at_s == {}
+
+
+async def test_nothing_is_decided_for_a_service_that_went_meanwhile(world: World) -> None:
+    world.hang.clear()
+    turning = asyncio.create_task(world.round())
+    await until(lambda: world.looks)
+    world.cluster.remove_service(KEY, str(raw()["metadata"]["uid"]))
+    world.hang.set()
+    await turning
+    assert world.seen == []
+    assert world.cluster.decisions == {}
+
+
+async def test_a_pod_waits_for_its_turn_before_its_time_out_begins(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(world.loop, "_looks", asyncio.Semaphore(3))
+    for number in range(10):
+        world.cluster.set_pod(pod(f"p{number}"))
+    world.hang.clear()
+    turning = asyncio.create_task(world.round())
+    await until(lambda: world.looks >= 3)
+    world.hang.set()
+    await turning
+    assert world.most_looks == 3
+    assert world.seen[0][2].ready == 10
+
+
+async def test_what_is_unknown_has_no_number(world: World) -> None:
+    world.answer = decision(1, Reason.WITHIN_OBJECTIVE, latency_s=0.2)
+    await world.round()
+    assert world.gauge("conch_service_latency_seconds") == 0.2
+    world.answer = decision(1, Reason.NO_METRICS)
+    await world.round()
+    assert world.gauge("conch_service_latency_seconds") is None
+    assert world.gauge("conch_service_latency_target_seconds") == pytest.approx(0.1)
+
+
+async def test_pods_without_a_node_take_from_the_room(world: World) -> None:
+    world.cluster.assignments[KEY] = placed(room=3)
+    waiting = pod("p2", ready=False)
+    world.cluster.set_pod(msgspec.structs.replace(waiting, spec=views.PodSpec()))
+    await world.round()
+    observed = world.seen[0][2]
+    assert (observed.room, observed.ready, len(observed.starting_age_s)) == (2, 1, 1)
+
+
+async def test_what_a_starting_server_says_of_its_models_wakes_the_service(world: World) -> None:
+    running = views.ContainerStatus(
+        name=names.CONTAINER_TRITON, state=views.ContainerState(running=views.Running())
+    )
+    world.cluster.set_pod(pod(ready=False, container_statuses=(running,)))
+    world.problems = {"resnet": "no such file"}
+    await world.round()
+    await world.woken()
+    assert world.cluster._families[KEY].model_problems == {"uid-p1": "resnet: no such file"}
+
+
+def test_a_policy_says_what_was_promised_in_numbers() -> None:
+    spec = {"models": [{"name": "m", "source": {"uri": "image:///m"}, "config": {"instances": 2}}]}
+    policy = policy_of(state(raw(spec)).services[KEY])
+    assert (policy.target_s, policy.percentile) == (0.1, 99)
+    assert (policy.models, policy.instances, policy.max_batch) == (("m",), {"m": 2}, {})
