@@ -45,7 +45,7 @@ test: setup ## All set-up, then every test: unit, control plane, real node, char
 	@$(BIN)/pytest tests --durations=15
 
 demo: ## From nothing to a model that scales with its load (CONTEXT=… for a cluster of your own)
-	@$(PYTHON) -m e2e.demo up
+	@$(PYTHON) -m e2e.demo up $(DEMO_FLAGS)
 
 demo-down: ## Take the demo away
 	@$(PYTHON) -m e2e.demo down
