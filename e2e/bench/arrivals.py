@@ -14,7 +14,6 @@ from e2e.bench import services, world
 from e2e.bench.audit import AuditLog, Write
 from e2e.bench.client import DEPLOYMENTS, SERVICES, Client
 from e2e.bench.figure import Context, Figure, Result
-from e2e.bench.inside import run
 from e2e.testbed import Cluster, TestbedError
 
 COUNT = 200
@@ -36,8 +35,8 @@ def waits_s(writes: Sequence[Write]) -> dict[str, float]:
 
 def _measure(ctx: Context) -> Result:
     cluster = world.prepared(ctx)
-    with world.operator(ctx, cluster, "arrivals"):
-        waits = run(cluster, _arrivals(cluster), 240)
+    operator = world.operator(ctx, cluster, "arrivals")
+    waits = world.measure(cluster, operator, _arrivals(cluster), 240)
     missing = set(services.names(COUNT)) - waits.keys()
     if missing:
         raise TestbedError(f"no Deployment was made for {', '.join(sorted(missing))}")

@@ -50,8 +50,8 @@ def _turns(ctx: Context) -> Hundred:
     later: list[Write] = []
     bare: list[tuple[str, Object]] = []
     for turn in range(TURNS):
-        with world.operator(ctx, cluster, "hundred"):
-            took_s, before, after, made = run(cluster, _conch(cluster), _LIMIT_S)
+        operator = world.operator(ctx, cluster, "hundred")
+        took_s, before, after, made = world.measure(cluster, operator, _conch(cluster), _LIMIT_S)
         ctx.progress(f"turn {turn + 1}: conch {took_s:.1f} s")
         conch_s.append(took_s)
         if not turn:

@@ -12,7 +12,7 @@ from statistics import median
 
 from e2e.bench import real_world, services
 from e2e.bench.audit import AuditLog, Write
-from e2e.bench.client import SERVICES, Client
+from e2e.bench.client import SERVICES, Client, Objects
 from e2e.bench.figure import Context, Figure, Result
 from e2e.bench.inside import run
 from e2e.bench.real_load import load
@@ -99,7 +99,14 @@ async def _back_to_one(client: Client) -> None:
     await real_world.change(client, NAME, {"scaling": {"maxReplicas": 1}})
     async with asyncio.timeout(real_world.READY_LIMIT_S):
         await real_world.until_replicas(client, NAME, lambda asked, ready: asked == ready == 1)
+        # Before it knows that the load is over it would go up again.
+        await client.until(SERVICES.format(services.NAMESPACE), _without_traffic)
     await real_world.change(client, NAME, {"scaling": {"maxReplicas": MOST_REPLICAS}})
+
+
+def _without_traffic(there: Objects) -> bool:
+    decision = there[NAME].get("status", {}).get("decision", {})
+    return bool(decision.get("reason") == "NoTraffic")
 
 
 LOAD_STEP = Figure(

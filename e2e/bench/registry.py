@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from e2e.bench.arrivals import CR_TO_DEPLOYMENT
+from e2e.bench.crash.figure import CRASH_POINTS
 from e2e.bench.figure import Figure
 from e2e.bench.hundred import READY_100, WRITES
 from e2e.bench.real_kill import KILL
@@ -17,6 +18,7 @@ FIGURES: tuple[Figure, ...] = (
     WRITES,
     IDLE_WRITES,
     RSS,
+    CRASH_POINTS,
     LOAD_STEP,
     IN_TARGET,
     ROLLOUT,

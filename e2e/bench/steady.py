@@ -12,7 +12,6 @@ from e2e.bench import services, world
 from e2e.bench.audit import AuditLog, Write, count, spelled
 from e2e.bench.client import PODS, SERVICES, Client, unready
 from e2e.bench.figure import Context, Figure, Result
-from e2e.bench.inside import run
 from e2e.bench.operator import Operator
 from e2e.testbed import Cluster, TestbedError
 
@@ -45,9 +44,9 @@ def _measured(ctx: Context) -> Steady:
 
 def _steady(ctx: Context) -> Steady:
     cluster = world.prepared(ctx)
-    with world.operator(ctx, cluster, "steady") as operator:
-        limit_s = _SETTLE_LIMIT_S * 2 + WINDOW_S
-        return run(cluster, _window(ctx, cluster, operator), limit_s)
+    operator = world.operator(ctx, cluster, "steady")
+    limit_s = _SETTLE_LIMIT_S * 3 + WINDOW_S
+    return world.measure(cluster, operator, _window(ctx, cluster, operator), limit_s)
 
 
 async def _window(ctx: Context, cluster: Cluster, operator: Operator) -> Steady:

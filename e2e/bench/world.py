@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from e2e.bench import services
 from e2e.bench.audit import AuditLog, Write
@@ -13,6 +14,8 @@ from e2e.bench.figure import Context
 from e2e.bench.inside import run
 from e2e.bench.operator import NAMESPACE, Operator
 from e2e.testbed import Cluster, TestbedError
+
+T = TypeVar("T")
 
 
 def prepared(ctx: Context) -> Cluster:
@@ -34,6 +37,28 @@ def operator(ctx: Context, cluster: Cluster, what: str) -> Operator:
     log = ctx.folder / f"operator-{what}.log"
     log.unlink(missing_ok=True)
     return Operator(cluster, log=log)
+
+
+def measure(
+    cluster: Cluster, operator: Operator, work: Coroutine[Any, Any, T], limit_s: float
+) -> T:
+    """Run `work` in the cluster's network while the operator runs; it is ended afterwards.
+
+    Raises TestbedError with the operator's last words when it ends by itself: waiting for what it
+    will never do would only cost the time limit.
+    """
+
+    async def watched() -> T:
+        task = asyncio.ensure_future(work)
+        while not task.done():
+            await asyncio.wait({task}, timeout=0.5)
+            if not operator.running:
+                task.cancel()
+                raise TestbedError(f"the operator ended:\n{operator.last_words()}")
+        return task.result()
+
+    with operator:
+        return run(cluster, watched(), limit_s)
 
 
 async def sweep(client: Client) -> None:
