@@ -55,12 +55,14 @@ class Operator:
     def __init__(self, cluster: Cluster, log: Path) -> None:
         self._cluster = cluster
         self._log = log
+        self._started_at = 0
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it; it acts as soon as it has the Lease."""
         environment = {**self._cluster.environment(), **SETTINGS}
         with self._log.open("ab") as log:
+            self._started_at = log.tell()
             self._process = self._cluster.popen(
                 [CONCH, "run", "--kubeconfig", self._cluster.inner_kubeconfig],
                 env=environment,
@@ -87,7 +89,12 @@ class Operator:
         assert not failures, "\n".join(failures)[-4000:]
 
     def log(self) -> str:
+        """All of it."""
         return self._log.read_text(errors="replace")
+
+    def acts(self) -> bool:
+        """Whether the process that runs now has the Lease and knows the cluster."""
+        return b"all caches are synced" in self._log.read_bytes()[self._started_at :]
 
 
 def _is_error(line: str) -> bool:
@@ -174,9 +181,9 @@ async def _semaphore() -> asyncio.Semaphore:
 
 
 def wait_until_led(bed: Bed, within_s: float = 60.0) -> None:
-    """The operator acts: it says so in its log."""
+    """Wait until the operator acts: it says so in its log."""
     deadline = time.monotonic() + within_s
-    while "all caches are synced" not in bed.operator.log():
+    while not bed.operator.acts():
         bed.operator.check()
         assert time.monotonic() < deadline, bed.operator.log()[-4000:]
         time.sleep(0.2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -44,3 +45,22 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
 def _table(bed: Bed) -> str:
     rows = sorted(bed.times, key=lambda row: -row[2])
     return "\n".join(f"{took_s:6.1f} s  {room:24} {what}" for room, what, took_s in rows)
+
+
+@pytest.fixture(scope="session")
+def fleet(bed: Bed) -> Iterator[None]:
+    """Servers that answer for KWOK's pods; steered through 127.0.0.1:8003 inside."""
+    process = bed.cluster.popen(
+        [sys.executable, "-m", "e2e.fleet", "--model", "m"],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        assert b"listens" in process.stdout.readline()
+        yield
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()

@@ -20,6 +20,8 @@ from e2e.testbed import Cluster
 
 LIMIT_S = 10.0
 """A condition with its reason within this time from the cause."""
+POD_S = 20.0
+"""The same where a pod has to start first, which takes others' time on a shared machine."""
 START_S = 90.0
 """A pod is ready within this time, with others starting beside it on two cores."""
 _LOOK_EVERY_S = 0.2
@@ -184,6 +186,10 @@ class Room:
             assert words in found["message"], found["message"]
         return found
 
+    async def fails(self, name: str, reason: str, *says: str, within_s: float = LIMIT_S) -> Object:
+        """Wait until it is not Ready, and why."""
+        return await self.reports(name, "Ready", "False", reason, *says, within_s=within_s)
+
     async def ready(self, name: str, within_s: float = START_S) -> Object:
         """Wait until it is Ready with the present spec."""
         return await self.reports(name, "Ready", "True", "Ready", within_s=within_s)
@@ -236,8 +242,13 @@ class Room:
             f"{c['type']}={c['status']} {c['reason']}: {c['message']}"
             for c in service.get("status", {}).get("conditions", [])
         ]
-        pods = [json.dumps(p["status"])[:2000] for p in await self.pods()]
-        return "\n".join(["", *lines, *pods])
+        containers = [
+            f"{p['metadata']['name']} {c['name']}: {json.dumps(c['state'])}"
+            for p in await self.pods()
+            for of in ("initContainerStatuses", "containerStatuses")
+            for c in p["status"].get(of, [])
+        ]
+        return "\n".join(["", *lines, *containers])
 
     async def _exists(self, kind: str) -> str:
         return ", ".join(o["metadata"]["name"] for o in await self.all(kind))

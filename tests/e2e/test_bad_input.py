@@ -22,21 +22,17 @@ from e2e.testbed.images import triton
 from tests.e2e import store
 from tests.e2e.bed import REPOSITORY, Bed
 from tests.e2e.cases import Cases
-from tests.e2e.room import GOOD, Room, spec
+from tests.e2e.room import GOOD, POD_S, Room, spec
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(600)]
 
 case = Cases()
 
-# From applying it on, with a pod to start and time-outs to wait for.
-FETCH_S = 20.0
-SERVER_S = 20.0
-
 
 @case
 async def unknown_runtime(room: Room) -> None:
     await room.create("web", spec(runtime="nope"))
-    await room.reports("web", "Ready", "False", "RuntimeNotFound", "nope", "Create it")
+    await room.fails("web", "RuntimeNotFound", "nope", "Create it")
     await room.change("web", {"spec": {"runtime": None}})
     await room.ready("web")
 
@@ -44,7 +40,7 @@ async def unknown_runtime(room: Room) -> None:
 @case
 async def unknown_class(room: Room) -> None:
     await room.create("web", spec(placement={"accelerators": {"classes": ["nope"]}}))
-    await room.reports("web", "Ready", "False", "ClassNotFound", "nope", "l4")
+    await room.fails("web", "ClassNotFound", "nope", "l4")
     await room.change("web", {"spec": {"placement": {"accelerators": {"classes": ["l4"]}}}})
     await room.ready("web")
 
@@ -60,7 +56,7 @@ async def impossible_memory(room: Room) -> None:
 @case
 async def missing_directory_in_the_image(room: Room) -> None:
     await room.create("web", spec("image:///opt/models/nope"))
-    await room.reports("web", "Ready", "False", "ModelNotFound", "/opt/models/nope")
+    await room.fails("web", "ModelNotFound", "/opt/models/nope", within_s=POD_S)
     await room.point_at("web", GOOD)
     await room.ready("web")
 
@@ -68,7 +64,7 @@ async def missing_directory_in_the_image(room: Room) -> None:
 @case
 async def model_that_refuses_to_load(room: Room) -> None:
     await room.create("web", spec("image:///opt/models-faulty/fail-load"))
-    await room.reports("web", "Ready", "False", "ModelInvalid", "FAIL_LOAD is set", "Correct")
+    await room.fails("web", "ModelInvalid", "FAIL_LOAD is set", "Correct", within_s=POD_S)
     await room.point_at("web", GOOD)
     await room.ready("web")
 
@@ -76,7 +72,7 @@ async def model_that_refuses_to_load(room: Room) -> None:
 @case
 async def corrupt_model(room: Room) -> None:
     await room.create("web", spec("image:///opt/models-faulty/corrupt"))
-    await room.reports("web", "Ready", "False", "ModelInvalid", "config.pbtxt")
+    await room.fails("web", "ModelInvalid", "config.pbtxt", within_s=POD_S)
     await room.point_at("web", GOOD)
     await room.ready("web")
 
@@ -84,9 +80,7 @@ async def corrupt_model(room: Room) -> None:
 @case
 async def server_that_dies_of_memory(room: Room) -> None:
     await room.create("web", spec("image:///opt/models-faulty/oom"))
-    await room.reports(
-        "web", "Ready", "False", "OutOfMemory", "raise spec.resources.memory", within_s=SERVER_S
-    )
+    await room.fails("web", "OutOfMemory", "raise spec.resources.memory", within_s=POD_S)
     await room.point_at("web", GOOD)
     await room.ready("web")
 
@@ -98,7 +92,7 @@ async def bad_model_while_the_old_one_serves(room: Room) -> None:
     await room.ready("web")
     serving = {p["metadata"]["uid"] for p in await room.pods()}
     await room.point_at("web", "image:///opt/models-faulty/corrupt")
-    await room.reports("web", "Ready", "False", "ModelInvalid", "previous revision keep serving")
+    await room.fails("web", "ModelInvalid", "previous revision keep serving", within_s=POD_S)
     assert serving < {p["metadata"]["uid"] for p in await room.pods()}
     await room.point_at("web", GOOD)
     await room.ready("web")
@@ -116,14 +110,14 @@ async def image_that_cannot_be_pulled(room: Room) -> None:
     }
     await room.api.create(runtimes, runtime)
     await room.create("web", spec(runtime=room.name))
-    await room.reports("web", "Ready", "False", "ImagePullFailed", "none:1", "Correct the image")
+    await room.fails("web", "ImagePullFailed", "none:1", "Correct the image")
     room.now()
     one = f"{runtimes}/{room.name}"
     await room.api.merge_patch(one, {"spec": {"image": triton.TAG}})
     await room.ready("web")
     room.now()
     await room.api.delete(one)
-    await room.reports("web", "Ready", "False", "RuntimeNotFound", room.name)
+    await room.fails("web", "RuntimeNotFound", room.name)
     assert len(await room.pods()) == 1
     await room.api.create(runtimes, runtime | {"spec": {"image": triton.TAG, "release": "24.10"}})
     await room.ready("web")
@@ -133,7 +127,7 @@ async def image_that_cannot_be_pulled(room: Room) -> None:
 @case
 async def server_that_refuses_connections(room: Room) -> None:
     await room.create("web", spec(f"https://{store.ADDRESS}:{store.PORT_CLOSED}/m.tar"))
-    await room.reports("web", "Ready", "False", "ModelFetchFailed", "connection refused")
+    await room.fails("web", "ModelFetchFailed", "connection refused", within_s=POD_S)
     await room.point_at("web", GOOD)
     await room.ready("web")
 
@@ -141,7 +135,7 @@ async def server_that_refuses_connections(room: Room) -> None:
 @case
 async def server_that_is_not_there(room: Room) -> None:
     await room.create("web", spec("https://10.88.0.99/m.tar"))
-    await room.reports("web", "Ready", "False", "ModelFetchFailed", "10.88.0.99", within_s=FETCH_S)
+    await room.fails("web", "ModelFetchFailed", "10.88.0.99", within_s=POD_S)
     await room.point_at("web", GOOD)
     await room.ready("web")
 
@@ -149,9 +143,7 @@ async def server_that_is_not_there(room: Room) -> None:
 @case
 async def server_that_accepts_and_says_nothing(room: Room) -> None:
     await room.create("web", spec(f"https://{store.ADDRESS}:{store.PORT_SILENT}/m.tar"))
-    await room.reports(
-        "web", "Ready", "False", "ModelFetchFailed", "no answer in time", within_s=FETCH_S
-    )
+    await room.fails("web", "ModelFetchFailed", "no answer in time", within_s=POD_S)
     await room.point_at("web", GOOD)
     await room.ready("web")
 
@@ -159,7 +151,7 @@ async def server_that_accepts_and_says_nothing(room: Room) -> None:
 @case
 async def server_that_nobody_trusts(room: Room) -> None:
     await room.create("web", spec(f"https://{store.ADDRESS}:{store.PORT_TLS}/m.tar"))
-    await room.reports("web", "Ready", "False", "ModelFetchFailed", "certificate is not trusted")
+    await room.fails("web", "ModelFetchFailed", "certificate is not trusted", within_s=POD_S)
     await room.point_at("web", GOOD)
     await room.ready("web")
 
@@ -169,7 +161,7 @@ async def secret_that_does_not_exist(room: Room) -> None:
     """The Secret comes late, and first without what it must say; then the model comes from S3."""
     source = {"uri": "s3://models/resnet", "secretRef": {"name": "reader"}}
     await room.create("web", spec(models=[{"name": "m", "source": source}]))
-    await room.reports("web", "Ready", "False", "SecretNotFound", "reader", "create it")
+    await room.fails("web", "SecretNotFound", "reader", "create it")
     endpoint = f"http://{store.ADDRESS}:{store.PORT_S3}"
     await room.add("Secret", "reader", {"stringData": {"endpoint": endpoint}})
     await room.ready("web")
@@ -181,7 +173,7 @@ async def nothing_stored_at_the_address(room: Room) -> None:
     await room.add("Secret", "reader", {"stringData": {"endpoint": endpoint}})
     source = {"uri": "s3://models/nope", "secretRef": {"name": "reader"}}
     await room.create("web", spec(models=[{"name": "m", "source": source}]))
-    await room.reports("web", "Ready", "False", "ModelNotFound", "s3://models/nope", "check")
+    await room.fails("web", "ModelNotFound", "s3://models/nope", "check", within_s=POD_S)
     right = {**source, "uri": "s3://models/resnet"}
     await room.change("web", {"spec": {"models": [{"name": "m", "source": right}]}})
     await room.ready("web")
@@ -193,9 +185,9 @@ async def claim_that_comes_late_and_empty(room: Room) -> None:
     with tempfile.TemporaryDirectory(dir=REPOSITORY / "build") as folder:
         os.chmod(folder, 0o755)
         await room.create("web", spec("pvc://store/resnet"))
-        await room.reports("web", "Ready", "False", "Unschedulable", '"store" not found')
+        await room.fails("web", "Unschedulable", '"store" not found')
         await _bind(room, folder)
-        await room.reports("web", "Ready", "False", "ModelNotFound", "resnet", within_s=FETCH_S)
+        await room.fails("web", "ModelNotFound", "resnet", within_s=POD_S)
         room.now()
         repository.write("resnet", Path(folder) / "resnet")
         await room.ready("web", within_s=120)
@@ -233,7 +225,7 @@ async def model_that_loads_and_never_answers(room: Room) -> None:
     asking = _ask(room, (await room.get("web", "Service"))["spec"]["clusterIP"])
     try:
         room.now()
-        await room.reports("web", "Ready", "False", "NotAnswering", "never answers", "roll back")
+        await room.fails("web", "NotAnswering", "never answers", "roll back")
     finally:
         asking.kill()
         await asyncio.to_thread(asking.wait)
@@ -242,7 +234,7 @@ async def model_that_loads_and_never_answers(room: Room) -> None:
 
 
 def _ask(room: Room, address: str) -> subprocess.Popen[bytes]:
-    """Four requests that wait for their answer, from inside the cluster's network."""
+    """Sixteen requests that wait for their answer, from inside the cluster's network."""
     body = json.dumps(
         {"inputs": [{"name": "X", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}]}
     )
@@ -250,7 +242,7 @@ def _ask(room: Room, address: str) -> subprocess.Popen[bytes]:
     one = f"urllib.request.urlopen({url!r}, {body!r}.encode(), timeout=300)"
     script = (
         "import threading, urllib.request\n"
-        f"for _ in range(4): threading.Thread(target=lambda: {one}).start()"
+        f"for _ in range(16): threading.Thread(target=lambda: {one}).start()"
     )
     return room.cluster.popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
 

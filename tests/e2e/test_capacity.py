@@ -26,11 +26,9 @@ async def no_capacity_until_a_node_comes(room: Room) -> None:
     await room.create("first", fake(["h100-80gb-hbm3"], count=8))
     await room.ready("first")
     await room.create("second", fake(["h100-80gb-hbm3"], count=8))
-    told = await room.reports("second", "Ready", "False", "NoCapacity", "h100-80gb-hbm3", "0 of 8")
-    assert (await room.reports("second", "Placed", "False", "NoCapacity"))["message"] in told[
-        "message"
-    ]
-    assert await room.all("Deployment") == [await room.get("first", "Deployment")]
+    await room.fails("second", "NoCapacity")
+    await room.reports("second", "Placed", "False", "NoCapacity", "h100-80gb-hbm3", "0 of 8")
+    assert [o["metadata"]["name"] for o in await room.all("Deployment")] == ["first"]
     await asyncio.to_thread(room.cluster.add_kwok_nodes, 1, _NEXT_H100)
     room.now()
     await room.reports("second", "Placed", "True", "Placed", within_s=LIMIT_S)
@@ -79,7 +77,7 @@ async def more_replicas_than_room(room: Room) -> None:
 async def quota_refuses_pods(room: Room) -> None:
     await room.add("ResourceQuota", "none", {"spec": {"hard": {"pods": "0"}}})
     await room.create("web", fake(["l40s"]))
-    await room.reports("web", "Ready", "False", "ApplyRefused", "exceeded quota: none")
+    await room.fails("web", "ApplyRefused", "exceeded quota: none")
     await room.delete("none", "ResourceQuota")
     await room.ready("web")
 
@@ -88,7 +86,7 @@ async def quota_refuses_pods(room: Room) -> None:
 async def quota_refuses_a_child(room: Room) -> None:
     await room.add("ResourceQuota", "none", {"spec": {"hard": {"count/services": "0"}}})
     await room.create("web", fake(["l40s"]))
-    await room.reports("web", "Ready", "False", "ApplyRefused", "exceeded quota: none")
+    await room.fails("web", "ApplyRefused", "exceeded quota: none")
     await room.delete("none", "ResourceQuota")
     await room.ready("web")
 

@@ -191,7 +191,7 @@ async def orphaned_and_made_again(room: Room) -> None:
     await room.delete("web", propagation="Orphan")
     await room.gone("web", "InferenceService", within_s=30)
     await room.create("web", fake())
-    await room.reports("web", "Ready", "False", "NameCollision", "delete or rename")
+    await room.fails("web", "NameCollision", "delete or rename")
     for kind in CHILDREN:
         if await room.all(kind):
             await room.delete("web", kind)
@@ -226,7 +226,7 @@ async def fixed_is_fixed(room: Room) -> None:
     await room.reports("web", "Available", "True", "Available", "All 3 replicas")
     assert len(await room.pods()) == 3
     await room.change("web", {"spec": {"scaling": {"replicas": 0}}})
-    await room.reports("web", "Ready", "False", "ScaledToZero")
+    await room.fails("web", "ScaledToZero")
     await room.change("web", {"spec": {"scaling": {"replicas": 1}}})
     await room.ready("web")
 

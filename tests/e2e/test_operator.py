@@ -1,0 +1,58 @@
+"""The operator away for a while: what is deleted meanwhile goes, what is new comes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.bed import Bed, wait_until_led
+from tests.e2e.room import Room, fake
+
+pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
+
+
+def test_deleted_created_and_changed_while_it_is_down(bed: Bed) -> None:
+    room = bed.room("operator-down")
+    bed.run(room.enter())
+    try:
+        bed.run(_before(room))
+        serving = bed.run(_uids(room, "stays"))
+        bed.operator.kill()
+        bed.run(_meanwhile(room))
+        bed.operator.start()
+        wait_until_led(bed)
+        room.now()
+        bed.run(_after(room))
+        assert bed.run(_uids(room, "stays")) == serving
+        bed.run(bed.unharmed())
+    finally:
+        bed.run(room.leave())
+
+
+async def _before(room: Room) -> None:
+    for name in ("goes", "stays", "changes"):
+        await room.create(name, fake())
+    for name in ("goes", "stays", "changes"):
+        await room.ready(name)
+
+
+async def _meanwhile(room: Room) -> None:
+    await room.create("comes", fake())
+    await room.change("changes", {"spec": {"scaling": {"mode": "Fixed", "replicas": 2}}})
+    await room.delete("goes")
+    for kind in ("Deployment", "Service", "NetworkPolicy"):
+        await room.gone("goes", kind, within_s=60)
+
+
+async def _after(room: Room) -> None:
+    await room.ready("comes")
+    await room.reports("changes", "Available", "True", "Available", "All 2 replicas")
+    owners = {o["metadata"]["name"] for o in await room.all("Deployment")}
+    assert owners == {"stays", "changes", "comes"}
+
+
+async def _uids(room: Room, service: str) -> set[str]:
+    return {
+        p["metadata"]["uid"]
+        for p in await room.pods()
+        if p["metadata"]["name"].startswith(f"{service}-")
+    }
