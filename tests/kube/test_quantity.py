@@ -53,6 +53,12 @@ def test_nonsense_is_refused_by_name(nonsense: str) -> None:
         parse(nonsense)
 
 
+def test_what_equals_a_known_amount_is_still_judged_by_its_type() -> None:
+    assert parse(1) == 1
+    with pytest.raises(ValueError, match=r"True is not a Kubernetes quantity"):
+        parse(True)
+
+
 @pytest.mark.parametrize("number", [True, float("nan"), float("inf")])
 def test_numbers_that_are_no_amounts_are_refused(number: float) -> None:
     with pytest.raises(ValueError, match=r"is not a Kubernetes quantity"):

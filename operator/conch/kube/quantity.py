@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final, Literal
 
 _Family = Literal["binary", "decimal", "exponent"]
@@ -27,6 +28,12 @@ _LARGEST: Final = Fraction(2**63 - 1)
 _NANO: Final = 10**9
 
 
+# A cluster writes the same few amounts again and again, and exact arithmetic is slow. By type, too:
+# True == 1, but only one of them is a quantity.
+_remembered = lru_cache(maxsize=2048, typed=True)
+
+
+@_remembered
 def parse(quantity: str | int | float) -> Fraction:
     """The amount in base units (cores, bytes, units), at most 2^63 - 1, in steps of a nano.
 
@@ -45,6 +52,7 @@ def milli(quantity: str | int | float) -> int:
     return _round_up(parse(quantity) * 1000)
 
 
+@_remembered
 def canonical(quantity: str | int | float) -> str:
     """The form in which the API server stores it in a pod's resources.
 

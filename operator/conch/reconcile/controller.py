@@ -202,15 +202,16 @@ class Controller:
             for action, live in zip(creates, found, strict=True):
                 if live is not None and not planning.owned_by(live, uid):
                     return planning.Outcome(collision=planning.describe(action.obj))
+        # Side by side: no child needs another, and a new service waits for one answer, not for
+        # three. All of them are awaited: a write must not go on behind the next reconcile's back.
+        applied = await asyncio.gather(*map(self._apply, plan.applies), return_exceptions=True)
         refused: list[str] = []
-        for action in plan.applies:
-            try:
-                live = await self._writer.apply(action.obj, action.why, create=action.create)
-                self._state.set_child(_typed(live, action.obj))
-            except NotOurs as error:
-                return planning.Outcome(collision=str(error))
-            except (Invalid, Forbidden) as error:
-                refused.append(f"{planning.describe(action.obj)}: {error.message}")
+        for outcome in applied:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            if outcome.collision:
+                return outcome
+            refused += outcome.refused
         if plan.scale_to is not None and not refused:
             try:
                 live = await self._writer.scale(obs.key, plan.scale_to)
@@ -224,6 +225,17 @@ class Controller:
             except Forbidden as error:
                 refused.append(f"deletion of {planning.describe(child)}: {error.message}")
         return planning.Outcome(tuple(refused))
+
+    async def _apply(self, action: planning.Apply) -> planning.Outcome:
+        """Write one child; what is refused for good is an outcome, all else is raised."""
+        try:
+            live = await self._writer.apply(action.obj, action.why, create=action.create)
+        except NotOurs as error:
+            return planning.Outcome(collision=str(error))
+        except (Invalid, Forbidden) as error:
+            return planning.Outcome((f"{planning.describe(action.obj)}: {error.message}",))
+        self._state.set_child(_typed(live, action.obj))
+        return planning.Outcome()
 
     def _gone(self, obs: Observation) -> None:
         """The server says that this very service is gone, and nobody has told us yet."""
