@@ -97,13 +97,33 @@ def test_a_status_change_keeps_the_parsed_spec_and_takes_the_new_metadata() -> N
 # --- runtimes and classes -------------------------------------------------------------------------
 
 
+def named(name: str, spec: dict[str, Any], version: int = 1) -> dict[str, Any]:
+    return {"metadata": {"name": name, "resourceVersion": str(version)}, "spec": spec}
+
+
+A_CLASS = {"nodeSelector": {"gpu": "x"}, "resourceName": "nvidia.com/gpu", "memory": "24Gi"}
+A_RUNTIME = {"image": "x", "release": "24.10"}
+
+
 def test_a_class_with_a_number_nobody_can_read_hurts_no_other() -> None:
     cluster = state()
-    spec = {"nodeSelector": {"gpu": "x"}, "resourceName": "nvidia.com/gpu"}
-    cluster.set_class("good", {"spec": {**spec, "memory": "24Gi"}})
-    cluster.set_class("bad", {"spec": {**spec, "memory": "lots"}})
+    cluster.set_class(named("good", A_CLASS))
+    cluster.set_class(named("bad", {**A_CLASS, "memory": "lots"}))
     assert [kind.name for kind in cluster.inventory().kinds] == ["good"]
-    assert cluster.observe(KEY, BUILTIN, NOW) is not None
+
+
+def test_a_late_deletion_spares_the_runtime_and_the_class_made_since() -> None:
+    cluster = state()
+    assert cluster.set_runtime(named("r", A_RUNTIME, 20))
+    assert cluster.set_class(named("c", A_CLASS, 20))
+    assert not cluster.remove_runtime(named("r", A_RUNTIME, 19))
+    assert not cluster.remove_class(named("c", A_CLASS, 19))
+    assert (set(cluster.runtimes), set(cluster.classes)) == ({"r"}, {"c"})
+    assert cluster.remove_runtime(named("r", A_RUNTIME, 21))
+    assert cluster.remove_class(named("c", A_CLASS, 21))
+    assert not cluster.set_runtime(named("r", A_RUNTIME, 20))
+    assert not cluster.set_class(named("c", A_CLASS, 20))
+    assert (cluster.runtimes, cluster.classes) == ({}, {})
 
 
 def test_a_runtime_is_found_by_name_by_default_or_built_in() -> None:
@@ -113,15 +133,20 @@ def test_a_runtime_is_found_by_name_by_default_or_built_in() -> None:
     assert spec is None
     assert "there is no TritonRuntime other; known: triton" in problem
 
-    cluster.set_runtime("other", {"spec": {"image": "x", "release": "twenty"}})
+    cluster.set_runtime(named("other", {"image": "x", "release": "twenty"}))
     spec, problem = cluster.runtime_of(record, BUILTIN)
     assert spec is None
     assert problem.startswith("TritonRuntime other: release")
 
-    cluster.set_runtime("other", {"spec": {"image": "x", "release": "24.10"}})
+    cluster.set_runtime(named("other", A_RUNTIME))
     spec, problem = cluster.runtime_of(record, BUILTIN)
     assert spec is cluster.runtimes["other"]
     assert problem == ""
+
+    unnamed = state().services[KEY]
+    assert cluster.runtime_of(unnamed, BUILTIN) == (BUILTIN[1], "")
+    cluster.set_runtime(named("preferred", {**A_RUNTIME, "default": True}))
+    assert cluster.runtime_of(unnamed, BUILTIN)[0] is cluster.runtimes["preferred"]
 
 
 # --- children -------------------------------------------------------------------------------------

@@ -82,6 +82,7 @@ class ClusterState:
         self.inventory_builder = InventoryBuilder()
         self._families: dict[Key, _Family] = {}
         self._pod_owner: dict[str, Key] = {}
+        self._versions: dict[tuple[str, str], int] = {}  # of runtimes and classes ever seen
         # uid -> newest version known to be gone. The answer to a write may arrive after the watch
         # has told that the object is gone, and must not bring it back.
         self._graves: dict[str, float] = {}
@@ -123,29 +124,57 @@ class ClusterState:
         self._drop_if_empty(key)
         return True
 
-    def set_runtime(self, name: str, raw: Object | None) -> set[Key]:
-        """Take in a TritonRuntime (None: it is gone); returns all services."""
+    def set_runtime(self, raw: Object) -> bool:
+        """Take in a TritonRuntime; False: a newer one of the name is known."""
+        name = raw["metadata"]["name"]
+        if not self._newest("TritonRuntime", raw):
+            return False
         self.runtimes.pop(name, None)
         self.broken_runtimes.pop(name, None)
-        if raw is not None:
-            try:
-                self.runtimes[name] = v1alpha1.TritonRuntimeSpec.model_validate(raw.get("spec"))
-            except ValidationError as error:
-                self.broken_runtimes[name] = _first_problem(error)
-        return set(self.services)
+        try:
+            self.runtimes[name] = v1alpha1.TritonRuntimeSpec.model_validate(raw.get("spec"))
+        except ValidationError as error:
+            self.broken_runtimes[name] = _first_problem(error)
+        return True
 
-    def set_class(self, name: str, raw: Object | None) -> set[Key]:
-        """Take in an AcceleratorClass (None: it is gone); returns all services."""
+    def remove_runtime(self, raw: Object) -> bool:
+        """Forget a TritonRuntime; False: there is one made since, of the same name."""
+        name = raw["metadata"]["name"]
+        if not self._newest("TritonRuntime", raw):
+            return False
+        self.runtimes.pop(name, None)
+        self.broken_runtimes.pop(name, None)
+        return True
+
+    def set_class(self, raw: Object) -> bool:
+        """Take in an AcceleratorClass; False: a newer one of the name is known."""
+        name = raw["metadata"]["name"]
+        if not self._newest("AcceleratorClass", raw):
+            return False
         self.classes.pop(name, None)
-        if raw is not None:
-            try:
-                spec = v1alpha1.AcceleratorClassSpec.model_validate(raw.get("spec"))
-                declared_kind(name, spec)  # its numbers can be read, too
-            except ValueError:
-                # The API server's schema is stricter than ours; only a newer version gets here.
-                return set(self.services)
-            self.classes[name] = spec
-        return set(self.services)
+        try:
+            spec = v1alpha1.AcceleratorClassSpec.model_validate(raw.get("spec"))
+            declared_kind(name, spec)  # its numbers can be read, too
+        except ValueError:
+            # The API server's schema is stricter than ours; only a newer version gets here.
+            return True
+        self.classes[name] = spec
+        return True
+
+    def remove_class(self, raw: Object) -> bool:
+        """Forget an AcceleratorClass; False: there is one made since, of the same name."""
+        if not self._newest("AcceleratorClass", raw):
+            return False
+        self.classes.pop(raw["metadata"]["name"], None)
+        return True
+
+    def _newest(self, kind: str, raw: Object) -> bool:
+        """Whether nothing newer of that name is known; kopf tells of namesakes in any order."""
+        key, version = (kind, raw["metadata"]["name"]), _version(raw)
+        if version < self._versions.get(key, 0):
+            return False
+        self._versions[key] = version
+        return True
 
     def inventory(self) -> Inventory:
         """Nodes and accelerator classes as of now."""

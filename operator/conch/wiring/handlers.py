@@ -42,15 +42,9 @@ def settings(target: kopf.OperatorSettings) -> None:
     target.peering.standalone = True
 
 
-def registry(
-    state: ClusterState,
-    queue: WorkQueue,
-    replan: Callable[[], None],
-    credentials: Credentials,
-) -> kopf.OperatorRegistry:
-    """The handlers, bound to the state they feed."""
+def registry(feed: Feed, credentials: Credentials) -> kopf.OperatorRegistry:
+    """The handlers, bound to what they feed."""
     handlers = kopf.OperatorRegistry()
-
     connections = Connections(credentials)
 
     @kopf.on.login(registry=handlers)
@@ -59,34 +53,51 @@ def registry(
 
     @kopf.on.event(names.GROUP, names.VERSION, "inferenceservices", registry=handlers)
     async def service(event: kopf.RawEvent, **_: Any) -> None:
-        raw = _plain(event)
-        key = Key(raw["metadata"].get("namespace", ""), raw["metadata"]["name"])
-        if event["type"] == "DELETED":
-            state.remove_service(key, raw["metadata"]["uid"])
-            replan()
-            queue.add(key, Priority.USER)
-            return
-        before = state.services.get(key)
-        state.set_service(raw)
-        if before is not None and not _news(before.raw, raw):
-            return  # our own status write coming back
-        replan()
-        queue.add(key, Priority.USER)
+        feed.service(_plain(event), gone=event["type"] == "DELETED")
 
     @kopf.on.event(names.GROUP, names.VERSION, "tritonruntimes", registry=handlers)
-    async def runtime(event: kopf.RawEvent, name: str, **_: Any) -> None:
-        gone = event["type"] == "DELETED"
-        for key in state.set_runtime(name, None if gone else _plain(event)):
-            queue.add(key, Priority.CHILD)
-        replan()
+    async def runtime(event: kopf.RawEvent, **_: Any) -> None:
+        feed.runtime(_plain(event), gone=event["type"] == "DELETED")
 
     @kopf.on.event(names.GROUP, names.VERSION, "acceleratorclasses", registry=handlers)
-    async def accelerator(event: kopf.RawEvent, name: str, **_: Any) -> None:
-        gone = event["type"] == "DELETED"
-        state.set_class(name, None if gone else _plain(event))
-        replan()
+    async def accelerator(event: kopf.RawEvent, **_: Any) -> None:
+        feed.accelerator(_plain(event), gone=event["type"] == "DELETED")
 
     return handlers
+
+
+class Feed:
+    """Tells the state what happened to our own resources, and wakes whom it concerns."""
+
+    def __init__(self, state: ClusterState, queue: WorkQueue, replan: Callable[[], None]) -> None:
+        self._state = state
+        self._queue = queue
+        self._replan = replan
+
+    def service(self, raw: Object, *, gone: bool) -> None:
+        """An InferenceService is there, has changed, or is gone."""
+        key = Key(raw["metadata"].get("namespace", ""), raw["metadata"]["name"])
+        before = self._state.services.get(key)
+        if gone:
+            self._state.remove_service(key, raw["metadata"]["uid"])
+        else:
+            self._state.set_service(raw)
+            if before is not None and not _news(before.raw, raw):
+                return  # our own status write coming back
+        self._replan()
+        self._queue.add(key, Priority.USER)
+
+    def runtime(self, raw: Object, *, gone: bool) -> None:
+        """A TritonRuntime is there, has changed, or is gone: any service may use it."""
+        if (self._state.remove_runtime if gone else self._state.set_runtime)(raw):
+            for key in self._state.services:
+                self._queue.add(key, Priority.CHILD)
+            self._replan()
+
+    def accelerator(self, raw: Object, *, gone: bool) -> None:
+        """An AcceleratorClass is there, has changed, or is gone: placement's matter."""
+        if (self._state.remove_class if gone else self._state.set_class)(raw):
+            self._replan()
 
 
 def _news(before: Object, after: Object) -> bool:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,7 +29,7 @@ from conch.settings import Settings
 from conch.telemetry import logs
 from conch.telemetry.catalog import Metrics
 from conch.telemetry.server import serve
-from conch.wiring import handlers
+from conch.wiring import census, handlers
 from conch.wiring.watches import watches
 
 logger = logging.getLogger(__name__)
@@ -136,12 +136,29 @@ class Operator:
                 for mirror in mirrors:
                     if not await self._either(mirror.synced.wait()):
                         return self._exit_code
+                if not await self._either(
+                    census.learn(api, self._state, queue, settings.namespaces)
+                ):
+                    return self._exit_code
                 logger.info("all caches are synced")
                 start("placement", placement.run())
                 start("controller", controller.run())
                 start("scaling", scaling.run())
+                start(
+                    "census",
+                    census.keep(
+                        api,
+                        self._state,
+                        queue,
+                        placement.trigger,
+                        settings.namespaces,
+                        settings.resync_s,
+                    ),
+                )
                 placement.trigger()
-                await self._run_kopf(queue, placement.trigger, credentials)
+                await self._run_kopf(
+                    handlers.Feed(self._state, queue, placement.trigger), credentials
+                )
             finally:
                 self._metrics.leader.set(0)
                 queue.close()
@@ -166,9 +183,7 @@ class Operator:
             retry_s=settings.lease_retry_s,
         )
 
-    async def _run_kopf(
-        self, queue: WorkQueue, replan: Callable[[], None], credentials: Credentials
-    ) -> None:
+    async def _run_kopf(self, feed: handlers.Feed, credentials: Credentials) -> None:
         """kopf watches the custom resources until we stop; that it stops first is an error."""
         kopf_settings = kopf.OperatorSettings()
         handlers.settings(kopf_settings)
@@ -176,7 +191,7 @@ class Operator:
         ready = asyncio.Event()
         operator = asyncio.get_running_loop().create_task(
             kopf.operator(
-                registry=handlers.registry(self._state, queue, replan, credentials),
+                registry=handlers.registry(feed, credentials),
                 settings=kopf_settings,
                 # Used for peering only, and its default needs a user database.
                 identity=cast(Any, self._settings.name),

@@ -9,7 +9,7 @@ import msgspec
 from conch.api import names
 from conch.kube.reflector import WATCH_S, Change, Reflector
 from conch.kube.transport import Api, path
-from conch.kube.views import Event, Node, Object, Pod
+from conch.kube.views import Event, Node, Object, Pod, whole
 from conch.observe.state import ClusterState
 from conch.reconcile.queue import Priority, WorkQueue
 
@@ -36,16 +36,13 @@ def watches(
         if pod is None:
             return
         builder = state.inventory_builder
+        ours = not namespaces or change.namespace in namespaces
         if change.new is None:
             moved = builder.remove_pod(pod.metadata.uid)
             key = state.remove_pod(pod.metadata.uid)
         else:
-            if change.old is not None and change.old.metadata.uid != pod.metadata.uid:
-                # Deleted and made again between two looks: the old one is gone.
-                builder.remove_pod(change.old.metadata.uid)
-                state.remove_pod(change.old.metadata.uid)
             moved = builder.upsert_pod(pod)
-            key = state.set_pod(pod)
+            key = state.set_pod(pod) if ours else None
         if moved or (key is not None and _binding(change)):
             replan()
         if key is not None:
@@ -98,26 +95,13 @@ def watches(
                 yield Reflector(
                     api,
                     path(api_version, plural, scope),
-                    _whole(api_version, kind),
+                    whole(api_version, kind),
                     on_child,
                     label_selector=names.MANAGED_SELECTOR,
                     name=f"{plural}{suffix}",
                 )
 
     return list(build())
-
-
-def _whole(api_version: str, kind: str) -> Callable[[bytes], Object]:
-    """Decode an object whole; items of a list lack their own kind."""
-
-    def decode(raw: bytes) -> Object:
-        return {
-            **msgspec.json.decode(raw, type=dict[str, object]),
-            "apiVersion": api_version,
-            "kind": kind,
-        }
-
-    return decode
 
 
 def _binding(change: Change[Pod]) -> bool:
