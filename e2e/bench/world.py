@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -14,13 +16,22 @@ from e2e.bench.figure import Context
 from e2e.bench.inside import run
 from e2e.bench.operator import NAMESPACE, Operator
 from e2e.testbed import Cluster, TestbedError
+from e2e.testbed.layout import REPOSITORY
 
 T = TypeVar("T")
 
+# Of every pod: little, but there is something to measure, and something that could be written.
+REQUESTS_PER_S = 2.0
+
 
 def prepared(ctx: Context) -> Cluster:
-    """The cluster with our CRDs and the namespaces; nothing else."""
+    """The cluster with our CRDs and the namespaces, and a fleet that answers for its pods."""
     cluster = ctx.cluster(services.CLUSTER)
+    ctx.once(f"fleet of {id(cluster)}", lambda: _prepare(ctx, cluster))
+    return cluster
+
+
+def _prepare(ctx: Context, cluster: Cluster) -> subprocess.Popen[bytes]:
 
     async def namespaces() -> None:
         async with Client(cluster) as client:
@@ -29,7 +40,22 @@ def prepared(ctx: Context) -> Cluster:
 
     apply_crds(cluster)
     run(cluster, namespaces(), 30)
-    return cluster
+    return _fleet(ctx, cluster)
+
+
+def _fleet(ctx: Context, cluster: Cluster) -> subprocess.Popen[bytes]:
+    """One process that plays Triton on every address of KWOK's pods; it ends with the cluster."""
+    ctx.folder.mkdir(parents=True, exist_ok=True)
+    with (ctx.folder / "fleet.log").open("wb") as log:
+        fleet = cluster.popen(
+            [sys.executable, "-m", "e2e.fleet", "--model", "m", "--rate", str(REQUESTS_PER_S)],
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
+    if fleet.stdout is None or not fleet.stdout.readline():
+        raise TestbedError(f"the fleet did not start, see {ctx.folder}/fleet.log")
+    return fleet
 
 
 def operator(ctx: Context, cluster: Cluster, what: str) -> Operator:

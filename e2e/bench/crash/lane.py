@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from e2e.bench.client import DEPLOYMENTS, PODS, Client, Object, is_ready
+from e2e.bench.client import DEPLOYMENTS, PODS, SERVER, Client, Object, is_ready, tls
 from e2e.bench.crash import oracle
 from e2e.bench.crash.proxy import CutProxy
 from e2e.bench.crash.stories import Story
@@ -72,7 +72,7 @@ class Lane:
     ) -> None:
         self._story = story
         self._say = say
-        self._proxy = CutProxy(cluster, port, self._kill)
+        self._proxy = CutProxy(SERVER, tls(cluster), port, self._kill)
         log = folder / f"operator-crash-{story.name}.log"
         log.unlink(missing_ok=True)
         self._operator = Operator(

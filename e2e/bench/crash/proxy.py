@@ -8,6 +8,7 @@ has come. Writes of the Lease are not counted: they come by the clock, not by th
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -17,9 +18,6 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from e2e.bench.client import SERVER, tls
-from e2e.testbed import Cluster
-
 _WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 # Of one connection, not of the message; both sides make their own.
 _HOP: Final = frozenset({"host", "connection", "content-length", "transfer-encoding", "keep-alive"})
@@ -28,15 +26,18 @@ _HOP: Final = frozenset({"host", "connection", "content-length", "transfer-encod
 class CutProxy:
     """One operator's way to the API server, on the loopback of the namespace it is started in."""
 
-    def __init__(self, cluster: Cluster, port: int, on_cut: Callable[[], None]) -> None:
-        """`on_cut` is called in the very moment of the cut; it kills the operator."""
+    def __init__(
+        self, upstream: str, context: ssl.SSLContext | None, port: int, on_cut: Callable[[], None]
+    ) -> None:
+        """`context` says who we are; `on_cut` kills the operator in the moment of the cut."""
         self.address = f"http://127.0.0.1:{port}"
         self.writes: list[str] = []
         """`METHOD path` of the counted writes, in the order of their answers."""
         self.cut = asyncio.Event()
         self.wrote_at_s = 0.0
         """When the last write went through, counted or not; time.monotonic()."""
-        self._tls = tls(cluster)
+        self._upstream = upstream
+        self._context = context
         self._port = port
         self._on_cut = on_cut
         self._about = b""
@@ -54,7 +55,7 @@ class CutProxy:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._tls, limit=0),
+            connector=aiohttp.TCPConnector(ssl=self._context or True, limit=0),
             timeout=aiohttp.ClientTimeout(total=None),
             auto_decompress=False,
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
@@ -63,9 +64,11 @@ class CutProxy:
         app = web.Application(client_max_size=2**24)
         app.router.add_route("*", "/{path:.*}", self._forward)
         # A killed operator's watches must end with it.
-        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+        self._runner = web.AppRunner(
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1
+        )
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port, shutdown_timeout=0.1).start()
+        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
         return self
 
     async def __aexit__(
@@ -115,7 +118,7 @@ class CutProxy:
 
     def _ask(self, request: web.Request, body: bytes) -> aiohttp.client._RequestContextManager:
         headers = {k: v for k, v in request.headers.items() if k.lower() not in _HOP}
-        url = URL(SERVER + request.raw_path, encoded=True)
+        url = URL(self._upstream + request.raw_path, encoded=True)
         return self._session.request(request.method, url, headers=headers, data=body or None)
 
 
