@@ -137,14 +137,14 @@ async def _kills(ctx: Context, cluster: Cluster, operator: Operator, kills: int)
         await client.delete(f"{SERVICES.format(services.NAMESPACE)}/{NAME}")
     problems = [
         *differences(before, after),
-        *_of_pods(seen, made),
+        *pod_problems(seen, made),
         *([f"{told.failed} requests failed: {told.why}"] if told.failed else []),
         *(f"the operator's log: {line}" for line in operator.tracebacks()[:3]),
     ]
     return Killed(kills, told, tuple(seen.asked), settled_s, tuple(problems))
 
 
-def _of_pods(seen: Seen, made: int) -> Iterable[str]:
+def pod_problems(seen: Seen, made: int) -> Iterable[str]:
     """Whether pods came only because more replicas were asked for, and none restarted."""
     restarts = sum(seen.pods.values())
     if restarts:
