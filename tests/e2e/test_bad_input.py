@@ -78,6 +78,33 @@ async def corrupt_model(room: Room) -> None:
 
 
 @case
+async def model_without_a_version(room: Room) -> None:
+    await room.create("web", spec("image:///opt/models-faulty/no-version"))
+    await room.fails("web", "ModelInvalid", "version", within_s=POD_S)
+    await room.point_at("web", GOOD)
+    await room.ready("web")
+
+
+@case
+async def model_without_its_file(room: Room) -> None:
+    """Triton 24.10 never starts to listen with this, and never ends."""
+    await room.create("web", spec("image:///opt/models-faulty/no-file"))
+    await room.fails("web", "ModelInvalid", "model.py", within_s=POD_S)
+    await room.point_at("web", GOOD)
+    await room.ready("web")
+
+
+@case
+async def one_of_two_models_is_bad(room: Room) -> None:
+    good = {"name": "good", "source": {"uri": GOOD}}
+    bad = {"name": "bad", "source": {"uri": "image:///opt/models-faulty/fail-load"}}
+    await room.create("web", spec(models=[good, bad]))
+    await room.fails("web", "ModelInvalid", "bad", "FAIL_LOAD is set", within_s=POD_S)
+    await room.change("web", {"spec": {"models": [good]}})
+    await room.ready("web")
+
+
+@case
 async def server_that_dies_of_memory(room: Room) -> None:
     await room.create("web", spec("image:///opt/models-faulty/oom"))
     await room.fails("web", "OutOfMemory", "raise spec.resources.memory", within_s=POD_S)
@@ -225,7 +252,7 @@ async def model_that_loads_and_never_answers(room: Room) -> None:
     asking = _ask(room, (await room.get("web", "Service"))["spec"]["clusterIP"])
     try:
         room.now()
-        await room.fails("web", "NotAnswering", "never answers", "roll back")
+        await room.fails("web", "NotAnswering", "the model hangs", "roll back")
     finally:
         asking.kill()
         await asyncio.to_thread(asking.wait)

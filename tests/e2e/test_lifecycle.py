@@ -48,9 +48,7 @@ async def collision_with_a_service(room: Room) -> None:
 async def _collides(room: Room, kind: str, content: Object) -> None:
     foreign = await room.add(kind, "web", content)
     await room.create("web", fake())
-    await room.reports(
-        "web", "Ready", "False", "NameCollision", f"{kind} web exists", "delete or rename"
-    )
+    await room.fails("web", "NameCollision", f"{kind} web exists", "delete or rename")
     live = await room.get("web", kind)
     for of in ("uid", "labels", "ownerReferences"):
         assert live["metadata"].get(of) == foreign["metadata"].get(of)

@@ -15,14 +15,15 @@ import pytest
 
 from tests.e2e.bed import Bed
 from tests.e2e.cases import Cases
-from tests.e2e.room import LIMIT_S, Room, condition, fake
+from tests.e2e.room import LIMIT_S, START_S, Room, condition, fake
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(600)]
 
 case = Cases()
 
 _LATENCY = {"mode": "Latency", "minReplicas": 2, "maxReplicas": 6}
-_RATE_PER_S = 20.0
+# Per pod, of the 50 it could serve: a demand seen five times too high would add one.
+_RATE_PER_S = 10.0
 _UNKNOWING = {"NoMetrics", "Learning"}
 
 
@@ -47,11 +48,7 @@ async def metrics_that_are_empty(room: Room) -> None:
 
 
 async def _spoiled(room: Room, fault: str) -> None:
-    await room.create("web", fake(scaling=_LATENCY))
-    await room.ready("web")
-    await _steer(room, {"rate_per_s": _RATE_PER_S})
-    await _knows(room)
-    before = await _replicas(room)
+    before = await _serving(room)
     room.now()
     await _steer(room, {"fault": fault})
     await room.reports("web", "Scaling", "False", "NoMetrics")
@@ -60,21 +57,27 @@ async def _spoiled(room: Room, fault: str) -> None:
     room.now()
     await _steer(room, {"fault": "none"})
     await _knows(room)
-    assert await _replicas(room) == before
+    await _holds(room, before)
 
 
 @case
 async def counters_that_start_again(room: Room) -> None:
     """A server that was restarted counts from zero: that is no demand, and no end of it."""
-    await room.create("web", fake(scaling=_LATENCY))
-    await room.ready("web")
-    await _steer(room, {"rate_per_s": _RATE_PER_S})
-    await _knows(room)
-    before = await _replicas(room)
+    before = await _serving(room)
     for _ in range(3):
         await _steer(room, {"counters": "reset"})
         await _holds(room, before)
+    room.now()
     await _knows(room)
+
+
+async def _serving(room: Room) -> int:
+    """A service with a demand that its pods carry; returns the replicas it has."""
+    await room.create("web", fake(scaling=_LATENCY))
+    await room.reports("web", "Available", "True", "Available", "All 2 replicas", within_s=START_S)
+    await _steer(room, {"rate_per_s": _RATE_PER_S})
+    await _knows(room)
+    return await _replicas(room)
 
 
 async def _steer(room: Room, load: Mapping[str, Any]) -> None:
@@ -104,7 +107,7 @@ async def _holds(room: Room, before: int, seconds: float = 5.0) -> None:
     """For as long as two looks at every pod take, the replicas stay."""
     end_s = time.monotonic() + seconds
     while time.monotonic() < end_s:
-        assert await _replicas(room) == before
+        assert await _replicas(room) == before, (await room.get("web"))["status"]["decision"]
         await asyncio.sleep(0.2)
 
 
