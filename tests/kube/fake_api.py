@@ -12,7 +12,7 @@ import json
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -73,7 +73,7 @@ class FakeApi:
         app.router.add_route("*", "/{path:.*}", self._serve)
         self._server = TestServer(app, host="127.0.0.1")
 
-    async def __aenter__(self) -> FakeApi:
+    async def __aenter__(self) -> Self:
         await self._server.start_server()
         return self
 
