@@ -6,9 +6,13 @@ a batch of k. The queue left behind at the end of each batch is a Markov chain; 
 distribution gives, by a count of late arrivals per cycle, the exact share of requests that take
 longer than the target. The largest rate whose share is within the objective is the capacity.
 
-Exact for one instance and fixed service times up to the lattice below. ``m`` instances are taken
-as one that is free m times as often (a little pessimistic at low load); noise in s shortens the
-target. Sources: Chaudhry & Templeton, A First Course in Bulk Queues (the chain); Grassmann, Taksar
+Triton differs in one thing: it closes up to two batches per instance ahead of time (core,
+rate_limiter.cc, PayloadSlotAvailable), so that a request may miss the batch it would have fitted
+in. Measured on 24.10 at 36 requests/s of a model of 40 + 10 k ms, B = 4: p99 380 ms, where a queue
+that batches at the last moment has 264. That wait is taken off the target (``_formed_ahead_s``).
+Exact otherwise for one instance and fixed service times up to the lattice below. ``m`` instances
+are taken as one that is free m times as often; noise in s shortens the target.
+Sources: Chaudhry & Templeton, A First Course in Bulk Queues (the chain); Grassmann, Taksar
 & Heyman 1985 (its stable elimination). Pure, no numpy: the operator has 150 MiB.
 """
 
@@ -16,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import NormalDist
 from typing import Final
@@ -24,6 +28,7 @@ from typing import Final
 _MAX_CELLS: Final = 100  # size of the chain; beyond it, requests are counted in lumps
 _MAX_BATCHES: Final = 50  # a target of more than this many batches is one of this many
 _PRECISION: Final = 0.005  # of the rate found
+_AHEAD_BATCHES: Final = 1.3
 _MIN_USEFUL: Final = 0.05  # of the throughput: a target that leaves less is as good as unreachable
 
 
@@ -117,6 +122,8 @@ def late_share(service_s: Sequence[float], instances: int, target_s: float, rate
     """Share of requests that take longer than ``target_s`` at ``rate`` requests/s."""
     lumped = _Lattice.of(service_s, instances, target_s, rate)
     left_behind = _stationary(lumped)
+    if len(service_s) > 1:
+        lumped = replace(lumped, target=target_s - _formed_ahead_s(lumped, left_behind))
     late = arrivals = 0.0
     for n, probability in enumerate(left_behind):
         if n == 0:  # the next request finds the server idle: its latency is s(1)
@@ -126,6 +133,20 @@ def late_share(service_s: Sequence[float], instances: int, target_s: float, rate
         arrivals += probability * lumped.load[k]
         late += probability * _late_arrivals(lumped, n, k)
     return min(1.0, late / arrivals)
+
+
+def _formed_ahead_s(q: _Lattice, left_behind: Sequence[float]) -> float:
+    """How much longer the late ones wait because batches are closed before they start.
+
+    It takes a busy server, and requests that keep coming: it grows with the third power of the
+    busy share and reaches 1.3 batches. Both numbers are fitted to a simulation of Triton's two
+    slots over a grid (within 6 %, but for targets below two batches), checked against 24.10.
+    """
+    sizes = [min(max(n, 1), q.batch) for n in range(len(left_behind))]
+    busy_s = sum(p * q.busy[k] for p, k in zip(left_behind, sizes, strict=True))
+    batch_s = sum(p * q.own[k] for p, k in zip(left_behind, sizes, strict=True))
+    busy_share = busy_s / (busy_s + left_behind[0] / q.rate)
+    return float(_AHEAD_BATCHES * busy_share**3 * batch_s)
 
 
 @dataclass(frozen=True, slots=True)
