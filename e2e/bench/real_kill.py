@@ -88,9 +88,9 @@ def _measure(ctx: Context) -> Result:
     )
 
 
-def killed(ctx: Context, kills: int) -> Killed:
+def killed(ctx: Context, kills: int, name: str = real_world.CLUSTER.name) -> Killed:
     """Kill the operator that many times during a load."""
-    cluster = real_world.prepared(ctx)
+    cluster = real_world.prepared(ctx, name)
     operator = real_world.operator(ctx, cluster, "kill")
     limit_s = 2 * kills * LONGEST_LIFE_S + _SETTLE_LIMIT_S + real_world.READY_LIMIT_S
     with operator:

@@ -67,9 +67,9 @@ def _measure(ctx: Context) -> Result:
     )
 
 
-def rolled(ctx: Context, *, free: bool) -> Rollout:
+def rolled(ctx: Context, *, free: bool, name: str = real_world.CLUSTER.name) -> Rollout:
     """Roll a new revision out under load, with or without a `free` GPU."""
-    cluster = real_world.prepared(ctx)
+    cluster = real_world.prepared(ctx, name)
     with real_world.operator(ctx, cluster, f"rollout-{'surge' if free else 'in-place'}"):
         rollout = run(cluster, _roll(ctx, cluster, free), _LIMIT_S)
     ctx.progress(str(rollout))

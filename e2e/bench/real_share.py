@@ -15,7 +15,7 @@ from e2e.bench.real_load import Told, load
 from e2e.testbed import Cluster, TestbedError
 
 NAME = "share"
-RATE_PER_S = 105
+RATE_PER_S = 90
 COUNTED_S = 90
 # To learn at a load that one replica carries, to scale from there, and for the backlog to drain.
 PHASES = f"15x20,{RATE_PER_S}x50,{RATE_PER_S}x{COUNTED_S}"

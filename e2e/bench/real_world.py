@@ -7,6 +7,7 @@ Everything here is real but the GPUs, which are counted and not there: the model
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -34,9 +35,12 @@ SETTINGS = {
 _KUBE_SERVICE = "/api/v1/namespaces/{}/services/{}"
 
 
-def prepared(ctx: Context) -> Cluster:
-    """The cluster with our CRDs and the namespaces; nothing of an earlier figure in them."""
-    cluster = ctx.cluster(CLUSTER)
+def prepared(ctx: Context, name: str = CLUSTER.name) -> Cluster:
+    """The cluster with our CRDs and the namespaces; nothing of an earlier figure in them.
+
+    Whoever may run beside the bench gives it another `name`.
+    """
+    cluster = ctx.cluster(dataclasses.replace(CLUSTER, name=name))
 
     async def cleared() -> None:
         async with Client(cluster) as client:

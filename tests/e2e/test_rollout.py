@@ -28,6 +28,6 @@ def ctx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
 
 @pytest.mark.parametrize("free", [True, False], ids=["surge", "in place"])
 def test_a_rollout_fails_no_request(ctx: Context, free: bool) -> None:
-    rollout = rolled(ctx, free=free)
+    rollout = rolled(ctx, free=free, name="e2e-rollout")
     assert all(told.summary["sent"] > 0 for told in rollout.told.values())
     assert rollout.failed == 0, str(rollout)
