@@ -6,7 +6,9 @@ override a few of them. ``docs/reference/settings.md`` is generated from here.
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -14,6 +16,8 @@ from typing import Any
 
 from conch import __version__
 from conch.errors import SettingsError
+
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def _setting(default: Any, doc: str) -> Any:
@@ -89,12 +93,21 @@ class Settings:
                 "CONCH_LEASE_RETRY_S < CONCH_LEASE_RENEW_DEADLINE_S < "
                 "CONCH_LEASE_DURATION_S must hold"
             )
-        for name in ("workers", "write_burst", "drain_s"):
+        for name in ("workers", "write_burst", "drain_s", "startup_budget_s", "fetch_max_bytes"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"CONCH_{name.upper()} must be 1 or more")
         for name in ("writes_per_s", "scrape_interval_s", "scrape_timeout_s", "resync_s"):
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"CONCH_{name.upper()} must be more than zero")
+            if not 0 < getattr(self, name) < math.inf:
+                raise SettingsError(f"CONCH_{name.upper()} must be more than zero, and a number")
+        if not 0 <= self.placement_window_s < 60:
+            raise SettingsError("CONCH_PLACEMENT_WINDOW_S must be 0 to 60")
+        for name in ("probe_port", "metrics_port"):
+            if not 0 <= getattr(self, name) <= 65535:
+                raise SettingsError(f"CONCH_{name.upper()} must be a port, 1 to 65535")
+        for namespace in (*self.namespaces, self.operator_namespace):
+            if not _NAMESPACE.fullmatch(namespace):
+                # Patterns, too: kopf would understand them, the API server would not.
+                raise SettingsError(f"{namespace!r} cannot be the name of a namespace")
 
 
 def from_environment(environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:
@@ -118,7 +131,7 @@ def _parse(variable: str, raw: str, default: Any) -> Any:
         if isinstance(default, bool):
             return {"true": True, "false": False}[raw.strip().lower()]
         if isinstance(default, tuple):
-            return tuple(part.strip() for part in raw.split(",") if part.strip())
+            return tuple(dict.fromkeys(part.strip() for part in raw.split(",") if part.strip()))
         return type(default)(raw)
     except (ValueError, KeyError) as error:
         raise SettingsError(

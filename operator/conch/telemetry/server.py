@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from conch.errors import SettingsError
 from conch.telemetry.catalog import Metrics
 
 Check = Callable[[], str | None]
@@ -25,7 +26,7 @@ async def serve(
     """Start both servers; the runner's ``cleanup()`` stops them.
 
     ``/healthz`` fails when any check of ``alive`` finds something, ``/readyz`` those of ``ready``.
-    Raises OSError when a port is taken.
+    Raises SettingsError when a port is taken.
     """
 
     def respond(checks: Sequence[Check]) -> web.Response:
@@ -48,6 +49,12 @@ async def serve(
     app.add_routes([web.get("/metrics", expose)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    for port in sorted({probe_port, metrics_port}):
-        await web.TCPSite(runner, host, port).start()
+    try:
+        for port in sorted({probe_port, metrics_port}):
+            await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise SettingsError(
+            f"CONCH_PROBE_PORT, CONCH_METRICS_PORT: cannot listen on {host}: {error}"
+        ) from error
     return runner

@@ -1,0 +1,146 @@
+"""What a change of anything mirrored wakes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Literal
+
+import msgspec
+import pytest
+
+from conch.api import names
+from conch.kube import views
+from conch.kube.reflector import Change
+from conch.observe.types import Key
+from conch.reconcile.queue import WorkQueue
+from conch.wiring.watches import watches
+from tests.reconcile.builders import KEY, pod, state
+
+_Kind = Literal["added", "modified", "deleted"]
+
+
+class World:
+    """The mirrors, told of changes by the test instead of a server."""
+
+    def __init__(self, *namespaces: str) -> None:
+        self.cluster = state()
+        self.queue = WorkQueue()
+        self.plans = 0
+        made: list[Any] = watches(
+            None,  # type: ignore[arg-type]  # nothing is sent: they do not run
+            self.cluster,
+            self.queue,
+            self._replan,
+            namespaces,
+        )
+        self.mirrors = {mirror.name: mirror for mirror in made}
+
+    def _replan(self) -> None:
+        self.plans += 1
+
+    async def tell(self, mirror: str, old: Any, new: Any) -> tuple[bool, set[Key]]:
+        """Whether a change makes a new plan, and whom it wakes."""
+        kind: _Kind = "added" if old is None else "deleted" if new is None else "modified"
+        meta = (new or old)["metadata"] if isinstance(new or old, dict) else (new or old).metadata
+        space, name = (
+            (meta["namespace"], meta["name"])
+            if isinstance(meta, dict)
+            else (meta.namespace, meta.name)
+        )
+        before = self.plans
+        self.mirrors[mirror]._on_change(Change(kind, space, name, old, new))
+        woken = set()
+        while len(self.queue):
+            key = await self.queue.get()
+            self.queue.done(key)
+            woken.add(key)
+        return self.plans > before, woken
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    made = World()
+    yield made
+    made.queue.close()
+
+
+def with_status(old: views.Pod, **status: Any) -> views.Pod:
+    return msgspec.structs.replace(old, status=msgspec.structs.replace(old.status, **status))
+
+
+def node(gpus: str = "1", heartbeat: str = "") -> views.Node:
+    beat = views.StatusCondition("Ready", "True", message=heartbeat)
+    return views.Node(
+        views.Metadata(name="n1"),
+        status=views.NodeStatus(allocatable={"nvidia.com/gpu": gpus}, conditions=(beat,)),
+    )
+
+
+async def test_a_pod_of_ours_wakes_its_service(world: World) -> None:
+    waiting = msgspec.structs.replace(pod(ready=False), spec=views.PodSpec())
+    assert await world.tell("pods", None, waiting) == (True, {KEY})
+    bound = pod(ready=False)
+    assert await world.tell("pods", waiting, bound) == (True, {KEY})
+    assert await world.tell("pods", bound, pod()) == (False, {KEY}), "ready: no unit more or less"
+    assert await world.tell("pods", pod(), with_status(pod(), phase="Failed")) == (True, {KEY})
+    assert await world.tell("pods", with_status(pod(), phase="Failed"), None) == (True, {KEY})
+    assert world.cluster.pods(KEY) == ()
+
+
+async def test_a_foreign_pod_takes_room_and_wakes_nobody(world: World) -> None:
+    foreign = views.Pod(views.Metadata("p", "other", "u"), views.PodSpec("n1"))
+    assert await world.tell("pods", None, foreign) == (True, set())
+    assert await world.tell("pods", foreign, with_status(foreign, pod_ip="1.2.3.4")) == (
+        False,
+        set(),
+    )
+    assert await world.tell("pods", foreign, None) == (True, set())
+
+
+async def test_pods_outside_the_served_namespaces_take_room_and_are_not_ours() -> None:
+    world = World("served")
+    assert await world.tell("pods", None, pod()) == (True, set())
+    assert world.cluster.pods(KEY) == ()
+
+
+async def test_a_nodes_heartbeat_is_no_news(world: World) -> None:
+    assert await world.tell("nodes", None, node()) == (True, set())
+    assert await world.tell("nodes", node(), node(heartbeat="now")) == (False, set())
+    assert await world.tell("nodes", node(), node("2")) == (True, set())
+    assert await world.tell("nodes", node("2"), None) == (True, set())
+
+
+async def test_a_child_wakes_its_service_when_it_changes_and_when_it_goes(world: World) -> None:
+    deployment = {
+        "kind": "Deployment",
+        "metadata": {
+            "name": KEY.name,
+            "namespace": KEY.namespace,
+            "uid": "d1",
+            "resourceVersion": "5",
+            "labels": names.service_labels(KEY.name),
+        },
+        "spec": {"replicas": 2},
+    }
+    assert await world.tell("deployments", None, deployment) == (False, {KEY})
+    assert world.cluster.live_replicas(KEY) == 2
+    assert await world.tell("deployments", deployment, None) == (False, {KEY})
+    assert world.cluster.live_replicas(KEY) is None
+
+
+async def test_a_volume_that_cannot_be_mounted_wakes_the_pods_service(world: World) -> None:
+    world.cluster.set_pod(pod(ready=False))
+    told = views.Event(
+        views.Metadata("e", KEY.namespace),
+        involved_object=views.ObjectReference(uid="uid-p1"),
+        message="no such secret",
+    )
+    assert await world.tell("mount events", None, told) == (False, {KEY})
+    assert await world.tell("mount events", told, None) == (False, set()), "it expired"
+
+
+async def test_each_served_namespace_has_its_own_mirrors_of_children() -> None:
+    everywhere, two = set(World().mirrors), set(World("a", "b").mirrors)
+    assert everywhere >= {"pods", "nodes", "deployments", "mount events"}
+    assert two >= {"pods", "nodes", "deployments in a", "deployments in b", "mount events in a"}
+    assert "deployments" not in two
