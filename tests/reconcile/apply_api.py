@@ -30,11 +30,16 @@ class ApplyApi(FakeApi):
         live["metadata"] |= {"generation": 1, "creationTimestamp": NOW}
         return {"apiVersion": made["apiVersion"], "kind": made["kind"], **_copy(live)}
 
+    def empty(self, *collections: str) -> None:
+        """Collections that are known and have nothing in them."""
+        for collection in collections:
+            self._objects.setdefault(collection, {})
+
     def writes(self) -> list[str]:
         """What was written: the plural, or plural/status."""
         found = []
         for seen in self.seen:
-            if seen.method != "GET":
+            if seen.method != "GET" and f"/{ROOT}/" in seen.path:
                 rest = seen.path.split(f"/{ROOT}/")[1].split("/")
                 found.append("/".join(part for i, part in enumerate(rest) if i != 1))
         return found

@@ -18,6 +18,7 @@ import kopf
 
 from conch.kube.credentials import Credentials
 from conch.kube.lease import Elector
+from conch.kube.reflector import WATCH_S
 from conch.kube.transport import Api
 from conch.observe.state import ClusterState
 from conch.reconcile.apply import RateLimit, Writer
@@ -35,10 +36,10 @@ from conch.wiring.watches import watches
 logger = logging.getLogger(__name__)
 
 LEASE_NAME = "conch-leader"
-# Silence longer than this from the API server makes a process unready, and a loop that has not
-# turned for about as long makes it dead.
-_SILENCE_S = 180.0
-_STUCK_S = 120.0
+# Silence longer than this from the API server makes a process unready. Longer than a watch lives:
+# that of events says nothing before its end.
+_SILENCE_S = 1.2 * WATCH_S + 60.0
+_STUCK_S = 120.0  # a loop that has not turned for as long makes it dead
 _GRACE_S = 15.0
 
 
