@@ -25,7 +25,6 @@ from tests.reconcile.builders import KEY
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/conch-system/leases"
 CUSTOM = f"/apis/{names.API_VERSION}"
-ON_CPU = {"placement": {"accelerators": {"count": 0}}}
 
 
 class World:
@@ -57,7 +56,8 @@ class World:
         return asyncio.create_task(self.operator.run(None, None))
 
     def lease(self) -> Object:
-        return (self.server.find(f"{LEASES}/{LEASE_NAME}") or {}).get("spec", {})
+        live = self.server.find(f"{LEASES}/{LEASE_NAME}") or {"spec": {}}
+        return dict(live["spec"])
 
     def served(self) -> bool:
         live = self.server.find(f"{SERVICES}/{KEY.name}") or {}
@@ -93,7 +93,7 @@ async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
             spec={},
             status={"allocatable": allocatable, "conditions": ready},
         )
-        server.service(**ON_CPU)
+        server.service(placement={"accelerators": {"count": 0}})
         yield made
 
 
