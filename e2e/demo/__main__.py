@@ -23,7 +23,7 @@ NAMESPACE = "conch-system"
 SERVICE = "resnet"
 SPEC = ClusterSpec(name="demo", gpus=6)
 # One replica of the example carries about 35 requests a second within its target.
-PHASES = "15x20,105x80,8x85"
+PHASES = "15x20,105x120,8x75"
 READY_TIMEOUT_S = 300.0
 
 

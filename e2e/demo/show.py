@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-WARM_UP_S = 10.0
+WARM_UP_S = 30.0
 HEADER = f"{'time':>6} {'req/s':>6} {'ready':>6} {'p50':>7} {'p99':>8}  target  decision"
 
 
