@@ -16,6 +16,7 @@ import pytest
 
 from conch.api import names
 from conch.kube.credentials import Credentials
+from conch.kube.lease import Elector
 from conch.reconcile.scaling import ScalingLoop
 from conch.settings import Settings
 from conch.wiring.runtime import LEASE_NAME, Operator, _resource
@@ -97,7 +98,16 @@ async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
         yield made
 
 
-async def test_it_serves_what_is_there_and_ends_on_sigterm(world: World) -> None:
+async def test_it_serves_what_is_there_and_ends_on_sigterm(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, alive = Elector._release, set[str]()
+
+    async def listen(elector: Elector) -> None:
+        alive.update(task.get_name() for task in asyncio.all_tasks())
+        await release(elector)
+
+    monkeypatch.setattr(Elector, "_release", listen)
     run = world.start()
     await world.until(world.served, run)
     assert world.lease()["holderIdentity"] == "me"
@@ -107,7 +117,11 @@ async def test_it_serves_what_is_there_and_ends_on_sigterm(world: World) -> None
         assert await run == 0
     assert world.lease()["holderIdentity"] == "", "the next one need not wait"
     writes = [seen.path for seen in world.server.seen if seen.method != "GET"]
-    assert writes[-1] == f"{LEASES}/{LEASE_NAME}", "it is freed when nothing can write any more"
+    assert writes[-1] == f"{LEASES}/{LEASE_NAME}"
+    assert "election" in alive
+    assert not alive & {"controller", "placement", "scaling", "census"}, (
+        "the Lease is freed when nothing can write any more"
+    )
 
 
 async def test_a_standby_writes_nothing(world: World) -> None:
