@@ -23,7 +23,7 @@ from conch.kube.views import Object
 from conch.observe.types import Key
 from e2e.testbed import Cluster
 from e2e.testbed.images import operator, triton
-from tests.e2e.room import Room, condition
+from tests.e2e.room import POD_S, Room, Shared, condition
 
 T = TypeVar("T")
 
@@ -110,11 +110,11 @@ class Bed:
     def __init__(self, cluster: Cluster, log: Path) -> None:
         self.cluster = cluster
         self.operator = Operator(cluster, log)
-        self.times: list[tuple[str, str, float]] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="cases", daemon=True)
         self._thread.start()
         self.api: Api = self.run(Api.connect(cluster.kubeconfig))
+        self.shared = Shared(self.api, cluster, self.operator.alive)
         self.turns: asyncio.Semaphore = self.run(_semaphore())
         self._healthy: dict[str, Any] = {}
         self._store = cluster.popen(
@@ -142,7 +142,7 @@ class Bed:
 
     def room(self, name: str) -> Room:
         """A case's own namespace."""
-        return Room(self.api, self.cluster, name, self.times, self.operator.alive)
+        return Room(self.shared, name)
 
     async def settle(self) -> None:
         """The neighbour serves, and from now on must not be touched."""
@@ -150,6 +150,8 @@ class Bed:
         await room.enter()
         await room.create(NEIGHBOUR.name)
         await room.ready(NEIGHBOUR.name, within_s=120)
+        # It started alone; the cases start several side by side.
+        self.shared.pod_s = max(POD_S, 4 * self.shared.times[-1][2])
         self._healthy = await self._neighbour()
 
     async def unharmed(self) -> None:

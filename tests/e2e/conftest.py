@@ -25,6 +25,7 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
     spec = ClusterSpec(name=name, gpus=64, kwok_nodes=5, images=("operator", "triton"))
     cluster = Cluster(spec, Progress(quiet=True))
     log = tmp_path_factory.mktemp("operator") / "operator.log"
+    cluster.down()  # one that a killed run left is up, and full of its services
     with cluster:
         files = [part for crd in CRDS for part in ("-f", str(crd))]
         cluster.kubectl("apply", "--server-side", *files)
@@ -43,7 +44,7 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
 
 
 def _table(bed: Bed) -> str:
-    rows = sorted(bed.times, key=lambda row: -row[2])
+    rows = sorted(bed.shared.times, key=lambda row: -row[2])
     return "\n".join(f"{took_s:6.1f} s  {room:24} {what}" for room, what, took_s in rows)
 
 

@@ -10,6 +10,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from conch.api import names
@@ -21,7 +22,7 @@ from e2e.testbed import Cluster
 LIMIT_S = 10.0
 """A condition with its reason within this time from the cause."""
 POD_S = 20.0
-"""The same where a pod has to start first, which takes others' time on a shared machine."""
+"""The same where a pod has to start first; more on a machine that is slow to start one."""
 START_S = 90.0
 """A pod is ready within this time, with others starting beside it on two cores."""
 _LOOK_EVERY_S = 0.2
@@ -77,28 +78,34 @@ def condition(service: Object, kind: str) -> Object | None:
     return next((c for c in found if c["type"] == kind), None)
 
 
+@dataclass(slots=True)
+class Shared:
+    """What all rooms have in common."""
+
+    api: Api
+    cluster: Cluster
+    alive: Callable[[], None]
+    """Raises when the operator has ended: then there is nothing to wait for."""
+    pod_s: float = POD_S
+    """How long a failure may take that shows only when a pod has started."""
+    times: list[tuple[str, str, float]] = field(default_factory=list)
+    """Room, what was waited for, and the seconds it took."""
+
+
 class Room:
     """A namespace, and what happens in it."""
 
-    def __init__(
-        self,
-        api: Api,
-        cluster: Cluster,
-        name: str,
-        times: list[tuple[str, str, float]],
-        alive: Callable[[], None],
-    ) -> None:
-        """``alive`` raises when the operator has ended: then there is nothing to wait for."""
-        self._alive = alive
-        self.api = api
-        self.cluster = cluster
+    def __init__(self, shared: Shared, name: str) -> None:
+        self._shared = shared
+        self.api = shared.api
+        self.cluster = shared.cluster
+        self.pod_s = shared.pod_s
         self.name = name
-        self._times = times
         self._since_s = time.monotonic()
 
     def next_door(self) -> Room:
         """A second namespace of the same case; the case makes and deletes it."""
-        return Room(self.api, self.cluster, f"{self.name}-2", self._times, self._alive)
+        return Room(self._shared, f"{self.name}-2")
 
     async def enter(self) -> None:
         """Make the namespace."""
@@ -223,11 +230,11 @@ class Room:
     ) -> float:
         """Wait until ``done``, at most ``within_s`` from the cause; the time goes on the table."""
         while True:
-            self._alive()
+            self._shared.alive()
             seen = await done()
             took_s = time.monotonic() - self._since_s
             if seen:
-                self._times.append((self.name, what, took_s))
+                self._shared.times.append((self.name, what, took_s))
                 return took_s
             assert took_s < within_s, f"not {what} in {took_s:.1f} s: {await otherwise()}"
             await asyncio.sleep(_LOOK_EVERY_S)

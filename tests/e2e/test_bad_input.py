@@ -22,7 +22,7 @@ from e2e.testbed.images import triton
 from tests.e2e import store
 from tests.e2e.bed import REPOSITORY, Bed
 from tests.e2e.cases import Cases
-from tests.e2e.room import GOOD, POD_S, Room, spec
+from tests.e2e.room import GOOD, Room, spec
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(600)]
 
@@ -56,7 +56,7 @@ async def impossible_memory(room: Room) -> None:
 @case
 async def missing_directory_in_the_image(room: Room) -> None:
     await room.create("web", spec("image:///opt/models/nope"))
-    await room.fails("web", "ModelNotFound", "/opt/models/nope", within_s=POD_S)
+    await room.fails("web", "ModelNotFound", "/opt/models/nope", within_s=room.pod_s)
     await room.point_at("web", GOOD)
     await room.ready("web")
 
@@ -64,7 +64,7 @@ async def missing_directory_in_the_image(room: Room) -> None:
 @case
 async def model_that_refuses_to_load(room: Room) -> None:
     await room.create("web", spec("image:///opt/models-faulty/fail-load"))
-    await room.fails("web", "ModelInvalid", "FAIL_LOAD is set", "Correct", within_s=POD_S)
+    await room.fails("web", "ModelInvalid", "FAIL_LOAD is set", "Correct", within_s=room.pod_s)
     await room.point_at("web", GOOD)
     await room.ready("web")
 
@@ -72,7 +72,7 @@ async def model_that_refuses_to_load(room: Room) -> None:
 @case
 async def corrupt_model(room: Room) -> None:
     await room.create("web", spec("image:///opt/models-faulty/corrupt"))
-    await room.fails("web", "ModelInvalid", "config.pbtxt", within_s=POD_S)
+    await room.fails("web", "ModelInvalid", "config.pbtxt", within_s=room.pod_s)
     await room.point_at("web", GOOD)
     await room.ready("web")
 
@@ -80,7 +80,7 @@ async def corrupt_model(room: Room) -> None:
 @case
 async def model_without_a_version(room: Room) -> None:
     await room.create("web", spec("image:///opt/models-faulty/no-version"))
-    await room.fails("web", "ModelInvalid", "version", within_s=POD_S)
+    await room.fails("web", "ModelInvalid", "version", within_s=room.pod_s)
     await room.point_at("web", GOOD)
     await room.ready("web")
 
@@ -89,7 +89,7 @@ async def model_without_a_version(room: Room) -> None:
 async def model_without_its_file(room: Room) -> None:
     """Triton 24.10 never starts to listen with this, and never ends."""
     await room.create("web", spec("image:///opt/models-faulty/no-file"))
-    await room.fails("web", "ModelInvalid", "model.py", within_s=POD_S)
+    await room.fails("web", "ModelInvalid", "model.py", within_s=room.pod_s)
     await room.point_at("web", GOOD)
     await room.ready("web")
 
@@ -99,7 +99,7 @@ async def one_of_two_models_is_bad(room: Room) -> None:
     good = {"name": "good", "source": {"uri": GOOD}}
     bad = {"name": "bad", "source": {"uri": "image:///opt/models-faulty/fail-load"}}
     await room.create("web", spec(models=[good, bad]))
-    await room.fails("web", "ModelInvalid", "bad", "FAIL_LOAD is set", within_s=POD_S)
+    await room.fails("web", "ModelInvalid", "bad", "FAIL_LOAD is set", within_s=room.pod_s)
     await room.change("web", {"spec": {"models": [good]}})
     await room.ready("web")
 
@@ -107,7 +107,7 @@ async def one_of_two_models_is_bad(room: Room) -> None:
 @case
 async def server_that_dies_of_memory(room: Room) -> None:
     await room.create("web", spec("image:///opt/models-faulty/oom"))
-    await room.fails("web", "OutOfMemory", "raise spec.resources.memory", within_s=POD_S)
+    await room.fails("web", "OutOfMemory", "raise spec.resources.memory", within_s=room.pod_s)
     await room.point_at("web", GOOD)
     await room.ready("web")
 
@@ -119,7 +119,7 @@ async def bad_model_while_the_old_one_serves(room: Room) -> None:
     await room.ready("web")
     serving = {p["metadata"]["uid"] for p in await room.pods()}
     await room.point_at("web", "image:///opt/models-faulty/corrupt")
-    await room.fails("web", "ModelInvalid", "previous revision keep serving", within_s=POD_S)
+    await room.fails("web", "ModelInvalid", "previous revision keep serving", within_s=room.pod_s)
     assert serving < {p["metadata"]["uid"] for p in await room.pods()}
     await room.point_at("web", GOOD)
     await room.ready("web")
@@ -154,7 +154,7 @@ async def image_that_cannot_be_pulled(room: Room) -> None:
 @case
 async def server_that_refuses_connections(room: Room) -> None:
     await room.create("web", spec(f"https://{store.ADDRESS}:{store.PORT_CLOSED}/m.tar"))
-    await room.fails("web", "ModelFetchFailed", "connection refused", within_s=POD_S)
+    await room.fails("web", "ModelFetchFailed", "connection refused", within_s=room.pod_s)
     await room.point_at("web", GOOD)
     await room.ready("web")
 
@@ -162,7 +162,7 @@ async def server_that_refuses_connections(room: Room) -> None:
 @case
 async def server_that_is_not_there(room: Room) -> None:
     await room.create("web", spec("https://10.88.0.99/m.tar"))
-    await room.fails("web", "ModelFetchFailed", "10.88.0.99", within_s=POD_S)
+    await room.fails("web", "ModelFetchFailed", "10.88.0.99", within_s=room.pod_s)
     await room.point_at("web", GOOD)
     await room.ready("web")
 
@@ -170,7 +170,7 @@ async def server_that_is_not_there(room: Room) -> None:
 @case
 async def server_that_accepts_and_says_nothing(room: Room) -> None:
     await room.create("web", spec(f"https://{store.ADDRESS}:{store.PORT_SILENT}/m.tar"))
-    await room.fails("web", "ModelFetchFailed", "no answer in time", within_s=POD_S)
+    await room.fails("web", "ModelFetchFailed", "no answer in time", within_s=room.pod_s)
     await room.point_at("web", GOOD)
     await room.ready("web")
 
@@ -178,7 +178,7 @@ async def server_that_accepts_and_says_nothing(room: Room) -> None:
 @case
 async def server_that_nobody_trusts(room: Room) -> None:
     await room.create("web", spec(f"https://{store.ADDRESS}:{store.PORT_TLS}/m.tar"))
-    await room.fails("web", "ModelFetchFailed", "certificate is not trusted", within_s=POD_S)
+    await room.fails("web", "ModelFetchFailed", "certificate is not trusted", within_s=room.pod_s)
     await room.point_at("web", GOOD)
     await room.ready("web")
 
@@ -200,7 +200,7 @@ async def nothing_stored_at_the_address(room: Room) -> None:
     await room.add("Secret", "reader", {"stringData": {"endpoint": endpoint}})
     source = {"uri": "s3://models/nope", "secretRef": {"name": "reader"}}
     await room.create("web", spec(models=[{"name": "m", "source": source}]))
-    await room.fails("web", "ModelNotFound", "s3://models/nope", "check", within_s=POD_S)
+    await room.fails("web", "ModelNotFound", "s3://models/nope", "check", within_s=room.pod_s)
     right = {**source, "uri": "s3://models/resnet"}
     await room.change("web", {"spec": {"models": [{"name": "m", "source": right}]}})
     await room.ready("web")
@@ -214,7 +214,7 @@ async def claim_that_comes_late_and_empty(room: Room) -> None:
         await room.create("web", spec("pvc://store/resnet"))
         await room.fails("web", "Unschedulable", '"store" not found')
         await _bind(room, folder)
-        await room.fails("web", "ModelNotFound", "resnet", within_s=POD_S)
+        await room.fails("web", "ModelNotFound", "resnet", within_s=room.pod_s)
         room.now()
         repository.write("resnet", Path(folder) / "resnet")
         await room.ready("web", within_s=120)
