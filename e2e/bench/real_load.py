@@ -26,6 +26,8 @@ class Told:
     summary: dict[str, Any]
     phases: list[dict[str, Any]]
     errors: dict[str, int]
+    lines: Sequence[str]
+    """As they were told, second by second."""
 
     def phase_began_s(self, phase: int) -> float:
         """When the first request of a phase was due, in seconds since the epoch.
@@ -62,6 +64,7 @@ def read(lines: Sequence[str], phases: str, seed: int) -> Told:
         summary=last["summary"],
         phases=last["phases"],
         errors=last["errors"],
+        lines=lines,
     )
 
 

@@ -27,6 +27,7 @@ def _measure(ctx: Context) -> Result:
     cluster = real_world.prepared(ctx)
     with real_world.operator(ctx, cluster, "share"):
         told, (asked, ready) = run(cluster, _load(cluster), _LIMIT_S)
+    (ctx.folder / "load-share.jsonl").write_text("\n".join(told.lines) + "\n")
     if ready < NEEDED:
         raise TestbedError(f"{ready} of {asked} replicas were ready, not {NEEDED} or more")
     counted = told.phases[-1]
