@@ -96,6 +96,18 @@ async def test_what_is_gone_or_going_has_no_assignment(
     assert cluster.assignments == {}
 
 
+async def test_a_promise_holds_until_there_is_a_deployment(queue: WorkQueue) -> None:
+    cluster = ClusterState()
+    cluster.inventory_builder.upsert_node(node(gpus=1))
+    loop = loop_of(cluster, queue)
+    cluster.set_service(service("b"))
+    loop.replan()
+    cluster.set_service(service("a"))  # of the same second, and first by its uid
+    loop.replan()
+    assert cluster.assignments[key("b")].reason is Reason.PLACED
+    assert cluster.assignments[key("a")].reason is Reason.NO_CAPACITY
+
+
 async def test_pods_with_a_node_are_not_asked_for_again(
     cluster: ClusterState, queue: WorkQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -131,7 +131,7 @@ class PlacementLoop:
         wanted = replicas.wanted(obs, service.spec.scaling)
         deployment = obs.children.get(("Deployment", key.name))
         current = (
-            ""
+            _promised(obs.assignment)
             if deployment is None
             else deployment["metadata"].get("labels", {}).get(names.LABEL_ACCELERATOR, "")
         )
@@ -177,6 +177,15 @@ def _attempt(inventory: Inventory, request: PlacementRequest) -> Exception | Non
 def holds_a_node(pod: Pod) -> bool:
     """Whether the pod takes room on a node: bound and not over."""
     return bool(pod.spec.node_name) and pod.status.phase not in ("Succeeded", "Failed")
+
+
+def _promised(assignment: Assignment | None) -> str:
+    """The class a service was told, on its way into a Deployment: to be kept like a class it is on.
+
+    Else one that arrives a moment later, and sorts before it, would take the place, and the new
+    Deployment would be rolled over at once.
+    """
+    return assignment.kind.name if assignment is not None and assignment.kind is not None else ""
 
 
 def _tolerations(tolerations: Iterable[v1alpha1.Toleration]) -> Iterable[Toleration]:
