@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from e2e.bench import services, world
 from e2e.bench.audit import AuditLog, Write, count, spelled
-from e2e.bench.client import PODS, SERVICES, Client, unready
+from e2e.bench.client import PODS, SERVICES, Client, Object, Objects, unready
 from e2e.bench.figure import Context, Figure, Result
 from e2e.bench.operator import Operator
 from e2e.testbed import Cluster, TestbedError
@@ -19,7 +19,8 @@ COUNT = 100
 REPLICAS = 3
 WINDOW_S = 300.0
 _PART_S = 20.0
-_QUIET_S = 10.0
+# Longer than what the status waits with numbers that nobody waits for.
+_QUIET_S = 35.0
 _SETTLE_LIMIT_S = 150.0
 
 
@@ -54,10 +55,11 @@ async def _window(ctx: Context, cluster: Cluster, operator: Operator) -> Steady:
     path = SERVICES.format(services.NAMESPACE)
     async with Client(cluster) as client:
         await world.sweep(client)
-        for name in names:
-            await client.create(path, services.service(name, minReplicas=REPLICAS))
+        for number, name in enumerate(names):
+            await client.create(path, _service(number, name))
         async with asyncio.timeout(_SETTLE_LIMIT_S):
             await client.until(path, lambda there: not unready(there, names))
+            await client.until(PODS.format(services.NAMESPACE), _all_ready)
         log = AuditLog(cluster.audit_log)
         await world.quiet(log, _QUIET_S, _SETTLE_LIMIT_S, world.is_work)
         pods = len(await client.items(PODS.format(services.NAMESPACE)))
@@ -76,7 +78,26 @@ async def _window(ctx: Context, cluster: Cluster, operator: Operator) -> Steady:
         peak_mib = operator.peak_rss_mib()
         await world.sweep(client)
     work = tuple(w for w in writes if world.is_work(w))
+    details = [f"{w.answered_s:.1f} {w.verb} {w.resource} {w.name}" for w in work]
+    (ctx.folder / "idle-writes.txt").write_text("\n".join(details) + "\n")
     return Steady(work, len(writes) - len(work), max(rss_mib), peak_mib, cpu_share, pods)
+
+
+def _service(number: int, name: str) -> Object:
+    """Always three replicas, on a class that has room for all of those on it."""
+    accelerator = services.LARGE[number % len(services.LARGE)]
+    replicas = {"minReplicas": REPLICAS, "maxReplicas": REPLICAS}
+    return services.service(name, accelerator=accelerator, **replicas)
+
+
+def _all_ready(pods: Objects) -> bool:
+    return len(pods) == COUNT * REPLICAS and all(
+        any(
+            c["type"] == "Ready" and c["status"] == "True"
+            for c in p["status"].get("conditions", [])
+        )
+        for p in pods.values()
+    )
 
 
 def _idle(ctx: Context) -> Result:

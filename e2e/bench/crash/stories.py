@@ -32,9 +32,7 @@ class Story:
 
     def manifest(self, name: str, scaling: dict[str, Any]) -> Object:
         """The InferenceService."""
-        made = services.service(name, self.namespace, **scaling)
-        made["spec"]["placement"]["accelerators"] = {"classes": [self.accelerator]}
-        return made
+        return services.service(name, self.namespace, self.accelerator, **scaling)
 
     def path(self, name: str = "") -> str:
         """Of the InferenceService, or of all in the namespace."""
