@@ -17,8 +17,8 @@ def service(
 ) -> dict[str, Any]:
     """A plain service on KWOK's nodes, on one GPU of any class unless one is named.
 
-    `scaling` goes into its spec.
-    Its target is far from what the fleet plays: nothing here is about scaling.
+    `scaling` goes into its spec. Its target is far from what the fleet plays: nothing here is
+    about scaling.
     """
     return {
         "apiVersion": "conch.dev/v1alpha1",

@@ -85,19 +85,21 @@ async def _window(ctx: Context, cluster: Cluster, operator: Operator) -> Steady:
 
 def _service(number: int, name: str) -> Object:
     """Always three replicas, on a class that has room for all of those on it."""
-    accelerator = services.LARGE[number % len(services.LARGE)]
-    replicas = {"minReplicas": REPLICAS, "maxReplicas": REPLICAS}
-    return services.service(name, accelerator=accelerator, **replicas)
+    return services.service(
+        name,
+        accelerator=services.LARGE[number % len(services.LARGE)],
+        minReplicas=REPLICAS,
+        maxReplicas=REPLICAS,
+    )
 
 
 def _all_ready(pods: Objects) -> bool:
-    return len(pods) == COUNT * REPLICAS and all(
-        any(
-            c["type"] == "Ready" and c["status"] == "True"
-            for c in p["status"].get("conditions", [])
-        )
-        for p in pods.values()
-    )
+    return len(pods) == COUNT * REPLICAS and all(map(_is_ready, pods.values()))
+
+
+def _is_ready(pod: Object) -> bool:
+    conditions = pod["status"].get("conditions", [])
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
 def _idle(ctx: Context) -> Result:
