@@ -36,7 +36,7 @@ async def load_problems(
                 return {}
             body = await response.content.read(_MAX_BYTES)
         entries = msgspec.json.decode(body, type=list[_Entry])
-    except (aiohttp.ClientError, TimeoutError, OSError, msgspec.MsgspecError):
+    except (aiohttp.ClientError, TimeoutError, OSError, msgspec.MsgspecError, ValueError):
         return {}
     return {
         entry.name: " ".join(entry.reason.split())[:500]

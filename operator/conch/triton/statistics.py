@@ -50,7 +50,7 @@ def parse(body: bytes, models: Collection[str]) -> Mapping[str, Mapping[int, Bat
     """
     try:
         statistics = _DECODER.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise TritonError(f"the model statistics cannot be read: {error}") from error
     found: dict[str, dict[int, BatchStat]] = {model: {} for model in models}
     sums: dict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0])
