@@ -8,11 +8,12 @@ has come. Writes of the Lease are not counted: they come by the clock, not by th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NoReturn, Self
 
 import aiohttp
 from aiohttp import web
@@ -85,7 +86,7 @@ class CutProxy:
         if request.method not in _WRITES or "/leases" in request.path:
             return await self._stream(request, body)
         if self.cut.is_set():
-            return _hang_up(request)
+            _hang_up(request)
         # Once it is sent, it is done: the API server does not hear of the operator's death.
         return await asyncio.shield(asyncio.create_task(self._write(request, body)))
 
@@ -99,7 +100,7 @@ class CutProxy:
                 self.cut.set()  # first: not one more write goes through
                 if self._lose_answer:
                     self._on_cut()
-                    return _hang_up(request)
+                    _hang_up(request)
                 whole = web.Response(status=answer.status, body=told, headers=_headers(answer))
                 await whole.prepare(request)
                 await whole.write_eof()
@@ -110,10 +111,11 @@ class CutProxy:
     async def _stream(self, request: web.Request, body: bytes) -> web.StreamResponse:
         async with self._ask(request, body) as answer:
             response = web.StreamResponse(status=answer.status, headers=_headers(answer))
-            await response.prepare(request)
-            async for chunk in answer.content.iter_any():
-                await response.write(chunk)
-            await response.write_eof()
+            with contextlib.suppress(ConnectionResetError):  # the operator was killed
+                await response.prepare(request)
+                async for chunk in answer.content.iter_any():
+                    await response.write(chunk)
+                await response.write_eof()
             return response
 
     def _ask(self, request: web.Request, body: bytes) -> aiohttp.client._RequestContextManager:
@@ -122,11 +124,12 @@ class CutProxy:
         return self._session.request(request.method, url, headers=headers, data=body or None)
 
 
-def _hang_up(request: web.Request) -> web.Response:
-    """Close the connection; what is returned goes nowhere."""
+def _hang_up(request: web.Request) -> NoReturn:
+    """Close the connection without an answer."""
     if request.transport is not None:
         request.transport.abort()
-    return web.Response()
+    # As when the client has gone: aiohttp writes nothing more, and logs nothing.
+    raise asyncio.CancelledError
 
 
 def _headers(answer: aiohttp.ClientResponse) -> dict[str, str]:
