@@ -26,6 +26,8 @@ from conch.kube.transport import Api, path
 
 _log = logging.getLogger(__name__)
 
+_RELEASE_S = 2.0  # giving back may take this long; after that the Lease simply expires
+
 
 class Elector:
     """One candidate. `run()` acquires, keeps, and on cancellation gives the Lease back.
@@ -199,7 +201,7 @@ class Elector:
             return
         spec = {**self._lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
         try:
-            async with asyncio.timeout(self._retry_s):
+            async with asyncio.timeout(_RELEASE_S):
                 await self._api.put(self._path(), {**self._lease, "spec": spec})
         except (ApiError, ApiUnreachable, TimeoutError) as error:
             _log.info("the lease was not given back, it will expire: %s", str(error) or "no answer")

@@ -126,7 +126,7 @@ class Reflector(Generic[T]):
         for raw in items:
             try:
                 head = _decode_object(raw).metadata
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 self._complain(f"an item of the list has no readable metadata: {error}")
                 continue
             found[head.namespace, head.name] = (head, raw)
@@ -150,7 +150,7 @@ class Reflector(Generic[T]):
                 # The token outlived its snapshot: the whole list in one answer is always possible.
                 query, items = dict(self._selectors), []
                 continue
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 raise ApiUnreachable(f"list {self._path}: not a list: {error}") from error
             self.last_contact_s = time.monotonic()
             items += page.items or ()
@@ -184,7 +184,7 @@ class Reflector(Generic[T]):
         try:
             event = _decode_event(line)
             head = _decode_object(event.object)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise ApiUnreachable(f"watch {self._path}: unreadable event: {error}") from error
         if event.type == "ERROR":
             raise api_error(head.code, head.reason, head.message)
