@@ -21,7 +21,7 @@ WINDOW_S = 300.0
 _PART_S = 20.0
 # Longer than what the status waits with numbers that nobody waits for.
 _QUIET_S = 35.0
-_SETTLE_LIMIT_S = 150.0
+_SETTLE_LIMIT_S = 240.0
 
 
 @dataclass(frozen=True, slots=True)
