@@ -27,6 +27,7 @@ KILLS = 20
 # requests wait until clients give up, with or without an operator.
 LOW_PER_S = 15
 STAIRS_PER_S = (45, 75, 105)
+SHORTEST_STAIR_S = 30  # a start on a busy machine, and the operator's own
 # From before it has read anything to well after its first decisions.
 SHORTEST_LIFE_S, LONGEST_LIFE_S = 0.5, 9.0
 MOST_REPLICAS = 6
@@ -105,7 +106,7 @@ async def _kills(ctx: Context, cluster: Cluster, operator: Operator, kills: int)
     rng = random.Random(kills)
     lives_s = [rng.uniform(SHORTEST_LIFE_S, LONGEST_LIFE_S) for _ in range(kills)]
     # A start takes a moment, and the last one is to see the end of the load.
-    stair_s = round((sum(lives_s) + 15) / len(STAIRS_PER_S))
+    stair_s = max(SHORTEST_STAIR_S, round((sum(lives_s) + 15) / len(STAIRS_PER_S)))
     phases = [f"{LOW_PER_S}x15", *(f"{rate}x{stair_s}" for rate in STAIRS_PER_S)]
     seen = Seen()
     async with Client(cluster) as client:
