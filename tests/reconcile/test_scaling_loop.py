@@ -117,6 +117,35 @@ async def test_a_decision_that_is_not_carried_out_is_not_told_each_round(world: 
         assert await world.woken() == set()
 
 
+async def test_a_moment_without_metrics_is_not_told_and_one_that_lasts_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_s = 100.0
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: at_s)
+
+    async def at(moment_s: float, reason: Reason) -> set[Key]:
+        nonlocal at_s
+        at_s = moment_s
+        world.answer = decision(1, reason)
+        await world.round()
+        return await world.woken()
+
+    assert await at(100.0, Reason.WITHIN_OBJECTIVE) == {KEY}
+    assert await at(102.0, Reason.NO_METRICS) == set()
+    assert await at(104.0, Reason.WITHIN_OBJECTIVE) == set()
+    assert await at(106.0, Reason.NO_METRICS) == set()
+    assert await at(108.0, Reason.NO_METRICS) == set()
+    assert await at(110.0, Reason.NO_METRICS) == {KEY}
+    assert await at(112.0, Reason.NO_METRICS) == set()
+    assert await at(114.0, Reason.WITHIN_OBJECTIVE) == {KEY}
+
+
+async def test_without_metrics_from_the_start_it_is_told_at_once(world: World) -> None:
+    world.answer = decision(1, Reason.NO_METRICS)
+    await world.round()
+    assert await world.woken() == {KEY}
+
+
 @pytest.mark.parametrize(
     ("demand_rps", "age_s", "told"),
     [(115.0, 31.0, False), (130.0, 10.0, False), (130.0, 31.0, True), (300.0, 7.0, True)],

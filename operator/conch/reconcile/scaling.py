@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 # Numbers in the status follow the measurements only when they moved by this share, and not more
 # often than this: a status that changes with every scrape is a write with every scrape.
 _WORTH_SHOWING = ((0.5, 6.0), (0.2, 30.0))
+# A round without answers holds the replicas at once, but is told only if it lasts: one busy moment,
+# here or on the way, is no news, and telling of it and of its end costs two writes per service.
+_SILENCE_TOLD_AFTER_S = 4.0
 # Pods looked at at once, on two connections each. A place is waited for before a pod's time-out
 # begins: pods that hang must not make others look silent.
 _LOOKS = 128
@@ -53,6 +56,7 @@ class ScalingLoop:
         # By the service's uid: a namesake starts anew.
         self._scalers: dict[str, ScalerState] = {}
         self._shown_at_s: dict[str, float] = {}
+        self._silent_since_s: dict[str, float] = {}
         self._defects: dict[str, str] = {}
         self.last_round_s = 0.0
 
@@ -76,7 +80,12 @@ class ScalingLoop:
             if record.service is not None
         }
         living = {_uid(record) for record in services.values()}
-        memories: tuple[dict[str, Any], ...] = (self._scalers, self._shown_at_s, self._defects)
+        memories: tuple[dict[str, Any], ...] = (
+            self._scalers,
+            self._shown_at_s,
+            self._silent_since_s,
+            self._defects,
+        )
         for memory in memories:
             for uid in memory.keys() - living:
                 del memory[uid]
@@ -182,6 +191,8 @@ class ScalingLoop:
 
     def _publish(self, key: Key, uid: str, decision: Decision, live: int, now_s: float) -> None:
         shown = self._state.decisions.get(key)
+        if self._is_moment_of_silence(uid, shown, decision, now_s):
+            return
         age_s = now_s - self._shown_at_s.get(uid, float("-inf"))
         if shown is not None and not _differs(shown, decision, age_s):
             return
@@ -190,6 +201,16 @@ class ScalingLoop:
         self._state.decisions[key] = decision
         self._shown_at_s[uid] = now_s
         self._queue.add(key, Priority.CHILD if decision.replicas == live else Priority.SCALE)
+
+    def _is_moment_of_silence(
+        self, uid: str, shown: Decision | None, decision: Decision, now_s: float
+    ) -> bool:
+        if decision.reason is not Reason.NO_METRICS:
+            self._silent_since_s.pop(uid, None)
+            return False
+        since_s = self._silent_since_s.setdefault(uid, now_s)
+        told = shown is not None and shown.replicas == decision.replicas
+        return told and now_s - since_s < _SILENCE_TOLD_AFTER_S
 
     def _measure(self, key: Key, policy: ScalingPolicy, decision: Decision) -> None:
         labels = (key.namespace, key.name)
