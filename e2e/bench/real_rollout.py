@@ -27,7 +27,8 @@ REPLICAS = 2
 # Together less than one replica completes: without a free GPU one serves alone for a while.
 RATE_PER_S = 7
 BEFORE_S = 10.0
-SECONDS = 110
+# A rollout in place waits for each old pod to have left, surging does not.
+SURGE_LOAD_S, IN_PLACE_LOAD_S = 85, 110
 HOLDS_ON = "http held"
 CLIENTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "http once": ("http", ("--keep", "0")),
@@ -88,7 +89,7 @@ async def _roll(ctx: Context, cluster: Cluster, free: bool) -> Rollout:
                     load(
                         cluster,
                         address,
-                        f"{RATE_PER_S}x{SECONDS}",
+                        f"{RATE_PER_S}x{SURGE_LOAD_S if free else IN_PLACE_LOAD_S}",
                         protocol=protocol,
                         options=options,
                         seed=seed,

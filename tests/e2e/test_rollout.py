@@ -17,6 +17,9 @@ from e2e.testbed import Progress
 pytestmark = [pytest.mark.node, pytest.mark.timeout(600)]
 
 
+CLUSTER = os.environ.get("CONCH_E2E_CLUSTER", "e2e") + "-rollout"
+
+
 @pytest.fixture(scope="module")
 def ctx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
     if sys.platform != "linux" or os.geteuid() != 0:
@@ -28,6 +31,6 @@ def ctx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Context]:
 
 @pytest.mark.parametrize("free", [True, False], ids=["surge", "in place"])
 def test_a_rollout_fails_no_request(ctx: Context, free: bool) -> None:
-    rollout = rolled(ctx, free=free, name="e2e-rollout")
+    rollout = rolled(ctx, free=free, name=CLUSTER)
     assert all(told.summary["sent"] > 0 for told in rollout.told.values())
     assert rollout.failed == 0, str(rollout)
