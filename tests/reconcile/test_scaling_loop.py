@@ -146,9 +146,15 @@ async def test_without_metrics_from_the_start_it_is_told_at_once(world: World) -
     assert await world.woken() == {KEY}
 
 
+def test_a_few_requests_a_second_scatter_without_being_news() -> None:
+    shown = decision(1, Reason.WITHIN_OBJECTIVE, demand_rps=2.0)
+    assert not scaling._differs(shown, replace(shown, demand_rps=2.8), 60.0)
+    assert scaling._differs(shown, replace(shown, demand_rps=6.0), 60.0)
+
+
 @pytest.mark.parametrize(
     ("demand_rps", "age_s", "told"),
-    [(115.0, 31.0, False), (130.0, 10.0, False), (130.0, 31.0, True), (300.0, 7.0, True)],
+    [(115.0, 31.0, False), (135.0, 10.0, False), (135.0, 31.0, True), (300.0, 7.0, True)],
 )
 def test_numbers_are_told_when_they_moved_and_in_time(
     demand_rps: float, age_s: float, told: bool

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -273,18 +274,26 @@ def _differs(shown: Decision, new: Decision, age_s: float) -> bool:
     facts = (shown.replicas, shown.reason, shown.not_answering, shown.failing)
     if facts != (new.replicas, new.reason, new.not_answering, new.failing):
         return True
-    pairs = (
-        (shown.demand_rps, new.demand_rps),
-        (shown.bound_rps, new.bound_rps),
-        (shown.capacity_rps, new.capacity_rps),
-        (shown.latency_s, new.latency_s),
+    rates = ((shown.demand_rps, new.demand_rps), (shown.bound_rps, new.bound_rps))
+    others = ((shown.capacity_rps, new.capacity_rps), (shown.latency_s, new.latency_s))
+    return any(
+        age_s >= least_s
+        and (
+            any(_moved(a, b, share, least_s) for a, b in rates)
+            or any(_moved(a, b, share) for a, b in others)
+        )
+        for share, least_s in _WORTH_SHOWING
     )
-    moved = max(_moved(a, b) for a, b in pairs)
-    return any(moved > share and age_s >= least_s for share, least_s in _WORTH_SHOWING)
 
 
-def _moved(a: float | None, b: float | None) -> float:
-    """By which share of the larger one two numbers differ; 1 when only one of them is known."""
+def _moved(a: float | None, b: float | None, share: float, counted_s: float | None = None) -> bool:
+    """Whether two numbers differ by more than ``share`` of the larger one.
+
+    Rates differ by chance, too: requests counted for ``counted_s`` scatter like Poisson arrivals,
+    and a few a second must not look like news all the time.
+    """
     if a is None or b is None:
-        return float(a is not b)
-    return abs(a - b) / (max(abs(a), abs(b)) or 1.0)
+        return a is not b
+    larger = max(abs(a), abs(b))
+    chance = 0.0 if counted_s is None else 2 * math.sqrt(larger / counted_s)
+    return abs(a - b) > share * larger + chance
