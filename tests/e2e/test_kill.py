@@ -13,7 +13,6 @@ from e2e.bench.figure import Context
 from e2e.bench.real_kill import killed
 from e2e.testbed import Progress
 
-
 CLUSTER = os.environ.get("CONCH_E2E_CLUSTER", "e2e") + "-kill"
 
 
