@@ -6,16 +6,17 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from conch.api.conditions import Reason
+from conch.api.conditions import Condition, ConditionType, Reason
 from conch.errors import ApiError, Gone, SettingsError
 from conch.kube.credentials import Credentials
 from conch.kube.transport import Api
 from conch.observe.state import ClusterState
 from conch.observe.types import Key
+from conch.reconcile import controller
 from conch.reconcile import plan as planning
 from conch.reconcile.apply import RateLimit, Writer
 from conch.reconcile.controller import Controller, builtin_runtime
@@ -375,3 +376,21 @@ async def test_a_status_the_server_refuses_backs_off(world: World) -> None:
     world.server.answer("GET", status(500))
     with pytest.raises(ApiError):
         await world.reconcile()
+
+
+@pytest.mark.parametrize(
+    ("old", "reason", "resized", "told"),
+    [
+        ({"status": "True", "reason": "ScaleUp"}, Reason.SCALE_UP, True, True),
+        ({"status": "True", "reason": "ScaleUp"}, Reason.SCALE_UP, False, False),
+        ({"status": "True", "reason": "ScaleUp"}, Reason.WITHIN_OBJECTIVE, False, False),
+        ({"status": "True", "reason": "ScaleUp"}, Reason.NO_METRICS, False, True),
+        ({"status": "False", "reason": "NoMetrics"}, Reason.NO_METRICS, False, False),
+    ],
+)
+def test_every_change_of_size_is_told_and_what_keeps_it_from_following(
+    old: dict[str, str], reason: Reason, resized: bool, told: bool
+) -> None:
+    status: Literal["True", "False"] = "False" if reason is Reason.NO_METRICS else "True"
+    condition = Condition(ConditionType.SCALING, status, reason)
+    assert controller._worth_telling(condition, old, resized) is told

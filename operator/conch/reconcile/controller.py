@@ -41,9 +41,8 @@ logger = logging.getLogger(__name__)
 # Counts and measurements are written at most this often; what somebody waits for, at once.
 _STATUS_EVERY_S = 2.0
 
-# Transitions worth an event, besides every change of Ready.
+# Transitions worth an event, besides every change of Ready and of the number of replicas.
 _TOLD = {ConditionType.PLACED}
-_SCALING_TOLD = {Reason.SCALE_UP, Reason.SCALE_DOWN}
 _QUIET = {Reason.PODS_STARTING, Reason.PROGRESSING, Reason.ROLLING_OUT, Reason.SCALED_TO_ZERO}
 
 BUILTIN_RUNTIME = "triton"
@@ -260,15 +259,21 @@ class Controller:
         if now_s < due_s and not planning.urgent(obs, status):
             return due_s - now_s
         self._reported_s[obs.key] = now_s
-        before = {c["type"]: c for c in obs.raw.get("status", {}).get("conditions", [])}
+        told = obs.raw.get("status", {})
+        before = {c["type"]: c for c in told.get("conditions", [])}
+        size_before = told.get("desiredReplicas")
+        size = status.body.get("desiredReplicas")
+        resized = (
+            "decision" in status.body and None not in (size, size_before) and (size != size_before)
+        )
         for condition in status.conditions:
             old = before.get(condition.type.value, {})
-            if _worth_telling(condition, old):
+            if _worth_telling(condition, old, resized):
                 await self._tell(
                     obs,
                     condition,
                     warning=condition.status == "False" and condition.reason not in _QUIET,
-                    since=str(old.get("lastTransitionTime", "")) + str(old.get("reason", "")),
+                    since=f"{old.get('lastTransitionTime')}{old.get('reason')}{size_before}",
                 )
         try:
             live = await self._writer.status(obs.key, obs.raw["metadata"]["uid"], status.body)
@@ -323,14 +328,13 @@ def _typed(live: Object, applied: Object) -> Object:
     return {"apiVersion": applied["apiVersion"], "kind": applied["kind"], **live}
 
 
-def _worth_telling(condition: Condition, old: Object) -> bool:
-    if old.get("status") == condition.status and old.get("reason") == condition.reason.value:
-        return False
-    if condition.type is ConditionType.READY:
-        return condition.reason not in _QUIET
+def _worth_telling(condition: Condition, old: Object, resized: bool) -> bool:
+    changed = old.get("status") != condition.status or old.get("reason") != condition.reason.value
     if condition.type is ConditionType.SCALING:
-        return condition.reason in _SCALING_TOLD
-    return condition.type in _TOLD and condition.status == "True"
+        return resized or (changed and condition.status == "False")
+    if condition.type is ConditionType.READY:
+        return changed and condition.reason not in _QUIET
+    return changed and condition.type in _TOLD and condition.status == "True"
 
 
 def _now() -> str:
