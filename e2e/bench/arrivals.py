@@ -17,7 +17,8 @@ from e2e.bench.figure import Context, Figure, Result
 from e2e.testbed import Cluster, TestbedError
 
 COUNT = 200
-RATE_PER_S = 5.0
+# Below what two shared cores can carry: at 5/s Kubernetes itself queues, and its queue is measured.
+RATE_PER_S = 2.5
 
 
 def percentile(values: Iterable[float], percent: float) -> float:
@@ -36,7 +37,7 @@ def waits_s(writes: Sequence[Write]) -> dict[str, float]:
 def _measure(ctx: Context) -> Result:
     cluster = world.prepared(ctx)
     operator = world.operator(ctx, cluster, "arrivals")
-    waits = world.measure(cluster, operator, _arrivals(cluster), 240)
+    waits = world.measure(cluster, operator, _arrivals(cluster), 300)
     missing = set(services.names(COUNT)) - waits.keys()
     if missing:
         raise TestbedError(f"no Deployment was made for {', '.join(sorted(missing))}")
