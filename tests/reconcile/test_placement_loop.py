@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
@@ -240,3 +241,28 @@ async def test_a_trigger_while_planning_is_not_lost(
     with contextlib.suppress(asyncio.CancelledError):
         await task
     assert plans == 2
+
+
+async def test_a_person_waits_for_a_short_rest_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a slow plan the next one rests; somebody's change cuts that short."""
+    loop = asyncio.get_running_loop()
+    metrics, settings = Metrics(), Settings(placement_window_s=0.001)
+    placement = PlacementLoop(ClusterState(), WorkQueue(), settings, metrics)
+    planned = asyncio.Event()
+    plans: list[float] = []
+
+    def slow_plan() -> None:
+        time.sleep(0.1)
+        plans.append(loop.time())
+        planned.set()
+
+    monkeypatch.setattr(placement, "replan", slow_plan)
+    running = asyncio.create_task(placement.run())
+    placement.trigger()
+    await planned.wait()
+    planned.clear()
+    placement.hurry()
+    await asyncio.wait_for(planned.wait(), 5)
+    running.cancel()
+    rest_s = plans[1] - plans[0] - 0.1
+    assert 0.1 <= rest_s < 0.35, "one rest of the plan's own time, not four"

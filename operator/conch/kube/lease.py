@@ -26,7 +26,7 @@ from conch.kube.transport import Api, path
 
 _log = logging.getLogger(__name__)
 
-_RELEASE_S = 2.0  # giving back may take this long; after that the Lease simply expires
+_RELEASE_S = 5.0  # giving back may take this long; after that the Lease simply expires
 
 
 class Elector:

@@ -8,6 +8,7 @@ defect of ours) is told so and costs no other its place.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterable
 
@@ -27,8 +28,10 @@ from conch.triton.capability import support
 
 logger = logging.getLogger(__name__)
 
-# After a plan that took t, the next waits at least this many t: planning never eats the loop.
+# After a plan that took t, the next waits this many t: planning never eats the loop. When somebody
+# waits for an answer to what they applied, once is rest enough.
 _REST = 4
+_SHORT_REST = 1
 # The message of one that waits has numbers of the whole cluster, which change all the time.
 _RETELL_S = 30.0
 
@@ -45,10 +48,16 @@ class PlacementLoop:
         self._window_s = settings.placement_window_s
         self._builtin = builtin_runtime(settings)
         self._dirty = asyncio.Event()
+        self._awaited = asyncio.Event()
         self._defects: dict[Key, str] = {}
 
     def trigger(self) -> None:
         """Something that placement looks at has changed."""
+        self._dirty.set()
+
+    def hurry(self) -> None:
+        """A person has changed something and waits for what comes of it."""
+        self._awaited.set()
         self._dirty.set()
 
     async def run(self) -> None:
@@ -58,11 +67,15 @@ class PlacementLoop:
             await self._dirty.wait()
             await asyncio.sleep(self._window_s)
             self._dirty.clear()
+            self._awaited.clear()
             started = loop.time()
             self.replan()
             took_s = loop.time() - started
             self._metrics.placement_seconds.observe(took_s)
-            await asyncio.sleep(took_s * _REST)
+            await asyncio.sleep(took_s * _SHORT_REST)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(took_s * (_REST - _SHORT_REST)):
+                    await self._awaited.wait()
 
     def replan(self) -> None:
         """One plan over all services; wakes those whose assignment changed.

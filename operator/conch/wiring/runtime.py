@@ -158,7 +158,7 @@ class Operator:
                 )
                 placement.trigger()
                 await self._run_kopf(
-                    handlers.Feed(self._state, queue, placement.trigger), credentials
+                    handlers.Feed(self._state, queue, placement.hurry), credentials
                 )
             finally:
                 self._metrics.leader.set(0)
