@@ -59,7 +59,7 @@ class Settings:
 
     workers: int = _setting(8, "Reconciles that run at the same time.")
     writes_per_s: float = _setting(100.0, "Writes to the API server per second, on average.")
-    write_burst: int = _setting(200, "Writes that may be sent at once.")
+    write_burst: int = _setting(500, "Writes that may be sent at once.")
     resync_s: float = _setting(600.0, "Every resource is looked at again after this, with jitter.")
     placement_window_s: float = _setting(0.02, "How long placement waits for more requests.")
     scrape_interval_s: float = _setting(2.0, "Seconds between looks at every Triton pod.")

@@ -29,7 +29,9 @@ ObjectKey = tuple[str, str]
 
 _log = logging.getLogger(__name__)
 
-INACTIVITY_S: Final = 70.0  # the server sends a bookmark about every 60 s
+# The server sends a bookmark after 60 s at the earliest, and none when nothing newer has happened
+# anywhere; a stalled stream must not look the same as a quiet one.
+INACTIVITY_S: Final = 130.0
 WATCH_S: Final = 300.0
 _FRESH_START_AFTER: Final = 5  # failures in a row after which the version itself is suspect
 
