@@ -40,6 +40,9 @@ _SILENCE_TOLD_AFTER_S = 4.0
 # Pods looked at at once, on two connections each. A place is waited for before a pod's time-out
 # begins: pods that hang must not make others look silent.
 _LOOKS = 128
+# Share of the interval over which a round's looks start, and the most between two of them.
+_SPREAD = 0.7
+_LONGEST_GAP_S = 0.01
 
 
 class ScalingLoop:
@@ -92,10 +95,22 @@ class ScalingLoop:
                 del memory[uid]
         # One slow service must not delay the decision for another: each decides when its own
         # pods have answered, and every answer has its time-out.
-        await asyncio.gather(*(self._turn(session, k, r) for k, r in services.items()))
+        # They start one after another, over most of the interval: all at once would keep the event
+        # loop from reconciles for as long as hundreds of answers take to read.
+        gap_s = min(_LONGEST_GAP_S, _SPREAD * self._interval_s / max(1, len(services)))
+        await asyncio.gather(
+            *(
+                self._turn(session, key, delay_s=number * gap_s)
+                for number, key in enumerate(services)
+            )
+        )
 
-    async def _turn(self, session: aiohttp.ClientSession, key: Key, record: Record) -> None:
+    async def _turn(self, session: aiohttp.ClientSession, key: Key, delay_s: float) -> None:
         """One service's part of a round. A defect of ours holds its replicas and says so."""
+        await asyncio.sleep(delay_s)
+        record = self._state.services.get(key)
+        if record is None or record.service is None:
+            return
         uid = _uid(record)
         try:
             await self._decide(session, key, record)
