@@ -21,7 +21,9 @@ from e2e.bench.operator import Operator
 from e2e.testbed import Cluster, TestbedError
 
 # Longer than any write that the operator puts off: the status waits 2 s at most.
-_QUIET_S = 3.0
+# Longer than two looks at the servers: after a restart the first only starts the counting, and the
+# decision that follows the second is what an undisturbed run ends with.
+_QUIET_S = 7.0
 _SETTLE_S = 60.0
 _REFERENCES = 2
 _CHILDREN = {

@@ -95,7 +95,6 @@ class Reason(_Documented):
     NO_ROOM = "NoRoom", "More replicas are needed and no free accelerator is left for them."
     FIXED = "Fixed", "scaling.mode is Fixed."
     EXTERNAL = "External", "scaling.mode is External: /scale decides."
-    FOREIGN_SCALER = "ForeignScaler", "Somebody else scales our Deployment; it is not fought."
     # Serving
     SERVING = "Serving", "Requests are answered."
     NOT_ANSWERING = "NotAnswering", "Requests wait and none is answered."

@@ -120,10 +120,6 @@ ADVICE: Final[dict[Reason, str | None]] = {
     ),
     Reason.FIXED: None,
     Reason.EXTERNAL: None,
-    Reason.FOREIGN_SCALER: (
-        "Let the other scaler target the InferenceService with scaling.mode External, or remove "
-        "it: two writers of one number do not work."
-    ),
     Reason.SERVING: None,
     Reason.NOT_ANSWERING: (
         "The model loaded but hangs. Read Triton's log (kubectl logs POD -c triton), and delete "

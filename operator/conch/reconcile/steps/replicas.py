@@ -12,7 +12,6 @@ _NOT_FOLLOWING = {
     Reason.AT_MAXIMUM,
     Reason.NO_ROOM,
     Reason.TARGET_UNREACHABLE,
-    Reason.FOREIGN_SCALER,
     Reason.STEP_ERROR,
 }
 
