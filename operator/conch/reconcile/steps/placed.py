@@ -13,10 +13,9 @@ def judge(obs: Observation) -> Condition:
         return Condition(
             ConditionType.PLACED, "Unknown", Reason.PROGRESSING, "Waiting for the planner."
         )
-    status = "True" if assignment.kind is not None else "False"
     return Condition(
         ConditionType.PLACED,
-        "True" if status == "True" else "False",
+        "True" if assignment.kind is not None else "False",
         assignment.reason,
         assignment.message,
     )
