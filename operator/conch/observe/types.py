@@ -153,6 +153,7 @@ class ScalingPolicy:
     models: tuple[str, ...]
     max_batch: Mapping[str, int]  # per model; absent: learned from the batches seen
     instances: Mapping[str, int]
+    late_reject: bool = False  # may decisions carry reject_after_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,3 +190,5 @@ class Decision:
     not_answering: tuple[str, ...] = ()  # models that have requests pending and answer none
     failing: tuple[str, ...] = ()  # models of which a large share of requests fails
     pods_without_metrics: int = 0
+    # Queue wait after which a request can't make the target: Triton's queue policy. None: no limit.
+    reject_after_s: float | None = None
