@@ -1,0 +1,72 @@
+"""What whoever sets up a foreign rule may know, and what a rule in the catalogue is.
+
+Values only. A rule is listed twice: *untouched*, as its makers ship it, and over a row of settings
+of its one set point, so that a benchmark can tune it with hindsight. Nobody is told the trace.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from conch.api.conditions import Reason
+from conch.observe.types import Decision
+from conch.twin.controller import Controller
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A service as its operator knows it before any traffic: limits, objective, a load test.
+
+    ``service_s`` is s(1) … s(B); ``one_replica_rps`` the rate at which one replica just holds the
+    objective, as a load test finds it; ``cold_start_s`` the usual one.
+    """
+
+    target_s: float
+    percentile: float
+    min_replicas: int
+    max_replicas: int
+    service_s: tuple[float, ...]
+    instances: int
+    one_replica_rps: float
+    cold_start_s: float
+
+    @property
+    def throughput_rps(self) -> float:
+        """What one replica completes at full batches, latency aside."""
+        return self.instances * len(self.service_s) / self.service_s[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One foreign rule.
+
+    ``row`` gives the settings worth trying, from the cheapest fleet to the most generous one;
+    ``tuned`` builds the rule at one of them.
+    """
+
+    name: str
+    what: str
+    untouched: Callable[[Setting], Controller]
+    row: Callable[[Setting], tuple[float, ...]]
+    tuned: Callable[[Setting, float], Controller]
+
+
+def decision(current: int, wanted: int, setting: Setting, why: str) -> Decision:
+    """``wanted`` within the limits, with the reason that its direction gives."""
+    replicas = min(max(wanted, setting.min_replicas), setting.max_replicas)
+    if wanted > setting.max_replicas:
+        reason = Reason.AT_MAXIMUM
+    elif replicas > current:
+        reason = Reason.SCALE_UP
+    elif replicas < current:
+        reason = Reason.SCALE_DOWN
+    else:
+        reason = Reason.WITHIN_OBJECTIVE
+    return Decision(replicas=replicas, reason=reason, message=why)
+
+
+def ceil(value: float) -> int:
+    """Up to the next whole number, forgiving the last bits of a float: 3.0000000001 is 3."""
+    return math.ceil(value - 1e-9)

@@ -1,0 +1,41 @@
+"""What holds for every rule of the catalogue."""
+
+import pytest
+
+from conch.twin.rules import RULES
+from conch.twin.rules.setting import Rule, decision
+
+from .sights import SETTING, counters, sight
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
+def test_limits_hold_with_any_load_and_with_no_data(rule: Rule) -> None:
+    for build in (rule.untouched, *(lambda s, v=v: rule.tuned(s, v) for v in rule.row(SETTING))):
+        controller = build(SETTING)
+        replicas = 3
+        for tick in range(80):
+            rough = tick % 20 < 10
+            pods = [counters(1e4 * tick, queue_s=9e3 * tick, request_s=1e4 * tick, pending=400)]
+            seen = sight(
+                controller.interval_s * tick,
+                pods * replicas if rough else [],
+                replicas=replicas,
+                in_flight=[500.0] * replicas if rough else [],
+                busy=[1.0] * replicas if rough else [],
+                latencies_s=[9.0] if rough else [],
+            )
+            replicas = controller.decide(seen).replicas
+            assert 1 <= replicas <= SETTING.max_replicas
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
+def test_a_row_has_several_settings_with_names_of_their_own(rule: Rule) -> None:
+    names = [rule.tuned(SETTING, value).name for value in rule.row(SETTING)]
+    assert len(set(names)) == len(names) >= 3
+    assert RULES[rule.name] is rule
+
+
+def test_a_decision_says_which_limit_binds() -> None:
+    assert decision(3, 99, SETTING, "x").reason == "AtMaximum"
+    assert decision(3, 4, SETTING, "x").reason == "ScaleUp"
+    assert decision(3, 0, SETTING, "x").replicas == 1
