@@ -66,6 +66,16 @@ class Settings:
     scrape_timeout_s: float = _setting(1.5, "Seconds a Triton pod has to answer.")
     drain_s: int = _setting(20, "Seconds a leaving pod keeps serving while clients move away.")
 
+    activator_first_port: int = _setting(
+        20000, "First port on which activators listen for services; the same for both."
+    )
+    activator_ports: int = _setting(
+        2000, "How many of those ports there are: two for each service that may go to zero."
+    )
+    activator_connections: int = _setting(
+        2000, "Connections one activator holds or passes on at once; a quarter per service."
+    )
+
     startup_budget_s: int = _setting(
         1800, "Seconds Triton may take to load its models before it is restarted."
     )
@@ -96,6 +106,14 @@ class Settings:
         for name in ("workers", "write_burst", "drain_s", "startup_budget_s", "fetch_max_bytes"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"CONCH_{name.upper()} must be 1 or more")
+        if self.activator_first_port < 1024 or self.activator_ports < 2:
+            raise SettingsError(
+                "CONCH_ACTIVATOR_FIRST_PORT must be 1024 or more, CONCH_ACTIVATOR_PORTS 2 or more"
+            )
+        if self.activator_first_port + self.activator_ports > 65536:
+            raise SettingsError("CONCH_ACTIVATOR_PORTS reach beyond 65535")
+        if self.activator_connections < 4:
+            raise SettingsError("CONCH_ACTIVATOR_CONNECTIONS must be 4 or more")
         for name in ("writes_per_s", "scrape_interval_s", "scrape_timeout_s", "resync_s"):
             if not 0 < getattr(self, name) < math.inf:
                 raise SettingsError(f"CONCH_{name.upper()} must be more than zero, and a number")

@@ -93,6 +93,8 @@ class Reason(_Documented):
     LEARNING = "Learning", "Too few requests yet to know the service time: holding."
     TARGET_UNREACHABLE = "TargetUnreachable", "One request alone takes longer than the target."
     NO_ROOM = "NoRoom", "More replicas are needed and no free accelerator is left for them."
+    FROM_ZERO = "FromZero", "Requests wait at the activator: the first replica starts."
+    NO_ACTIVATOR = "NoActivator", "Nothing could hold requests at zero replicas: keeping one."
     FIXED = "Fixed", "scaling.mode is Fixed."
     EXTERNAL = "External", "scaling.mode is External: /scale decides."
     # Serving

@@ -25,6 +25,17 @@ LABEL_PART_OF: Final = "app.kubernetes.io/part-of"
 MANAGED_BY: Final = "conch"
 MANAGED_SELECTOR: Final = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 
+# To zero and back: docs/design/003-activator.md. The label marks what belongs to services that may
+# go to zero (Kubernetes copies it from the Service to the EndpointSlices it makes), and, in the
+# operator's own namespace, the activator's pods.
+LABEL_TO_ZERO: Final = f"{GROUP}/to-zero"
+LABEL_ACTIVATOR: Final = f"{GROUP}/activator"
+LABEL_SLICE_SERVICE: Final = "kubernetes.io/service-name"
+LABEL_SLICE_MANAGER: Final = "endpointslice.kubernetes.io/managed-by"
+SLICE_MANAGER: Final = GROUP
+ANNOTATION_MODELS: Final = f"{GROUP}/models"  # on our EndpointSlice: names, comma-separated
+ANNOTATION_HOLD_S: Final = f"{GROUP}/hold-seconds"  # on our EndpointSlice
+
 # Bookkeeping on children; never read from what a user wrote.
 ANNOTATION_APPLIED: Final = f"{GROUP}/applied"  # hash of what we last applied
 
@@ -37,6 +48,9 @@ MANAGER_STATUS: Final = "conch-status"
 PORT_HTTP: Final = 8000
 PORT_GRPC: Final = 8001
 PORT_METRICS: Final = 8002
+
+# The activator's own port: probes, metrics, and what it tells the operator.
+PORT_ACTIVATOR: Final = 9091
 
 CONTAINER_TRITON: Final = "triton"
 CONTAINER_FETCH: Final = "fetch"

@@ -228,6 +228,27 @@ class Resources(ApiModel):
     )
 
 
+class Idle(ApiModel):
+    """When a service that nobody asks anything may have no replica at all."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "duration(self.toZeroAfter) >= duration('10s') "
+                "&& duration(self.toZeroAfter) <= duration('720h')",
+                "scaling.idle.toZeroAfter: must be 10s to 720h, e.g. 15m",
+            )
+        )
+    )
+
+    to_zero_after: Duration = Field(
+        description=(
+            "Time without a single request after which the last replica goes. The activator then "
+            "holds what arrives until a replica is there again."
+        )
+    )
+
+
 class Scaling(ApiModel):
     """How the number of replicas is chosen."""
 
@@ -253,8 +274,14 @@ class Scaling(ApiModel):
                 "whoever writes /scale changes it from then on",
             ),
             cel(
-                "self.mode != 'Latency' || self.minReplicas >= 1",
-                "scaling.minReplicas: must be 1 or more in mode Latency",
+                "self.mode != 'Latency' || self.minReplicas >= 1 || has(self.idle)",
+                "scaling.minReplicas: 0 needs scaling.idle in mode Latency, "
+                "e.g. idle: {toZeroAfter: 15m}; or set it to 1 or more",
+            ),
+            cel(
+                "!has(self.idle) || (self.mode == 'Latency' && self.minReplicas == 0)",
+                "scaling.idle: only for mode Latency with scaling.minReplicas: 0; "
+                "set minReplicas to 0, or remove idle",
             ),
         )
     )
@@ -278,6 +305,9 @@ class Scaling(ApiModel):
     )
     max_replicas: Annotated[int, Field(ge=1, le=1000)] = Field(
         10, description="Never more (Latency, External)."
+    )
+    idle: Idle | None = Field(
+        None, description="Whether, and when, an idle service goes to zero (Latency, min 0)."
     )
 
 

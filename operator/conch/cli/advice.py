@@ -118,6 +118,11 @@ ADVICE: Final[dict[Reason, str | None]] = {
     Reason.NO_ROOM: (
         "Add a node of the chosen class, or free an accelerator; the replicas start by themselves."
     ),
+    Reason.FROM_ZERO: None,
+    Reason.NO_ACTIVATOR: (
+        "Install the activator (the chart's activator.replicas), or set scaling.minReplicas to 1. "
+        "Is one running? kubectl get pods -A -l app.kubernetes.io/component=activator."
+    ),
     Reason.FIXED: None,
     Reason.EXTERNAL: None,
     Reason.SERVING: None,

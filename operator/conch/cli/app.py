@@ -152,6 +152,39 @@ def run_operator(
 
 
 @app.command(
+    short_help="Run the activator.",
+    epilog="The chart runs it, in two replicas beside the operator: docs/to-zero.md",
+)
+def activator(
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    log_level: Annotated[
+        LogLevel | None, typer.Option("--log-level", help="How much is logged; default: info.")
+    ] = None,
+    log_format: Annotated[
+        LogFormat | None, typer.Option("--log-format", help="How a line looks; default: json.")
+    ] = None,
+) -> None:
+    """Hold connections to services without a replica, until one is ready.
+
+    Settings are CONCH_* variables: docs/reference/settings.md lists them.
+    """
+    from conch import settings
+    from conch.cli.context import check
+
+    check(kubeconfig, context)
+    try:
+        chosen = settings.from_environment(
+            log_level=log_level and log_level.value, log_format=log_format and log_format.value
+        )
+    except SettingsError as error:
+        raise UsageError(str(error)) from error
+    from conch.activator import run as process
+
+    raise typer.Exit(process.run(chosen, kubeconfig=kubeconfig, context=context))
+
+
+@app.command(
     short_help="List services: ready, replicas, latency, decision.",
     epilog="Examples: conch status; conch status -A; conch status resnet -o json",
 )
