@@ -198,7 +198,7 @@ def _pop(f: Fleet, slot: int) -> int:
     if f.link[request] < 0:
         f.tail[slot, level] = -1
     f.waiting[slot] -= 1
-    return request
+    return int(request)
 
 
 @_compiled
@@ -241,17 +241,17 @@ def _batch_size(f: Fleet, slot: int, now_s: float) -> int:
         for i in range(taken, f.n_closed[slot]):
             f.closed[slot, i - taken] = f.closed[slot, i]
         f.n_closed[slot] -= taken
-        return size
+        return int(size)
     most = min(f.waiting[slot], limit)
     delay_s = f.params[QUEUE_DELAY_S]
     preferred = f.best_preferred[most]
     if delay_s <= 0:
-        return preferred if preferred > 0 else most
+        return int(preferred if preferred > 0 else most)
     due_s = _oldest_s(f, slot) + delay_s
     if now_s >= due_s - 1e-9:
-        return most
+        return int(most)
     if preferred > 0:
-        return preferred
+        return int(preferred)
     f.timer_s[slot] = due_s
     return 0
 
@@ -373,16 +373,16 @@ def _route(f: Fleet, now_s: float) -> int:
             if f.outstanding[slot] < fewest:
                 best = slot
                 fewest = f.outstanding[slot]
-        return best
+        return int(best)
     if f.ints[ROUTING] == RANDOM:
-        return f.ready[start]
+        return int(f.ready[start])
     channel = int(_uniform(f.rng) * f.channel.size)
     slot = f.channel[channel]
     if slot < 0 or f.state[slot] != READY or now_s >= f.channel_until_s[channel]:
         slot = f.ready[start]
         f.channel[channel] = slot
         f.channel_until_s[channel] = now_s + f.params[RECYCLE_S] * (0.5 + _uniform(f.rng))
-    return slot
+    return int(slot)
 
 
 @_compiled

@@ -87,18 +87,18 @@ class Fates:
 
     def late(self, target_s: float) -> npt.NDArray[np.bool_]:
         """Which ones count as late."""
-        on_time = (self.latency_s >= 0) & (self.latency_s <= target_s * (1 + _TOLERANCE))
-        return ~on_time
+        limit_s = target_s * (1 + _TOLERANCE)
+        return np.logical_not((self.latency_s >= 0) & (self.latency_s <= limit_s))
 
     @property
     def rejected(self) -> npt.NDArray[np.bool_]:
         """Which ones the queue policy refused."""
-        return self.latency_s == REJECTED
+        return np.equal(self.latency_s, REJECTED)
 
     @property
     def failed(self) -> npt.NDArray[np.bool_]:
         """Which ones died with a replica, found none, or were never answered."""
-        return (self.latency_s == FAILED) | np.isnan(self.latency_s)
+        return np.equal(self.latency_s, FAILED) | np.isnan(self.latency_s)
 
     def quantiles(self) -> tuple[float, float, float]:
         """p50, p99 and p99.9 of the answered ones; NaN without any."""
