@@ -198,6 +198,7 @@ class _Run:
         grid_s = self._scenario.scrape_interval_s
         scraped_s = -math.inf
         interval_s = self._controller.interval_s
+        blind = getattr(self._controller, "blind", False)  # a plan needs no metrics: no scrapes
         for k in range(1, int(self._length_s / interval_s) + 1):
             look_s = k * interval_s
             at_s = look_s - self._random.uniform(low, high)
@@ -205,7 +206,7 @@ class _Run:
                 at_s = round(at_s / grid_s) * grid_s
                 at_s -= grid_s * (at_s > look_s)
             at_s = max(at_s, scraped_s)
-            if at_s >= 0 and at_s > scraped_s:
+            if at_s >= 0 and at_s > scraped_s and not blind:
                 self._schedule(at_s, "scrape", k)
                 scraped_s = at_s
             self._schedule(look_s, "look", round(scraped_s * 1e6) if scraped_s >= 0 else -1)
