@@ -161,7 +161,9 @@ def load(path: Path) -> Trace:
     name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
     try:
         with path.open("rb") as file:
-            unpacked = cast("IO[bytes]", gzip.open(file)) if path.suffix == ".gz" else file
+            unpacked = (
+                cast("IO[bytes]", gzip.GzipFile(fileobj=file)) if path.suffix == ".gz" else file
+            )
             return _read(name, _lines(name, unpacked))
     except (OSError, EOFError, zlib.error) as error:
         raise UsageError(f"trace {path} can't be read: {error}") from error
