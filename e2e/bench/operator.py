@@ -204,8 +204,29 @@ class Operator:
         )
 
 
+def as_deployed(cluster: Cluster, namespace: str = NAMESPACE) -> Path:
+    """A kubeconfig with the token and the rights that the chart gives the operator.
+
+    As an admin with a certificate it would run past the authorizer, and have its certificate
+    verified anew with every request.
+    """
+    chart = REPOSITORY / "charts/conch"
+    argv = ["helm", "template", "conch", str(chart), "--namespace", namespace]
+    argv += ["--show-only", "templates/serviceaccount.yaml", "--show-only", "templates/rbac.yaml"]
+    rendered = cluster.run(argv, capture_output=True, text=True)
+    if rendered.returncode != 0:
+        raise TestbedError(f"helm template: {rendered.stderr.strip()[-300:]}")
+    cluster.kubectl("apply", "-f", "-", stdin=rendered.stdout)
+    token = cluster.kubectl("create", "token", "conch", "-n", namespace, "--duration=2h").strip()
+    config = json.loads(cluster.inner_kubeconfig.read_text())  # the test bed writes JSON
+    config["users"][0]["user"] = {"token": token}
+    target = cluster.place.state / "operator-deployed.kubeconfig"
+    target.write_text(json.dumps(config))
+    return target
+
+
 def _redirected(cluster: Cluster, kubeconfig: Path, server: str, port: int) -> Path:
-    config = json.loads(kubeconfig.read_text())  # the test bed writes JSON
+    config = json.loads(kubeconfig.read_text())
     config["clusters"][0]["cluster"] = {"server": server}
     config["users"][0]["user"] = {}
     target = cluster.place.state / f"operator-{port}.kubeconfig"

@@ -14,7 +14,7 @@ from e2e.bench.audit import AuditLog, Write
 from e2e.bench.client import DEPLOYMENTS, PODS, SERVICES, Client, Objects, apply_crds
 from e2e.bench.figure import Context
 from e2e.bench.inside import run
-from e2e.bench.operator import NAMESPACE, Operator
+from e2e.bench.operator import NAMESPACE, Operator, as_deployed
 from e2e.testbed import Cluster, TestbedError
 from e2e.testbed.layout import REPOSITORY
 
@@ -62,7 +62,8 @@ def operator(ctx: Context, cluster: Cluster, what: str) -> Operator:
     """An operator, not yet running, that logs into the bench's folder."""
     log = ctx.folder / f"operator-{what}.log"
     log.unlink(missing_ok=True)
-    return Operator(cluster, log=log)
+    kubeconfig = ctx.once(f"rights in {id(cluster)}", lambda: as_deployed(cluster))
+    return Operator(cluster, kubeconfig=kubeconfig, log=log)
 
 
 def measure(

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import pytest
 
+from conch.api import conditions
 from conch.api.conditions import Condition, ConditionType, Reason
 from conch.errors import ApiError, Gone, SettingsError
 from conch.kube.credentials import Credentials
@@ -205,7 +206,10 @@ async def test_an_object_that_was_there_before_is_not_taken(world: World) -> Non
 
 
 async def test_a_refused_event_costs_no_status(world: World) -> None:
-    world.add()
+    live = world.add()
+    no_room = Condition(ConditionType.PLACED, "False", Reason.NO_CAPACITY)
+    old = conditions.merge([], [no_room], 1, "2026-01-01T00:00:00Z")
+    world.state.set_service({**live, "status": {"conditions": old}})
     world.server.answer("POST", status(403, "Forbidden", "namespace is terminating"))
     await world.reconcile()
     assert "events" in world.server.writes()
@@ -394,3 +398,9 @@ def test_every_change_of_size_is_told_and_what_keeps_it_from_following(
     status: Literal["True", "False"] = "False" if reason is Reason.NO_METRICS else "True"
     condition = Condition(ConditionType.SCALING, status, reason)
     assert controller._worth_telling(condition, old, resized) is told
+
+
+@pytest.mark.parametrize(("old", "told"), [({}, False), ({"status": "False"}, True)])
+def test_a_place_is_news_only_after_there_was_none(old: dict[str, str], told: bool) -> None:
+    condition = Condition(ConditionType.PLACED, "True", Reason.PLACED)
+    assert controller._worth_telling(condition, old, False) is told

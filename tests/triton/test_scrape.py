@@ -27,9 +27,11 @@ class Triton:
         self.hang = asyncio.Event()
         self.hang.set()
         self.connection_headers: list[str | None] = []
+        self.paths: list[str] = []
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         self.connection_headers.append(request.headers.get("Connection"))
+        self.paths.append(request.path)
         if request.path == "/metrics":
             return web.Response(body=self.metrics, status=self.status)
         await self.hang.wait()
@@ -93,6 +95,48 @@ async def test_a_bad_answer_is_an_error_in_the_sample(
     sample = await look(session)
     assert error in sample.error
     assert not sample.models
+
+
+async def again(session: ClientSession, before: PodSample, at_s: float) -> PodSample:
+    return await scrape(session, "uid-1", "127.0.0.1", ["resnet"], 99, 0.5, lambda: at_s, before)
+
+
+QUIET = METRICS.replace(b"} 32", b"} 0")
+
+
+async def test_a_pod_that_did_nothing_since_is_asked_for_its_metrics_only(
+    triton: Triton, session: ClientSession
+) -> None:
+    triton.metrics = QUIET
+    before = await look(session)
+    triton.paths.clear()
+    sample = await again(session, before, 14.5)
+    assert triton.paths == ["/metrics"]
+    assert (sample.at_s, sample.models) == (14.5, before.models)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "at_s"),
+    [
+        (METRICS, 14.5),  # requests are pending
+        (
+            QUIET.replace(
+                b'success{model="resnet",version="1"} 45', b'success{model="resnet",version="1"} 46'
+            ),
+            14.5,
+        ),
+        (QUIET, 20.5),  # that its HTTP port answers was shown too long ago
+    ],
+)
+async def test_statistics_are_read_when_they_may_be_new(
+    triton: Triton, session: ClientSession, metrics: bytes, at_s: float
+) -> None:
+    triton.metrics = QUIET
+    before = await look(session)
+    triton.paths.clear()
+    triton.metrics = metrics
+    await again(session, before, at_s)
+    assert triton.paths == ["/metrics", "/v2/models/stats"]
 
 
 async def test_a_hanging_http_port_is_an_error_although_metrics_answer(

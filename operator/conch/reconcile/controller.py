@@ -187,20 +187,21 @@ class Controller:
         if plan.halted:
             return planning.Outcome()
         uid = obs.raw["metadata"]["uid"]
-        creates = [a for a in plan.applies if a.create]
+        creates = [a.obj for a in plan.applies if a.create]
         if creates:
             # What we remember may be stale: never build for a service that is gone, never take
-            # an object that was there before us.
+            # an object that was there before us. Asked for what runs pods only: the other kinds'
+            # selectors name the service, so that the server refuses to give us somebody else's.
             exists, found = await asyncio.gather(
                 self._writer.service_exists(obs.key, uid),
-                asyncio.gather(*(self._writer.read_child(a.obj) for a in creates)),
+                self._read([c for c in creates if c["kind"] == "Deployment"]),
             )
             if not exists:
                 self._gone(obs)
                 return None
-            for action, live in zip(creates, found, strict=True):
+            for live in found:
                 if live is not None and not planning.owned_by(live, uid):
-                    return planning.Outcome(collision=planning.describe(action.obj))
+                    return planning.Outcome(collision=planning.describe(live))
         # Side by side: no child needs another, and a new service waits for one answer, not for
         # three. All of them are awaited: a write must not go on behind the next reconcile's back.
         applied = await asyncio.gather(*map(self._apply, plan.applies), return_exceptions=True)
@@ -224,6 +225,9 @@ class Controller:
             except Forbidden as error:
                 refused.append(f"deletion of {planning.describe(child)}: {error.message}")
         return planning.Outcome(tuple(refused))
+
+    async def _read(self, children: list[Object]) -> list[Object | None]:
+        return await asyncio.gather(*map(self._writer.read_child, children))
 
     async def _apply(self, action: planning.Apply) -> planning.Outcome:
         """Write one child; what is refused for good is an outcome, all else is raised."""
@@ -334,7 +338,9 @@ def _worth_telling(condition: Condition, old: Object, resized: bool) -> bool:
         return resized or (changed and condition.status == "False")
     if condition.type is ConditionType.READY:
         return changed and condition.reason not in _QUIET
-    return changed and condition.type in _TOLD and condition.status == "True"
+    # Placed at the first try is no news: Ready says so, or why not.
+    news = changed and condition.type in _TOLD and condition.status == "True"
+    return news and old.get("status") == "False"
 
 
 def _now() -> str:

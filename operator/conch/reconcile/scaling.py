@@ -131,11 +131,11 @@ class ScalingLoop:
             return
         policy = policy_of(record)
         ready = [p for p in self._state.pods(key) if p.ready and p.status.pod_ip]
+        uid = _uid(record)
         _, samples = await asyncio.gather(
             self._ask_starting(session, key),
-            asyncio.gather(*(self._look(session, p, policy) for p in ready)),
+            asyncio.gather(*(self._look(session, p, policy, uid) for p in ready)),
         )
-        uid = _uid(record)
         live = self._state.live_replicas(key)
         if live is None or not self._is_current(key, uid):
             return
@@ -165,8 +165,10 @@ class ScalingLoop:
             return await load_problems(session, pod.status.pod_ip, self._timeout_s)
 
     async def _look(
-        self, session: aiohttp.ClientSession, pod: Pod, policy: ScalingPolicy
+        self, session: aiohttp.ClientSession, pod: Pod, policy: ScalingPolicy, uid: str
     ) -> PodSample:
+        scaler = self._scalers.get(uid)
+        before = scaler.baselines.get(pod.metadata.uid) if scaler is not None else None
         async with self._looks:
             sample = await scrape(
                 session,
@@ -176,6 +178,7 @@ class ScalingLoop:
                 policy.percentile,
                 self._timeout_s,
                 asyncio.get_running_loop().time,
+                before,
             )
         self._metrics.scrapes.labels("error" if sample.error else "ok").inc()
         if sample.error:

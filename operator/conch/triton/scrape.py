@@ -1,4 +1,4 @@
-"""One look at one Triton pod: metrics and per-batch statistics, at the same time, bounded.
+"""One look at one Triton pod: its metrics, and its per-batch statistics when it has worked.
 
 Decides only whether the pod gave something usable; what it means is the autoscaler's. Never
 raises (but for cancellation): what went wrong is the sample's ``error``.
@@ -6,9 +6,8 @@ raises (but for cancellation): what went wrong is the sample's ``error``.
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 import aiohttp
@@ -16,10 +15,12 @@ import aiohttp
 from conch.api import names
 from conch.errors import TritonError
 from conch.triton import metrics, statistics
-from conch.triton.sample import PodSample
+from conch.triton.sample import ModelCounters, PodSample
 
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 MAX_ERROR_CHARS: Final = 300
+# A pod without requests is asked for its statistics this often: that its HTTP port answers.
+IDLE_PROOF_S: Final = 10.0
 
 
 def open_session(connections: int = 64) -> aiohttp.ClientSession:
@@ -42,27 +43,44 @@ async def scrape(
     percentile: float,
     timeout_s: float,
     now: Callable[[], float],
+    before: PodSample | None = None,
 ) -> PodSample:
     """What the pod at ``ip`` says about ``models``; ``now`` is read when its answers are in.
 
-    Both answers are needed: a pod whose metrics port answers while its HTTP port hangs serves
-    nobody, and its zero traffic must not be taken for no demand.
+    ``before`` is the last good look: while nothing was executed since, its statistics still hold.
+    They are asked for again in time, since a pod whose metrics port answers while its HTTP port
+    hangs serves nobody, and its zero traffic must not be taken for no demand.
     """
     host = f"[{ip}]" if ":" in ip else ip
-    text, body = await asyncio.gather(
-        _get(session, f"http://{host}:{names.PORT_METRICS}/metrics", timeout_s),
-        _get(session, f"http://{host}:{names.PORT_HTTP}/v2/models/stats", timeout_s),
-    )
+    text = await _get(session, f"http://{host}:{names.PORT_METRICS}/metrics", timeout_s)
     at_s = now()
     try:
         counters = metrics.parse(_body(text).decode("utf-8", "replace"), models, percentile)
-        batches = statistics.parse(_body(body), models)
+        if before is not None and _nothing_done(before, counters, at_s):
+            batches = {name: c.batches for name, c in before.models.items()}
+        else:
+            url = f"http://{host}:{names.PORT_HTTP}/v2/models/stats"
+            batches = dict(statistics.parse(_body(await _get(session, url, timeout_s)), models))
+            at_s = now()
     except TritonError as error:
-        return PodSample(pod_uid, at_s, {}, str(error)[:MAX_ERROR_CHARS])
+        return PodSample(pod_uid, now(), {}, str(error)[:MAX_ERROR_CHARS])
     return PodSample(
         pod_uid,
         at_s,
         {name: dataclasses.replace(c, batches=batches[name]) for name, c in counters.items()},
+    )
+
+
+def _nothing_done(before: PodSample, counters: Mapping[str, ModelCounters], at_s: float) -> bool:
+    """Whether no model has ended or holds a request since, and the last proof is young enough."""
+    return (
+        before.at_s // IDLE_PROOF_S == at_s // IDLE_PROOF_S
+        and before.models.keys() == counters.keys()
+        and all(
+            not c.pending
+            and (c.executions, c.success, c.failure) == (old.executions, old.success, old.failure)
+            for old, c in ((before.models[name], c) for name, c in counters.items())
+        )
     )
 
 
