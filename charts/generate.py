@@ -32,7 +32,9 @@ helm install conch charts/conch --namespace conch-system --create-namespace
 
 What it makes: the three CRDs, two replicas of the operator with a leader Lease, a ServiceAccount
 with the least it needs (no access to Secrets, none to pods beyond reading), a PodDisruptionBudget,
-a NetworkPolicy, and a headless Service with the operator's metrics on port 9090.
+a NetworkPolicy, and a headless Service with the operator's metrics on port 9090. Beside it two
+replicas of the activator, for services that may go to zero, with an account that may only read
+EndpointSlices (`activator.replicas=0` leaves them out).
 
 `helm uninstall` leaves the CRDs, and with them every InferenceService, unless `crds.keep=false`.
 With `crds.install=false` apply `crds/` yourself before every upgrade.

@@ -58,6 +58,15 @@ def one(objects: list[Object], kind: str, name: str = "") -> Object:
     return found
 
 
+def part(objects: list[Object], kind: str, component: str = "operator") -> Object:
+    """The only object of that kind that belongs to the operator, or to the activator."""
+    label = "app.kubernetes.io/component"
+    (found,) = (
+        o for o in of_kind(objects, kind) if o["metadata"]["labels"].get(label) == component
+    )
+    return found
+
+
 def of_kind(objects: list[Object], kind: str) -> list[Object]:
     """Every object of that kind."""
     return [o for o in objects if o["kind"] == kind]

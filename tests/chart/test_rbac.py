@@ -21,7 +21,7 @@ def _granted(objects: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
     return {
         (group, resource, verb)
         for role in of_kind(objects, "ClusterRole") + of_kind(objects, "Role")
-        if not role["metadata"]["name"].endswith(("-view", "-edit"))
+        if not role["metadata"]["name"].endswith(("-view", "-edit", "-activator"))
         for rule in role["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
@@ -54,6 +54,7 @@ def test_children_may_be_made_and_removed(render: Render) -> None:
         ("apps", "deployments"),
         ("", "services"),
         ("networking.k8s.io", "networkpolicies"),
+        ("discovery.k8s.io", "endpointslices"),
         ("policy", "poddisruptionbudgets"),
     ):
         for verb in ("get", "create", "patch", "delete"):  # server-side apply: create and patch

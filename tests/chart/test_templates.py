@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from conch import __version__
+from conch import __version__, settings
 from conch.api import names
-from tests.chart.conftest import Render, of_kind, one
+from tests.chart.conftest import Render, of_kind, part
 
 MATRIX: dict[str, dict[str, Any]] = {
     "default": {},
@@ -46,8 +46,12 @@ def objects(request: pytest.FixtureRequest, render: Render) -> list[dict[str, An
     return render(MATRIX[request.param])
 
 
-def test_pods_meet_the_restricted_standard(objects: list[dict[str, Any]]) -> None:
-    pod = one(objects, "Deployment")["spec"]["template"]["spec"]
+COMPONENTS = ("operator", "activator")
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_pods_meet_the_restricted_standard(objects: list[dict[str, Any]], component: str) -> None:
+    pod = part(objects, "Deployment", component)["spec"]["template"]["spec"]
     assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["runAsUser"] >= 10000
@@ -63,25 +67,37 @@ def test_pods_meet_the_restricted_standard(objects: list[dict[str, Any]]) -> Non
         assert not any("hostPort" in port for port in container["ports"])
 
 
-def test_selectors_match_the_pods(objects: list[dict[str, Any]]) -> None:
-    deployment = one(objects, "Deployment")
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_selectors_match_the_pods(objects: list[dict[str, Any]], component: str) -> None:
+    def of_component(kind: str) -> list[dict[str, Any]]:
+        label = "app.kubernetes.io/component"
+        return [o for o in of_kind(objects, kind) if o["metadata"]["labels"][label] == component]
+
+    deployment = part(objects, "Deployment", component)
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     selectors = [deployment["spec"]["selector"]["matchLabels"]]
-    selectors += [o["spec"]["selector"] for o in of_kind(objects, "Service")]
+    selectors += [o["spec"]["selector"] for o in of_component("Service")]
     for kind, field in (("PodDisruptionBudget", "selector"), ("NetworkPolicy", "podSelector")):
-        selectors += [o["spec"][field]["matchLabels"] for o in of_kind(objects, kind)]
+        selectors += [o["spec"][field]["matchLabels"] for o in of_component(kind)]
+    (other,) = (c for c in COMPONENTS if c != component)
+    others = part(objects, "Deployment", other)["spec"]["template"]["metadata"]["labels"]
     for selector in selectors:
         assert selector.items() <= labels.items()
+        assert not selector.items() <= others.items()
 
 
-def test_the_operator_is_never_taken_for_a_service_pod(objects: list[dict[str, Any]]) -> None:
-    labels = one(objects, "Deployment")["spec"]["template"]["metadata"]["labels"]
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_neither_is_ever_taken_for_a_service_pod(
+    objects: list[dict[str, Any]], component: str
+) -> None:
+    labels = part(objects, "Deployment", component)["spec"]["template"]["metadata"]["labels"]
+    assert (names.LABEL_ACTIVATOR in labels) == (component == "activator")
     assert labels[names.LABEL_MANAGED_BY] != names.MANAGED_BY
     assert names.LABEL_SERVICE not in labels
 
 
 def test_ports_are_named_where_they_are_used(objects: list[dict[str, Any]]) -> None:
-    (container,) = one(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+    (container,) = part(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     environment = {e["name"]: e.get("value") for e in container["env"]}
     assert environment["CONCH_PROBE_PORT"] == str(ports["probes"])
@@ -101,9 +117,11 @@ def test_no_rule_touches_secrets_or_wildcards(objects: list[dict[str, Any]]) -> 
 
 
 def test_bindings_name_roles_and_accounts_that_exist(objects: list[dict[str, Any]]) -> None:
-    account = one(objects, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"]
     for kind in ("RoleBinding", "ClusterRoleBinding"):
         for binding in of_kind(objects, kind):
+            component = binding["metadata"]["labels"]["app.kubernetes.io/component"]
+            deployment = part(objects, "Deployment", component)
+            account = deployment["spec"]["template"]["spec"]["serviceAccountName"]
             reference = binding["roleRef"]
             role = [
                 o for o in of_kind(objects, reference["kind"])
@@ -114,20 +132,70 @@ def test_bindings_name_roles_and_accounts_that_exist(objects: list[dict[str, Any
             assert [s["name"] for s in binding["subjects"]] == [account]
 
 
+@pytest.mark.parametrize("values", [{}, {"watchNamespaces": ["team"]}], ids=["cluster", "one"])
+def test_the_activator_may_only_look_at_endpoint_slices(
+    render: Render, values: dict[str, Any]
+) -> None:
+    roles = [
+        role
+        for kind in ("ClusterRole", "Role")
+        for role in of_kind(render(values), kind)
+        if role["metadata"]["labels"]["app.kubernetes.io/component"] == "activator"
+    ]
+    rule = {
+        "apiGroups": ["discovery.k8s.io"],
+        "resources": ["endpointslices"],
+        "verbs": ["list", "watch"],
+    }
+    assert [role["rules"] for role in roles] == [[rule]]
+
+
+def test_the_activator_is_reached_on_the_ports_that_the_operator_gives_out(render: Render) -> None:
+    objects = render({"activator": {"firstPort": 30000, "ports": 10}})
+    ports = part(objects, "NetworkPolicy", "activator")["spec"]["ingress"][0]["ports"]
+    assert ports == [{"protocol": "TCP", "port": 30000, "endPort": 30009}]
+    for component in COMPONENTS:
+        (container,) = part(objects, "Deployment", component)["spec"]["template"]["spec"][
+            "containers"
+        ]
+        environment = {e["name"]: e.get("value") for e in container["env"]}
+        assert environment["CONCH_ACTIVATOR_FIRST_PORT"] == "30000"
+        assert environment["CONCH_ACTIVATOR_PORTS"] == "10"
+        settings.from_environment({k: v for k, v in environment.items() if v is not None})
+
+
+def test_the_operator_asks_on_the_port_that_the_activator_has(render: Render) -> None:
+    (container,) = part(render(), "Deployment", "activator")["spec"]["template"]["spec"][
+        "containers"
+    ]
+    assert container["ports"] == [{"name": "control", "containerPort": names.PORT_ACTIVATOR}]
+    rules = part(render(), "NetworkPolicy")["spec"]["egress"]
+    assert {"protocol": "TCP", "port": names.PORT_ACTIVATOR} in rules[-1]["ports"]
+
+
+def test_there_may_be_no_activator(render: Render) -> None:
+    objects = render({"activator": {"replicas": 0}})
+    assert not [o for o in objects if "activator" in o["metadata"]["name"]]
+
+
 def test_namespaced_grants_children_only_where_it_watches(render: Render) -> None:
     objects = render(MATRIX["namespaced"])
     (wide,) = (
         o for o in of_kind(objects, "ClusterRole")
         if not o["metadata"]["name"].endswith(("-view", "-edit"))
     )  # fmt: skip
+    assert wide["metadata"]["labels"]["app.kubernetes.io/component"] == "operator"
     assert {verb for rule in wide["rules"] for verb in rule["verbs"]} <= {"get", "list", "watch"}
     roles = {o["metadata"]["namespace"] for o in of_kind(objects, "Role")}
     assert roles == {"team-a", "team-b", "conch-system"}
 
 
 def test_a_budget_exists_only_above_one_replica(render: Render) -> None:
-    assert of_kind(render(MATRIX["single"]), "PodDisruptionBudget") == []
-    assert one(render(MATRIX["ha"]), "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+    names_of = [
+        o["metadata"]["name"] for o in of_kind(render(MATRIX["single"]), "PodDisruptionBudget")
+    ]
+    assert names_of == ["demo-conch-activator"]
+    assert part(render(MATRIX["ha"]), "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
 
 
 def test_switches_switch(render: Render) -> None:
@@ -158,7 +226,7 @@ def test_crds_stay_by_default(render: Render) -> None:
     ],
 )
 def test_image(render: Render, image: dict[str, str], expected: str) -> None:
-    deployment = one(render({"image": image}), "Deployment")
+    deployment = part(render({"image": image}), "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert container["image"] == expected
 

@@ -12,7 +12,7 @@ import yaml
 
 from charts import generate
 from conch import settings
-from tests.chart.conftest import CHART, Render, one
+from tests.chart.conftest import CHART, Render, part
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 
@@ -90,7 +90,7 @@ def test_schema_refuses(helm: Any, option: str, named: str) -> None:
 
 
 def _environment(objects: list[dict[str, Any]]) -> dict[str, str]:
-    (container,) = one(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+    (container,) = part(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
     return {e["name"]: e.get("value", "from-the-pod") for e in container["env"]}
 
 

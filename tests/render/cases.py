@@ -8,7 +8,7 @@ from typing import Any
 from conch.api import v1alpha1
 from conch.kube.views import Object
 from conch.observe.types import CPU_CLASS, AcceleratorKind
-from conch.render import RenderOptions, children
+from conch.render import Holding, RenderOptions, children
 
 L4 = AcceleratorKind(
     "l4", {"nvidia.com/gpu.product": "NVIDIA-L4"}, "nvidia.com/gpu", 23034 << 20, (8, 9), False
@@ -141,6 +141,18 @@ CASES = (
         options(surge=False, replicas=2, allow_private_hosts=True, drain_s=5),
     ),
     Case("many-models", MULTI_SPEC, RUNTIME, L4, options(replicas=3)),
+    Case(
+        "to-zero",
+        {**MINIMAL_SPEC, "scaling": {"minReplicas": 0, "idle": {"toZeroAfter": "15m"}}},
+        RUNTIME,
+        L4,
+        options(
+            replicas=0,
+            holding=Holding(
+                port=20000, addresses=("10.0.0.1", "10.0.0.2"), family="IPv4", hold_s=120
+            ),
+        ),
+    ),
     Case("two-gpus", _placed({"count": 2}), RUNTIME, L4, options()),
     Case("cpu", _placed({"count": 0, "allowCPU": True}), RUNTIME, CPU_CLASS, options()),
 )

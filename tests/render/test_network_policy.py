@@ -39,6 +39,8 @@ def test_fetching_needs_names_and_its_own_ports(uris: list[str], ports: list[int
 
 
 def test_metrics_are_for_the_operator_only() -> None:
+    # Requests and readiness are for everybody: the activator asks, and passes on, from its own
+    # namespace.
     inference, metrics = _policy("image:///opt/m")["ingress"]
     assert "from" not in inference
     assert [p["port"] for p in inference["ports"]] == [8000, 8001]

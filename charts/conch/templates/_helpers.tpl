@@ -20,15 +20,33 @@ chart. So every read is (.Values.a).b, and whatever may be absent has a default 
 {{- printf "%s-%s" .Release.Namespace (include "conch.fullname" .) -}}
 {{- end -}}
 
-{{- define "conch.selectorLabels" -}}
+{{- define "conch.ownLabels" -}}
 app.kubernetes.io/name: {{ include "conch.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "conch.selectorLabels" -}}
+{{ include "conch.ownLabels" . }}
 app.kubernetes.io/component: operator
 {{- end -}}
 
+{{- define "conch.activatorSelectorLabels" -}}
+{{ include "conch.ownLabels" . }}
+app.kubernetes.io/component: activator
+{{- end -}}
+
 {{- define "conch.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ include "conch.selectorLabels" . }}
+{{ include "conch.commonLabels" . }}
+{{- end -}}
+
+{{- define "conch.activatorLabels" -}}
+{{ include "conch.activatorSelectorLabels" . }}
+{{ include "conch.commonLabels" . }}
+{{- end -}}
+
+{{- define "conch.commonLabels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 app.kubernetes.io/part-of: conch
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
@@ -39,6 +57,30 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 
 {{- define "conch.serviceAccountName" -}}
 {{- default (include "conch.fullname" .) (.Values.serviceAccount).name -}}
+{{- end -}}
+
+{{- define "conch.activatorName" -}}
+{{- printf "%s-activator" (include "conch.fullname" .) -}}
+{{- end -}}
+
+{{/* One of its own, which may only read EndpointSlices; with accounts made elsewhere, that one. */}}
+{{- define "conch.activatorAccountName" -}}
+{{- if include "conch.on" (.Values.serviceAccount).create -}}
+{{- include "conch.activatorName" . -}}
+{{- else -}}
+{{- include "conch.serviceAccountName" . -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A number that may be 0, or absent. */}}
+{{- define "conch.activatorReplicas" -}}
+{{- $given := (.Values.activator).replicas -}}
+{{- if kindIs "invalid" $given }}2{{ else }}{{ int $given }}{{ end -}}
+{{- end -}}
+
+{{- define "conch.activatorPorts" -}}
+- {name: CONCH_ACTIVATOR_FIRST_PORT, value: {{ int (default 20000 (.Values.activator).firstPort) | quote }}}
+- {name: CONCH_ACTIVATOR_PORTS, value: {{ int (default 2000 (.Values.activator).ports) | quote }}}
 {{- end -}}
 
 {{- define "conch.image" -}}
@@ -72,6 +114,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - apiGroups: [""]
   resources: [services]
   verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [get, list, watch, create, patch, delete] # the activator's way in and out of the path
 - apiGroups: [networking.k8s.io]
   resources: [networkpolicies]
   verbs: [get, list, watch, create, patch, delete]
@@ -84,4 +129,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - apiGroups: [""]
   resources: [events]
   verbs: [create, list, watch] # tells transitions; reads why a volume is not mounted
+{{- end -}}
+
+{{/* What the activator does: it sees which services go to zero, and where their servers are. */}}
+{{- define "conch.activatorRules" -}}
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list, watch]
 {{- end -}}

@@ -13,12 +13,14 @@ from conch.observe.types import AcceleratorKind
 from conch.render.deployment import deployment
 from conch.render.diff import first_difference, needs_apply
 from conch.render.disruption import disruption_budget
+from conch.render.endpointslice import Holding, endpoint_slice
 from conch.render.metadata import digest, revision, sealed
 from conch.render.network_policy import network_policy
 from conch.render.options import RenderOptions
 from conch.render.service import service as _service
 
 __all__ = [
+    "Holding",
     "Object",
     "RenderOptions",
     "children",
@@ -42,6 +44,7 @@ def children(
     wanted = [
         network_policy(service, options),
         _service(service),
+        *([] if options.holding is None else [endpoint_slice(service, options.holding)]),
         deployment(service, runtime, kind, options),
     ]
     if options.replicas > 1:

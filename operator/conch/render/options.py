@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from conch.render.endpointslice import Holding
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderOptions:
@@ -12,7 +14,7 @@ class RenderOptions:
     ``surge``: free accelerators allow a new pod before an old one goes. ``replicas`` is how many
     are wanted: it decides only whether there is a PodDisruptionBudget. ``startup_budget_s`` is how
     long Triton may take to load the models; it is part of the pod template, so a caller that
-    changes it restarts the servers.
+    changes it restarts the servers. ``holding`` is set for services that may go to zero.
     """
 
     fetch_image: str
@@ -25,3 +27,4 @@ class RenderOptions:
     surge: bool
     replicas: int
     startup_budget_s: int
+    holding: Holding | None = None
