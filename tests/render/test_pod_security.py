@@ -59,7 +59,8 @@ def _container_violations(container: Object, shared: Object) -> Iterator[str]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_restricted(case: Case) -> None:
-    pod = case.render()[2]["spec"]["template"]["spec"]
+    (deployment,) = (child for child in case.render() if child["kind"] == "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
     assert list(violations(pod)) == []
     assert pod["automountServiceAccountToken"] is False
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from conch.api import names, v1alpha1
 from conch.kube.views import Event, Object, Pod
+from conch.observe.activation import Activation, ActivationBook
 from conch.observe.inventory import InventoryBuilder, declared_kind
 from conch.observe.types import Assignment, Decision, Inventory, Key
 
@@ -51,6 +52,8 @@ class Observation:
     mount_problems: Mapping[str, str]  # pod uid -> kubelet's message
     model_problems: Mapping[str, str]  # pod uid -> what its Triton says of models it cannot load
     now: str  # RFC 3339
+    activation: Activation | None = None  # of services that may go to zero
+    cold_starts_s: tuple[float, ...] = ()
 
 
 @dataclass(slots=True)
@@ -79,6 +82,7 @@ class ClusterState:
         self.classes: dict[str, v1alpha1.AcceleratorClassSpec] = {}
         self.assignments: dict[Key, Assignment] = {}
         self.decisions: dict[Key, Decision] = {}
+        self.activation = ActivationBook()
         self.inventory_builder = InventoryBuilder()
         self._families: dict[Key, _Family] = {}
         self._pod_owner: dict[str, Key] = {}
@@ -121,6 +125,7 @@ class ClusterState:
         del self.services[key]
         self.assignments.pop(key, None)
         self.decisions.pop(key, None)
+        self.activation.forget(key)
         self._drop_if_empty(key)
         return True
 
@@ -230,6 +235,8 @@ class ClusterState:
         known = children.get(child)
         if known is None or _version(known) <= _version(raw):
             children[child] = raw
+            if raw["kind"] == "EndpointSlice":
+                self.activation.learn(key, raw)
         return key
 
     def remove_child(self, raw: Object) -> Key | None:
@@ -321,7 +328,15 @@ class ClusterState:
             mount_problems=dict(family.mount_problems),
             model_problems=dict(family.model_problems),
             now=now,
+            activation=self._activation(key, record, family),
+            cold_starts_s=tuple(family.cold_starts_s),
         )
+
+    def _activation(self, key: Key, record: Record, family: _Family) -> Activation | None:
+        """Of a service that may go to zero, or that is still held although it may no more."""
+        may = record.service is not None and record.service.spec.scaling.idle is not None
+        held = ("EndpointSlice", key.name) in family.children
+        return self.activation.of(key) if may or held else None
 
     def runtime_of(
         self, record: Record, builtin: tuple[str, v1alpha1.TritonRuntimeSpec]

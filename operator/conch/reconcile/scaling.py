@@ -23,6 +23,7 @@ from conch.observe.state import ClusterState, Record
 from conch.observe.types import Decision, Key, ScalingObservation, ScalingPolicy
 from conch.reconcile.placement import holds_a_node
 from conch.reconcile.queue import Priority, WorkQueue
+from conch.reconcile.to_zero import ToZero
 from conch.settings import Settings
 from conch.telemetry.catalog import Metrics
 from conch.triton.repository import load_problems
@@ -62,6 +63,7 @@ class ScalingLoop:
         self._shown_at_s: dict[str, float] = {}
         self._silent_since_s: dict[str, float] = {}
         self._defects: dict[str, str] = {}
+        self._to_zero = ToZero(state)
         self.last_round_s = 0.0
 
     async def run(self) -> None:
@@ -93,6 +95,7 @@ class ScalingLoop:
         for memory in memories:
             for uid in memory.keys() - living:
                 del memory[uid]
+        self._to_zero.keep(living)
         # One slow service must not delay the decision for another: each decides when its own
         # pods have answered, and every answer has its time-out.
         # They start one after another, over most of the interval: all at once would keep the event
@@ -144,8 +147,21 @@ class ScalingLoop:
         self._scalers[uid], decision = step(
             policy, self._scalers.get(uid) or ScalerState(), observation
         )
+        if record.service is not None:
+            decision = self._to_zero.decide(key, record.service, decision, samples, live, now_s)
         self._measure(key, policy, decision)
         self._publish(key, uid, decision, live, now_s)
+
+    def wake(self, key: Key) -> None:
+        """An activator has news of a service: at zero somebody may wait for the first replica."""
+        record = self._state.services.get(key)
+        if record is None or record.service is None:
+            return
+        now_s = asyncio.get_running_loop().time()
+        decision = self._to_zero.at_zero(key, record.service, now_s)
+        if decision is not None:
+            self._publish(key, _uid(record), decision, 0, now_s)
+        self._queue.add(key, Priority.CHILD)  # who listens is part of what is written
 
     def _is_current(self, key: Key, uid: str) -> bool:
         record = self._state.services.get(key)
@@ -271,7 +287,7 @@ def policy_of(record: Record) -> ScalingPolicy:
     return ScalingPolicy(
         percentile=objective.percentile,
         target_s=seconds(objective.target),
-        min_replicas=spec.scaling.min_replicas,
+        min_replicas=max(1, spec.scaling.min_replicas),  # zero is decided elsewhere: to_zero
         max_replicas=spec.scaling.max_replicas,
         models=tuple(m.name for m in spec.models),
         max_batch={

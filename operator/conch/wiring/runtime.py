@@ -21,6 +21,7 @@ from conch.kube.lease import Elector
 from conch.kube.reflector import WATCH_S
 from conch.kube.transport import Api
 from conch.observe.state import ClusterState
+from conch.reconcile.activators import ActivatorLoop
 from conch.reconcile.apply import RateLimit, Writer
 from conch.reconcile.controller import Controller
 from conch.reconcile.placement import PlacementLoop
@@ -60,6 +61,8 @@ class Operator:
         self._settings = settings
         self._metrics = Metrics()
         self._state = ClusterState()
+        first = settings.activator_first_port
+        self._state.activation.ports = range(first, first + settings.activator_ports)
         self._stop = asyncio.Event()
         self._exit_code = 0
 
@@ -72,7 +75,16 @@ class Operator:
             queue = WorkQueue(on_wait=self._metrics.queue_seconds.observe)
             placement = PlacementLoop(self._state, queue, settings, self._metrics)
             scaling = ScalingLoop(self._state, queue, settings, self._metrics)
-            mirrors = watches(api, self._state, queue, placement.trigger, settings.namespaces)
+            activators = ActivatorLoop(self._state.activation, scaling.wake)
+            mirrors = watches(
+                api,
+                self._state,
+                queue,
+                placement.trigger,
+                settings.namespaces,
+                activators,
+                settings.operator_namespace,
+            )
             elector = self._elector(api)
             writer = Writer(
                 api,
@@ -145,6 +157,7 @@ class Operator:
                 start("placement", placement.run())
                 start("controller", controller.run())
                 start("scaling", scaling.run())
+                start("activators", activators.run())
                 start(
                     "census",
                     census.keep(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -14,11 +15,21 @@ from conch.observe.state import ClusterState
 from conch.reconcile.queue import Priority, WorkQueue
 
 _OWNED = (
-    ("apps/v1", "deployments", "Deployment"),
-    ("v1", "services", "Service"),
-    ("networking.k8s.io/v1", "networkpolicies", "NetworkPolicy"),
-    ("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget"),
+    ("apps/v1", "deployments", "Deployment", names.MANAGED_SELECTOR),
+    ("v1", "services", "Service", names.MANAGED_SELECTOR),
+    ("networking.k8s.io/v1", "networkpolicies", "NetworkPolicy", names.MANAGED_SELECTOR),
+    ("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget", names.MANAGED_SELECTOR),
+    # Of services that may go to zero only: our own, and those that Kubernetes keeps.
+    ("discovery.k8s.io/v1", "endpointslices", "EndpointSlice", f"{names.LABEL_TO_ZERO}=true"),
 )
+
+
+class Activators(Protocol):
+    """Who is told of the activators' pods."""
+
+    def set_pod(self, pod: Pod) -> None: ...
+
+    def remove_pod(self, uid: str) -> None: ...
 
 
 def watches(
@@ -27,6 +38,8 @@ def watches(
     queue: WorkQueue,
     replan: Callable[[], None],
     namespaces: Sequence[str],
+    activators: Activators | None = None,
+    operator_namespace: str = "",
 ) -> list[Reflector[Pod] | Reflector[Node] | Reflector[Event] | Reflector[Object]]:
     """All reflectors, not yet running. No namespaces: the whole cluster."""
     scopes: Sequence[str | None] = namespaces or (None,)
@@ -35,6 +48,16 @@ def watches(
         pod = change.new or change.old
         if pod is None:
             return
+        # In our own namespace only: what an activator tells, others must not be able to.
+        if (
+            activators is not None
+            and change.namespace == operator_namespace
+            and pod.metadata.labels.get(names.LABEL_ACTIVATOR) == "true"
+        ):
+            if change.new is None:
+                activators.remove_pod(pod.metadata.uid)
+            else:
+                activators.set_pod(change.new)
         builder = state.inventory_builder
         ours = not namespaces or change.namespace in namespaces
         if change.new is None:
@@ -91,13 +114,13 @@ def watches(
                 inactivity_s=WATCH_S + 30,
                 name=f"mount events{suffix}",
             )
-            for api_version, plural, kind in _OWNED:
+            for api_version, plural, kind, selector in _OWNED:
                 yield Reflector(
                     api,
                     path(api_version, plural, scope),
                     whole(api_version, kind),
                     on_child,
-                    label_selector=names.MANAGED_SELECTOR,
+                    label_selector=selector,
                     name=f"{plural}{suffix}",
                 )
 
