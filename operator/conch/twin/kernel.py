@@ -128,7 +128,12 @@ def _compiled(function: _Function) -> _Function:
     return cast(_Function, njit(cache=True, error_model="numpy")(function))
 
 
-@_compiled
+def _inlined(function: _Function) -> _Function:
+    """Compiled into its callers: handing over a Fleet, 300 words, costs more than most of these."""
+    return cast(_Function, njit(error_model="numpy", inline="always")(function))
+
+
+@_inlined
 def _uniform(rng: npt.NDArray[np.uint64]) -> float:
     """xorshift64*, 0 <= u < 1."""
     x = rng[0]
@@ -139,7 +144,7 @@ def _uniform(rng: npt.NDArray[np.uint64]) -> float:
     return float((x * np.uint64(2685821657736338717)) >> np.uint64(11)) / 9007199254740992.0
 
 
-@_compiled
+@_inlined
 def _factor(f: Fleet, now_s: float) -> float:
     """Drift at ``now_s`` times the noise of one execution."""
     factor = 1.0
@@ -164,7 +169,7 @@ def _factor(f: Fleet, now_s: float) -> float:
     return factor
 
 
-@_compiled
+@_inlined
 def _touch(f: Fleet, slot: int, now_s: float) -> None:
     """Bring the slot's integrals up to date, before anything changes."""
     elapsed_s = now_s - f.touched_s[slot]
@@ -174,7 +179,7 @@ def _touch(f: Fleet, slot: int, now_s: float) -> None:
     f.touched_s[slot] = now_s
 
 
-@_compiled
+@_inlined
 def _refuse(f: Fleet, request: int, slot: int, now_s: float) -> None:
     """A request the queue policy rejects: a failure to Triton, and perhaps a retry."""
     f.latency_s[request] = REJECTED
@@ -187,7 +192,7 @@ def _refuse(f: Fleet, request: int, slot: int, now_s: float) -> None:
             f.ints[RETRIED] += 1
 
 
-@_compiled
+@_inlined
 def _pop(f: Fleet, slot: int) -> int:
     """The next waiting request, most urgent level first."""
     level = 0
@@ -201,7 +206,7 @@ def _pop(f: Fleet, slot: int) -> int:
     return int(request)
 
 
-@_compiled
+@_inlined
 def _expire(f: Fleet, slot: int, now_s: float) -> None:
     """Refuse what has waited too long, on every level."""
     limit_s = now_s - f.params[REJECT_AFTER_S]
@@ -218,7 +223,7 @@ def _expire(f: Fleet, slot: int, now_s: float) -> None:
             request = f.head[slot, level]
 
 
-@_compiled
+@_inlined
 def _oldest_s(f: Fleet, slot: int) -> float:
     oldest_s = np.inf
     for level in range(f.head.shape[1]):
@@ -228,7 +233,7 @@ def _oldest_s(f: Fleet, slot: int) -> float:
     return oldest_s
 
 
-@_compiled
+@_inlined
 def _batch_size(f: Fleet, slot: int, now_s: float) -> int:
     """How many a free instance takes now; 0 when it waits for more (sets the timer)."""
     limit = f.service_s.size - 1
@@ -256,7 +261,7 @@ def _batch_size(f: Fleet, slot: int, now_s: float) -> int:
     return 0
 
 
-@_compiled
+@_inlined
 def _serve(f: Fleet, slot: int, now_s: float) -> None:
     """Start what can be started, close what can be closed, note the slot's next event."""
     instances = f.ends_s.shape[1]
@@ -300,7 +305,7 @@ def _serve(f: Fleet, slot: int, now_s: float) -> None:
     f.event_s[slot] = event_s
 
 
-@_compiled
+@_inlined
 def _answered(f: Fleet, slot: int, latency_s: float, step: int) -> None:
     """Count one answer where scrapes and proxies will look for it."""
     if latency_s > SHORTEST_S:
@@ -318,7 +323,7 @@ def _answered(f: Fleet, slot: int, latency_s: float, step: int) -> None:
             f.sample_s[place] = latency_s
 
 
-@_compiled
+@_inlined
 def _complete(f: Fleet, slot: int, now_s: float) -> None:
     """Answer the batches of a slot that end now."""
     for instance in range(f.ends_s.shape[1]):
@@ -353,7 +358,7 @@ def _complete(f: Fleet, slot: int, now_s: float) -> None:
         f.ends_s[slot, instance] = np.inf
 
 
-@_compiled
+@_inlined
 def _route(f: Fleet, now_s: float) -> int:
     """The slot of a new request; -1 when no replica is ready."""
     n = f.ints[N_READY]
@@ -385,7 +390,7 @@ def _route(f: Fleet, now_s: float) -> int:
     return int(slot)
 
 
-@_compiled
+@_inlined
 def _admit(f: Fleet, request: int, now_s: float) -> int:
     """Put a request into a queue; -1 when it ended right there."""
     slot = _route(f, now_s)
@@ -416,50 +421,38 @@ def _admit(f: Fleet, request: int, now_s: float) -> int:
 def advance(f: Fleet, until_s: float) -> None:
     """Everything that happens before ``until_s``; what happens just then is left for the next."""
     ints = f.ints
-    used = ints[SLOTS_USED]
-    event_s = np.inf
-    event_slot = -1
-    for slot in range(used):
-        if f.event_s[slot] < event_s:
-            event_s = f.event_s[slot]
-            event_slot = slot
     ahead = f.params[AHEAD] > 0
+    event_slot = 0
+    for slot in range(ints[SLOTS_USED]):
+        if f.event_s[slot] < f.event_s[event_slot]:
+            event_slot = slot
     while True:
-        trace_s = f.arrival_s[ints[NEXT]] if ints[NEXT] < ints[TRACE_END] else np.inf
-        arrival_s = trace_s
-        if ints[RETRY_NEXT] < ints[RETRY_END] and f.arrival_s[ints[RETRY_NEXT]] < trace_s:
-            arrival_s = f.arrival_s[ints[RETRY_NEXT]]
-        if min(arrival_s, event_s) >= until_s:
+        event_s = f.event_s[event_slot]
+        now_s = f.arrival_s[ints[NEXT]] if ints[NEXT] < ints[TRACE_END] else np.inf
+        entry = NEXT
+        if ints[RETRY_NEXT] < ints[RETRY_END] and f.arrival_s[ints[RETRY_NEXT]] < now_s:
+            now_s = f.arrival_s[ints[RETRY_NEXT]]
+            entry = RETRY_NEXT
+        if min(now_s, event_s) >= until_s:
             return
-        if arrival_s < event_s:
-            if arrival_s < trace_s:
-                request = ints[RETRY_NEXT]
-                ints[RETRY_NEXT] += 1
-            else:
-                request = ints[NEXT]
-                ints[NEXT] += 1
-            slot = _admit(f, request, arrival_s)
+        if now_s < event_s:
+            slot = _admit(f, ints[entry], now_s)
+            ints[entry] += 1
             if slot < 0 or not (ahead or f.idle[slot] > 0):
-                continue
-            _serve(f, slot, arrival_s)
-            if f.event_s[slot] < event_s:
-                event_s = f.event_s[slot]
-                event_slot = slot
-                continue
-            if slot != event_slot or f.event_s[slot] == event_s:
                 continue
         else:
             now_s = event_s
             slot = event_slot
             _complete(f, slot, now_s)
-            _serve(f, slot, now_s)
-            if f.state[slot] == DRAINING and f.outstanding[slot] == 0:
-                f.empty_s[slot] = now_s
-        event_s = np.inf
-        for slot in range(used):
-            if f.event_s[slot] < event_s:
-                event_s = f.event_s[slot]
-                event_slot = slot
+        _serve(f, slot, now_s)
+        if f.state[slot] == DRAINING and f.outstanding[slot] == 0:
+            f.empty_s[slot] = now_s
+        if f.event_s[slot] < event_s:
+            event_slot = slot
+        elif slot == event_slot and f.event_s[slot] > event_s:
+            for slot in range(ints[SLOTS_USED]):
+                if f.event_s[slot] < f.event_s[event_slot]:
+                    event_slot = slot
 
 
 @_compiled
