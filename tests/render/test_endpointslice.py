@@ -36,6 +36,6 @@ def test_leaving_the_path_is_a_difference() -> None:
 
 
 def test_only_services_that_may_go_to_zero_are_marked() -> None:
-    marked = service_object(service(TO_ZERO))["metadata"]["labels"]
+    marked = service_object(service(TO_ZERO), to_zero=True)["metadata"]["labels"]
     plain = service_object(service(MINIMAL_SPEC))["metadata"]["labels"]
     assert marked == {**plain, names.LABEL_TO_ZERO: "true"}

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 _PLURALS = {
     "Deployment": "deployments",
     "Service": "services",
+    "EndpointSlice": "endpointslices",
     "NetworkPolicy": "networkpolicies",
     "PodDisruptionBudget": "poddisruptionbudgets",
 }

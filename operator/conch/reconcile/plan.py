@@ -16,8 +16,8 @@ from conch.api.conditions import Condition, ConditionType, Reason
 from conch.kube.views import Object
 from conch.observe.state import ChildId, Observation
 from conch.observe.types import AcceleratorKind, Assignment, Decision
-from conch.reconcile.steps import accepted, available, placed, replicas, serving, summary
-from conch.render import RenderOptions, children, needs_apply
+from conch.reconcile.steps import accepted, available, holding, placed, replicas, serving, summary
+from conch.render import Holding, RenderOptions, children, needs_apply
 
 _AWAITED = {
     ConditionType.READY,
@@ -98,7 +98,11 @@ def make(obs: Observation, options: Options) -> Plan:
     kind = obs.assignment.kind if obs.assignment else None
     if kind is None or halted:
         return Plan(verdict, place, replicas=wanted, halted=halted)
-    desired = _desired(obs, service, obs.runtime, kind, wanted, options)
+    held = holding.judge(obs, wanted)
+    if wanted == 0 and service.spec.scaling.idle is not None and not (held and held.addresses):
+        # Nobody would hold what arrives meanwhile.
+        wanted = max(1, _live_replicas(obs))
+    desired = _desired(obs, service, obs.runtime, kind, wanted, held, options)
     foreign, dying = _strangers(obs, desired)
     if foreign or dying:
         return Plan(
@@ -209,6 +213,7 @@ def _desired(
     runtime: v1alpha1.TritonRuntimeSpec,
     kind: AcceleratorKind,
     wanted: int,
+    held: Holding | None,
     options: Options,
 ) -> list[Object]:
     """The children as they should be.
@@ -235,6 +240,7 @@ def _desired(
                 surge=surge,
                 replicas=wanted,
                 startup_budget_s=options.startup_budget_s,
+                holding=held,
             ),
         )
 
@@ -303,10 +309,13 @@ def _id(child: Object) -> ChildId:
     return child["kind"], child["metadata"]["name"]
 
 
-def _scale_to(obs: Observation, wanted: int) -> int | None:
+def _live_replicas(obs: Observation) -> int:
     deployment = obs.children.get(("Deployment", obs.key.name))
-    live = 1 if deployment is None else deployment["spec"].get("replicas", 1)
-    return None if live == wanted else wanted
+    return 1 if deployment is None else int(deployment["spec"].get("replicas", 1))
+
+
+def _scale_to(obs: Observation, wanted: int) -> int | None:
+    return None if _live_replicas(obs) == wanted else wanted
 
 
 def _applied(plan: Plan, outcome: Outcome) -> Condition:

@@ -43,7 +43,7 @@ def children(
     """
     wanted = [
         network_policy(service, options),
-        _service(service),
+        _service(service, to_zero=options.holding is not None),
         *([] if options.holding is None else [endpoint_slice(service, options.holding)]),
         deployment(service, runtime, kind, options),
     ]

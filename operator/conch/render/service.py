@@ -7,17 +7,17 @@ from conch.kube.views import Object
 from conch.render.metadata import metadata
 
 
-def service(owner: v1alpha1.InferenceService) -> Object:
+def service(owner: v1alpha1.InferenceService, *, to_zero: bool = False) -> Object:
     """A ClusterIP Service named after the InferenceService.
 
     The label of one that may go to zero is copied to its EndpointSlices by Kubernetes: that is how
     the operator and the activator find those, and mirror no others.
     """
-    to_zero = {names.LABEL_TO_ZERO: "true"} if owner.spec.scaling.idle is not None else {}
+    mark = {names.LABEL_TO_ZERO: "true"} if to_zero else {}
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": metadata(owner, to_zero),
+        "metadata": metadata(owner, mark),
         "spec": {
             "type": "ClusterIP",
             "selector": names.selector_labels(owner.metadata.name),

@@ -47,6 +47,9 @@ def judge(obs: Observation, replicas: int, paused: bool) -> Availability:
             stuck=stuck,
         )
 
+    if replicas == 0 and _is_idle(obs):
+        message = "No replica while nothing is asked; the activator holds the next request."
+        return result("True", Reason.IDLE, message)
     if replicas == 0 and not paused:
         return result("False", Reason.SCALED_TO_ZERO, "Zero replicas were asked for.")
     if deployment is None:
@@ -72,6 +75,10 @@ def judge(obs: Observation, replicas: int, paused: bool) -> Availability:
         return result("False", Reason.PODS_STARTING, "Pods fetch and load their models.")
     reason = Reason.ROLLING_OUT if len(current) < len(alive) else Reason.PODS_STARTING
     return result("True", reason, f"Some of {replicas} replicas are still starting.")
+
+
+def _is_idle(obs: Observation) -> bool:
+    return obs.service is not None and obs.service.spec.scaling.idle is not None
 
 
 def _was_ready(obs: Observation) -> bool:

@@ -13,6 +13,7 @@ _NOT_FOLLOWING = {
     Reason.NO_ROOM,
     Reason.TARGET_UNREACHABLE,
     Reason.STEP_ERROR,
+    Reason.NO_ACTIVATOR,
 }
 
 
@@ -31,7 +32,9 @@ def wanted(obs: Observation, scaling: Scaling) -> int:
         asked = obs.decision.replicas
     else:
         deployment = obs.children.get(("Deployment", obs.key.name))
-        asked = deployment["spec"].get("replicas", 1) if deployment else scaling.min_replicas
+        # One that may go to zero begins with one: so it is seen to work, and its start is timed.
+        first = max(1, scaling.min_replicas)
+        asked = deployment["spec"].get("replicas", 1) if deployment else first
     return max(scaling.min_replicas, min(scaling.max_replicas, asked))
 
 

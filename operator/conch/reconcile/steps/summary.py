@@ -43,7 +43,10 @@ def judge(
         None,
     )
     stalled = failing is not None and (stuck or failing.reason in _STUCK)
-    if failing is None:
+    idle = next((c for c in steps if _is_idle(c)), None)
+    if failing is None and idle is not None:
+        ready = Condition(ConditionType.READY, "True", Reason.IDLE, idle.message)
+    elif failing is None:
         ready = Condition(ConditionType.READY, "True", Reason.READY, "The service is ready.")
     else:
         ready = Condition(ConditionType.READY, "False", failing.reason, failing.message)
@@ -66,6 +69,11 @@ def judge(
             ConditionType.STALLED, "False", Reason.OPERATIONAL, "Nothing needs a person."
         )
     return [ready, reconciling, blocked]
+
+
+def _is_idle(condition: Condition) -> bool:
+    """At zero replicas because nobody asks for anything."""
+    return condition.type is ConditionType.AVAILABLE and condition.reason is Reason.IDLE
 
 
 def _at_rest(failing: Condition | None) -> bool:
