@@ -56,3 +56,7 @@ clean: ## Remove build products (not the cache of built binaries)
 .PHONY: bench
 bench: setup ## Measure the figures: a table, and build/bench/bench.json (FIGURES="idle_writes …")
 	@$(BIN)/python -m e2e.bench $(FIGURES)
+
+.PHONY: bench-autoscale
+bench-autoscale: setup ## Conch's scaler, everyone else's and the oracle on every trace (BENCH_FLAGS="--quick")
+	@$(BIN)/python -m e2e.autoscale $(BENCH_FLAGS)

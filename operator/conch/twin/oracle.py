@@ -20,6 +20,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -36,7 +37,7 @@ WINDOWS_S: Final = (5, 20, 60, 120)
 AHEAD: Final = 1.25  # cold starts
 GRID_S: Final = 5.0  # it acts this often; other scalers look as often or less
 CAUSAL_WINDOWS_S: Final = (5, 15)
-HOLDS_S: Final = (15, 60, 300)
+HOLDS_S: Final = (60, 15, 300)
 NEVER_S: Final = 1e6  # a queue policy that refuses nothing, and yet switches prefetching off
 _LOWEST, _HIGHEST = 0.5, 4.0  # kappa and headroom
 _STEP: Final = 0.01  # of kappa
@@ -144,56 +145,72 @@ class Planner:
         self._played: dict[tuple[bytes, float | None], tuple[float, float]] = {}
 
     def clairvoyant(
-        self, reject_after_s: float | None = NEVER_S, windows_s: Sequence[int] = WINDOWS_S
+        self,
+        reject_after_s: float | None = NEVER_S,
+        windows_s: Sequence[int] = WINDOWS_S,
+        guess: float = 1.0,
     ) -> Chosen:
-        """The cheapest clairvoyant plan within the error budget; the most careful if none is."""
+        """The cheapest clairvoyant plan within the error budget; the most careful if none is.
+
+        ``guess`` is where the search for kappa begins.
+        """
         best: Chosen | None = None
         for window_s in windows_s:
-            best = self._cheapest(window_s, best, reject_after_s) or best
+            best = self._cheapest(window_s, best, reject_after_s, guess) or best
         if best is not None:
             return best
         return self._clairvoyant(windows_s[0], _HIGHEST, reject_after_s)
 
     def causal(self, hours: float, reject_after_s: float | None) -> Chosen:
-        """The causal plan with the fewest late requests that costs no more than ``hours``."""
+        """The causal plan with the fewest late requests that costs no more than ``hours``; the
+        first that is within the error budget will do."""
         found: list[Chosen] = []
-        for window_s in CAUSAL_WINDOWS_S:
-            for hold_s in HOLDS_S:
-                plan = partial(self._causal_plans, window_s, hold_s)
-                factor = self._affordable(plan, hours)
-                late, cost = self._play(plan(factor), reject_after_s)
-                found.append(Chosen(window_s, factor, hold_s, late, cost))
-                if late <= self._allowed and cost <= hours:
-                    return found[-1]
+        for hold_s, window_s in product(HOLDS_S, CAUSAL_WINDOWS_S):
+            plan = partial(self._causal_plans, window_s, hold_s)
+            factor = self._affordable(plan, hours)
+            late, cost = self._play(plan(factor), reject_after_s)
+            found.append(Chosen(window_s, factor, hold_s, late, cost))
+            if late <= self._allowed and cost <= hours:
+                return found[-1]
         within = [one for one in found if one.replica_hours <= 1.02 * hours]
         return min(within or found, key=lambda one: one.late_share)
 
     def _cheapest(
-        self, window_s: int, best: Chosen | None, reject_after_s: float | None
+        self, window_s: int, best: Chosen | None, reject_after_s: float | None, guess: float
     ) -> Chosen | None:
         """The lowest kappa that holds the budget; None when that is no cheaper than ``best``."""
-        high = _HIGHEST
         if best is not None:
             plans = partial(self._clairvoyant_plans, window_s)
-            high = self._affordable(plans, 0.998 * best.replica_hours)
-        top = self._clairvoyant(window_s, high, reject_after_s)
-        if top.late_share > self._allowed:
-            return None
-        low = max(_LOWEST, 0.5 * min(high, 1.2))
-        if best is None:  # most are near 1: don't begin in the middle of nowhere
-            for factor in (1.0, 1.1, 1.25, 1.5, 2.0):
-                tried = self._clairvoyant(window_s, factor, reject_after_s)
-                if tried.late_share <= self._allowed:
-                    top = tried
-                    break
-                low = factor
-        while top.factor - low > _STEP * top.factor:
-            tried = self._clairvoyant(window_s, math.sqrt(low * top.factor), reject_after_s)
-            if tried.late_share <= self._allowed:
-                top = tried
+            guess = self._affordable(plans, 0.995 * best.replica_hours)
+        good = tried = self._clairvoyant(window_s, guess, reject_after_s)
+        while good.late_share > self._allowed:
+            if best is not None or good.factor >= _HIGHEST:
+                return None
+            tried = good
+            good = self._clairvoyant(window_s, 1.07 * good.factor, reject_after_s)
+        bad = tried if tried.late_share > self._allowed else None
+        while bad is None:
+            tried = self._clairvoyant(window_s, good.factor / 1.07, reject_after_s)
+            if tried.late_share > self._allowed:
+                bad = tried
             else:
-                low = tried.factor
-        return top if best is None or top.replica_hours < best.replica_hours else None
+                good = tried
+                if good.factor < _LOWEST:
+                    return good
+        while good.factor > (1 + 1.2 * _STEP) * bad.factor:
+            tried = self._clairvoyant(window_s, self._between(bad, good), reject_after_s)
+            if tried.late_share <= self._allowed:
+                good = tried
+            else:
+                bad = tried
+        return good
+
+    def _between(self, bad: Chosen, good: Chosen) -> float:
+        """Where the late share, on a logarithmic line between the two, meets the budget."""
+        high, low = math.log(max(bad.late_share, 1e-6)), math.log(max(good.late_share, 1e-6))
+        share = (high - math.log(self._allowed)) / max(high - low, 1e-9)
+        share = min(max(share, 0.25), 0.75)
+        return bad.factor + share * (good.factor - bad.factor)
 
     def _clairvoyant(self, window_s: int, kappa: float, reject_after_s: float | None) -> Chosen:
         late, hours = self._play(self._clairvoyant_plans(window_s, kappa), reject_after_s)
