@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from conch.errors import UsageError
+
+_NOTHING_RPS: Final = 1e-9  # the capacity of no replica: a wait without end, but a number
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -100,8 +103,7 @@ def _late_waiting(came: Floats, capacity: Floats, slack_s: float) -> Floats:
     """
     surplus = np.cumsum(came[:, None] - capacity, axis=0)
     queue = surplus - np.minimum(np.minimum.accumulate(surplus, axis=0), 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        wait_s = np.where(queue > 0, queue / capacity, 0.0)
+    wait_s = queue / np.maximum(capacity, _NOTHING_RPS)
     before_s = np.vstack([np.zeros((1, wait_s.shape[1])), wait_s[:-1]])
     low, high = np.minimum(before_s, wait_s), np.maximum(before_s, wait_s)
     with np.errstate(divide="ignore", invalid="ignore"):
