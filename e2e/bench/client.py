@@ -24,6 +24,7 @@ USER_AGENT = "bench"
 SERVICES = "/apis/conch.dev/v1alpha1/namespaces/{}/inferenceservices"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/{}/deployments"
 PODS = "/api/v1/namespaces/{}/pods"
+POLICIES = "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies"
 MERGE = "application/merge-patch+json"
 SERVER = f"https://127.0.0.1:{API_PORT}"
 

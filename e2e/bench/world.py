@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from e2e.bench import services
 from e2e.bench.audit import AuditLog, Write
-from e2e.bench.client import DEPLOYMENTS, PODS, SERVICES, Client, Objects, apply_crds
+from e2e.bench.client import DEPLOYMENTS, PODS, POLICIES, SERVICES, Client, Objects, apply_crds
 from e2e.bench.figure import Context
 from e2e.bench.inside import run
 from e2e.bench.operator import NAMESPACE, Operator, as_deployed
@@ -93,7 +93,8 @@ async def sweep(client: Client) -> None:
     bare = f"/api/v1/namespaces/{services.NAMESPACE}/services"
     for path in (SERVICES.format(services.NAMESPACE), DEPLOYMENTS.format(services.NAMESPACE), bare):
         await client.delete(path)
-    for path in (DEPLOYMENTS, PODS, SERVICES):
+    # Network policies are the garbage collector's: left to it, they would be the next turn's load.
+    for path in (DEPLOYMENTS, PODS, SERVICES, POLICIES):
         await client.until(path.format(services.NAMESPACE), _none)
 
 

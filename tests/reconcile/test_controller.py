@@ -21,7 +21,7 @@ from conch.reconcile import controller
 from conch.reconcile import plan as planning
 from conch.reconcile.apply import RateLimit, Writer
 from conch.reconcile.controller import Controller, builtin_runtime
-from conch.reconcile.queue import WorkQueue
+from conch.reconcile.queue import Priority, WorkQueue
 from conch.settings import Settings
 from conch.telemetry.catalog import Metrics
 from tests.kube.fake_api import Object, status, until
@@ -203,6 +203,17 @@ async def test_an_object_that_was_there_before_is_not_taken(world: World) -> Non
     assert world.server.conditions()["Applied"] == ("False", "NameCollision")
     assert again_s is not None
     assert again_s <= 60, "nobody tells of a foreign object that was renamed"
+
+
+async def test_in_a_burst_children_come_before_what_is_told_of_them(world: World) -> None:
+    world.add()
+    world.queue.add(Key(KEY.namespace, "another"), Priority.USER)
+    assert await world.reconcile() is None
+    assert set(world.server.writes()) == {"deployments", "services", "networkpolicies"}
+    await world.queue.get()
+    assert await world.queue.get() == KEY
+    await world.reconcile()
+    assert "inferenceservices/status" in world.server.writes()
 
 
 async def test_a_refused_event_costs_no_status(world: World) -> None:

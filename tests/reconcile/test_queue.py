@@ -73,3 +73,14 @@ async def test_forget_drops_appointments() -> None:
     queue.forget(A)
     await asyncio.sleep(0.01)
     assert len(queue) == 0
+
+
+async def test_it_presses_while_somebody_waits_for_what_he_asked() -> None:
+    queue = WorkQueue()
+    assert not queue.pressing
+    queue.add(Key("a", "child"), Priority.CHILD)
+    assert not queue.pressing
+    queue.add(Key("a", "user"), Priority.USER)
+    assert queue.pressing
+    await queue.get()
+    assert not queue.pressing

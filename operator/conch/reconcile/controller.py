@@ -32,7 +32,7 @@ from conch.observe.state import ClusterState, Observation
 from conch.observe.types import Key
 from conch.reconcile import plan as planning
 from conch.reconcile.apply import Writer
-from conch.reconcile.queue import WorkQueue
+from conch.reconcile.queue import Priority, WorkQueue
 from conch.settings import Settings
 from conch.telemetry.catalog import Metrics
 
@@ -43,7 +43,15 @@ _STATUS_EVERY_S = 2.0
 
 # Transitions worth an event, besides every change of Ready and of the number of replicas.
 _TOLD = {ConditionType.PLACED}
-_QUIET = {Reason.PODS_STARTING, Reason.PROGRESSING, Reason.ROLLING_OUT, Reason.SCALED_TO_ZERO}
+_QUIET = {
+    Reason.PODS_STARTING,
+    Reason.PROGRESSING,
+    Reason.ROLLING_OUT,
+    Reason.SCALED_TO_ZERO,
+    Reason.IDLE,
+}
+
+_DONE = planning.Outcome()
 
 BUILTIN_RUNTIME = "triton"
 
@@ -169,6 +177,10 @@ class Controller:
         plan = planning.make(obs, self._options)
         outcome = await self._perform(obs, plan)
         if outcome is None:
+            return None
+        if outcome == _DONE and self._queue.pressing and any(a.create for a in plan.applies):
+            # In a burst, making what others wait for goes before telling what was made here.
+            self._queue.add(key, Priority.CHILD)
             return None
         fresh = self._state.observe(key, self._builtin, obs.now)
         if fresh is None or _identity(fresh) != _identity(obs):

@@ -30,8 +30,8 @@ logger = logging.getLogger(__name__)
 
 # After a plan that took t, the next waits this many t: planning never eats the loop. When somebody
 # waits for an answer to what they applied, the short rest is enough.
-_REST = 12
-_SHORT_REST = 3
+_REST = 20
+_SHORT_REST = 2
 # The message of one that waits has numbers of the whole cluster, which change all the time.
 _RETELL_S = 30.0
 

@@ -52,6 +52,11 @@ class WorkQueue:
         return len(self._waiting)
 
     @property
+    def pressing(self) -> bool:
+        """Whether somebody waits for what a person has asked for."""
+        return bool(self._heap) and self._heap[0][0] == Priority.USER
+
+    @property
     def working(self) -> int:
         """How many keys are being worked on."""
         return len(self._working)
