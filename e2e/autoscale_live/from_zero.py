@@ -1,0 +1,259 @@
+"""from_zero_lost: a service goes to zero and comes back, again and again; no request is lost.
+
+Everything is real: the chart's operator and both its activators as pods, kube-proxy, Triton. Every
+cycle sends requests at the worst moments: all at once while there is no server, steadily while the
+first one becomes ready and the activator leaves the path, and one by one around the moment at
+which the last replica goes. In between an activator is killed, and the operator is killed while
+requests wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import subprocess
+import time
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from e2e.autoscale_live.requests import KINDS, PATIENCE_S, Fate, Senders
+from e2e.bench import real_world, services
+from e2e.bench.client import DEPLOYMENTS, PODS, SERVICES, Client, Object, Objects, unready
+from e2e.bench.figure import Context, Figure, Result
+from e2e.bench.inside import run
+from e2e.testbed import Cluster, ClusterSpec, TestbedError
+from e2e.testbed.images import TAGS
+from e2e.testbed.layout import REPOSITORY
+
+NAME: Final = "sleeper"
+OPERATOR_NAMESPACE: Final = "conch-system"
+CLUSTER = ClusterSpec(name="from-zero", images=("triton", "operator"))
+TO_ZERO_S: Final = 10
+DRAIN_S: Final = 8
+BURST: Final = 8
+"""Requests of each kind that are sent at once at zero."""
+STEADY_PER_S: Final = 4
+"""Requests of each kind per second while the first replica starts and after."""
+AFTER_S: Final = 5.0
+"""For how long requests go on after the first answer: the activator leaves meanwhile."""
+_LIMIT_S: Final = 600.0
+_POLICIES: Final = ("calm", "an activator killed before", "the operator killed meanwhile")
+
+
+@dataclass(slots=True)
+class Cycle:
+    """One way to zero and back."""
+
+    policy: str
+    began_s: float = 0.0
+    pod_ready_s: float | None = None
+    fates: list[Fate] = field(default_factory=list)
+
+    @property
+    def first_answer_s(self) -> float:
+        """When the first of the waiting requests was answered."""
+        return min((f.done_s for f in self.fates if not f.problem), default=float("nan"))
+
+    @property
+    def overhead_s(self) -> float | None:
+        """From the pod being seen Ready to the first answer; below zero: before that."""
+        return None if self.pod_ready_s is None else self.first_answer_s - self.pod_ready_s
+
+
+def _install(cluster: Cluster) -> None:
+    repository, tag = TAGS["operator"].rsplit(":", 1)
+    values = {
+        "replicas": 1,
+        "image": {"repository": repository, "tag": tag},
+        "runtime": {"image": TAGS["triton"], "release": "24.10"},
+        "drainSeconds": DRAIN_S,
+        "resources": {"requests": {"cpu": "10m", "memory": "128Mi"}},
+        "activator": {"resources": {"requests": {"cpu": "10m", "memory": "64Mi"}}},
+        "logFormat": "text",
+    }
+    command = ["helm", "upgrade", "--install", "conch", str(REPOSITORY / "charts" / "conch")]
+    command += ["-n", OPERATOR_NAMESPACE, "--create-namespace", "--wait", "--timeout=120s"]
+    done = cluster.run(
+        [*command, "-f", "-"], input=json.dumps(values), capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        raise TestbedError(f"helm: {done.stderr[-1000:]}")
+
+
+def _measure(ctx: Context) -> Result:
+    cluster = ctx.cluster(CLUSTER)
+    _install(cluster)
+    try:
+        cycles = run(cluster, _cycles(ctx, cluster, len(_POLICIES)), _LIMIT_S)
+    finally:
+        _keep_logs(ctx, cluster)
+    fates = [fate for cycle in cycles for fate in cycle.fates]
+    lost = [fate for fate in fates if fate.problem]
+    overheads = [c.overhead_s for c in cycles if c.overhead_s is not None]
+    starts = [c.first_answer_s - c.began_s for c in cycles]
+    answer = (
+        f"{len(fates)} requests ({', '.join(KINDS)}) in {len(cycles)} ways to zero and back, "
+        f"{', '.join(c.policy for c in cycles)}; the first answer after "
+        f"{', '.join(f'{s:.1f}' for s in starts)} s, that is "
+        f"{', '.join(f'{o:+.2f}' for o in overheads)} s after the pod was seen Ready"
+    )
+    if lost:
+        answer += "; LOST: " + "; ".join(
+            f"{f.kind}, {f.what}, after {f.took_s:.1f} s: {f.problem}" for f in lost[:6]
+        )
+    return Result(float(len(lost)), answer)
+
+
+async def _cycles(ctx: Context, cluster: Cluster, number: int) -> list[Cycle]:
+    rng = random.Random(number)
+    cycles = []
+    async with Client(cluster) as client:
+        await client.namespace(services.NAMESPACE)
+        body = real_world.service(
+            NAME, minReplicas=0, maxReplicas=2, idle={"toZeroAfter": f"{TO_ZERO_S}s"}
+        )
+        path = SERVICES.format(services.NAMESPACE)
+        await client.create(path, body)
+        async with asyncio.timeout(real_world.READY_LIMIT_S):
+            await client.until(path, lambda there: not unready(there, [NAME]))
+        address = await _address(client)
+        async with Senders(address, real_world.MODEL) as senders:
+            for index in range(number):
+                cycle = Cycle(_POLICIES[index % len(_POLICIES)])
+                await _until_zero(client, senders, rng, gone=index % 2 == 0)
+                ctx.progress(f"cycle {index + 1} of {number}, {cycle.policy}: at zero")
+                await _back(cluster, client, senders, cycle)
+                cycles.append(cycle)
+                ctx.progress(f"cycle {index + 1}: {_summary(cycle)}")
+            cycle.fates += [f for f in senders.fates if all(f not in c.fates for c in cycles)]
+        await client.delete(f"{path}/{NAME}")
+    return cycles
+
+
+async def _address(client: Client) -> str:
+    found = await client.request("GET", f"/api/v1/namespaces/{services.NAMESPACE}/services/{NAME}")
+    address: str = found["spec"]["clusterIP"]
+    return address
+
+
+async def _until_zero(client: Client, senders: Senders, rng: random.Random, *, gone: bool) -> None:
+    """Until it asks for no replica, or until the last pod is `gone`, too.
+
+    One request of each kind arrives around the moment of the decision.
+    """
+    at_zero = asyncio.create_task(
+        client.until(
+            DEPLOYMENTS.format(services.NAMESPACE),
+            lambda there: NAME in there and there[NAME]["spec"]["replicas"] == 0,
+        )
+    )
+    async with asyncio.timeout(_LIMIT_S / 4):
+        await asyncio.sleep(TO_ZERO_S + 1)
+        for kind in KINDS:
+            if at_zero.done():
+                break
+            await asyncio.sleep(rng.uniform(0.0, 1.5))
+            await senders.send(kind, "around the decision for zero")
+        await at_zero
+        if gone:
+            await client.until(PODS.format(services.NAMESPACE), lambda there: not there)
+
+
+async def _back(cluster: Cluster, client: Client, senders: Senders, cycle: Cycle) -> None:
+    """All at once while there is nothing, then steadily until the activator has left the path."""
+    if cycle.policy == "an activator killed before":
+        _kill(cluster, "activator")
+        await asyncio.sleep(2.0)
+    before = len(senders.fates)
+    cycle.began_s = time.time()
+    ready = asyncio.create_task(_pod_ready(client))
+    burst = [
+        asyncio.create_task(senders.send(kind, "at zero")) for kind in KINDS for _ in range(BURST)
+    ]
+    steady = asyncio.create_task(_steadily(senders))
+    if cycle.policy == "the operator killed meanwhile":
+        _kill(cluster, "operator")
+    try:
+        async with asyncio.timeout(PATIENCE_S + 10):
+            await asyncio.wait(burst, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.sleep(AFTER_S)
+            await asyncio.wait(burst)
+    finally:
+        steady.cancel()
+        await asyncio.gather(steady, return_exceptions=True)
+        if ready.done():
+            cycle.pod_ready_s = ready.result()
+        ready.cancel()
+    cycle.fates = senders.fates[before:]
+
+
+async def _steadily(senders: Senders) -> None:
+    sending: set[asyncio.Task[Fate]] = set()
+    try:
+        while True:
+            await asyncio.sleep(1 / STEADY_PER_S)
+            sending |= {
+                asyncio.create_task(senders.send(kind, "as the first replica comes"))
+                for kind in KINDS
+            }
+    finally:
+        # Those that are under way are answered, or lost.
+        await asyncio.wait(sending, timeout=PATIENCE_S)
+
+
+async def _pod_ready(client: Client) -> float:
+    """When a pod of the service is seen Ready, by the wall clock."""
+
+    def ready(there: Objects) -> bool:
+        return any(_is_ready(pod) for pod in there.values())
+
+    await client.until(PODS.format(services.NAMESPACE), ready)
+    return time.time()
+
+
+def _is_ready(pod: Object) -> bool:
+    conditions: list[dict[str, Any]] = pod.get("status", {}).get("conditions", [])
+    return "deletionTimestamp" not in pod["metadata"] and any(
+        c["type"] == "Ready" and c["status"] == "True" for c in conditions
+    )
+
+
+def _kill(cluster: Cluster, component: str) -> None:
+    """One pod of that component, without a chance to say goodbye."""
+    selector = f"-lapp.kubernetes.io/component={component}"
+    found = cluster.kubectl("-n", OPERATOR_NAMESPACE, "get", "pods", selector, "-o", "name")
+    first = found.split()[0]
+    cluster.kubectl(
+        "-n", OPERATOR_NAMESPACE, "delete", first, "--grace-period=0", "--force", "--wait=false"
+    )
+
+
+def _summary(cycle: Cycle) -> str:
+    lost = sum(bool(f.problem) for f in cycle.fates)
+    overhead = "?" if cycle.overhead_s is None else f"{cycle.overhead_s:+.2f} s"
+    return (
+        f"{len(cycle.fates)} requests, {lost} lost, first answer after "
+        f"{cycle.first_answer_s - cycle.began_s:.1f} s ({overhead} after Ready)"
+    )
+
+
+def _keep_logs(ctx: Context, cluster: Cluster) -> None:
+    ctx.folder.mkdir(parents=True, exist_ok=True)
+    for component in ("operator", "activator"):
+        selector = f"-lapp.kubernetes.io/component={component}"
+        command = ["kubectl", "-n", OPERATOR_NAMESPACE, "logs", selector, "--tail=2000", "--prefix"]
+        done: subprocess.CompletedProcess[str] = cluster.run(
+            command, capture_output=True, text=True
+        )
+        (ctx.folder / f"from-zero-{component}.log").write_text(done.stdout + done.stderr)
+
+
+FIGURE = Figure(
+    "from_zero_lost",
+    "",
+    0,
+    "lower",
+    "from zero: requests lost",
+    _measure,
+)
