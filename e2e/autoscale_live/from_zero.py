@@ -17,6 +17,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import aiohttp
+
 from e2e.autoscale_live.requests import KINDS, PATIENCE_S, Fate, Senders
 from e2e.bench import real_world, services
 from e2e.bench.client import DEPLOYMENTS, PODS, SERVICES, Client, Object, Objects, unready
@@ -37,6 +39,7 @@ STEADY_PER_S: Final = 4
 """Requests of each kind per second while the first replica starts and after."""
 AFTER_S: Final = 5.0
 """For how long requests go on after the first answer: the activator leaves meanwhile."""
+AT_ZERO: Final = "at zero"
 _LIMIT_S: Final = 600.0
 _POLICIES: Final = ("calm", "an activator killed before", "the operator killed meanwhile")
 
@@ -50,10 +53,19 @@ class Cycle:
     pod_ready_s: float | None = None
     fates: list[Fate] = field(default_factory=list)
 
+    passed: float = 0.0
+    """Connections that went through an activator."""
+    lingering: float = 0.0
+    """Those of them that were still open when the requests had ended."""
+
     @property
     def first_answer_s(self) -> float:
-        """When the first of the waiting requests was answered."""
-        return min((f.done_s for f in self.fates if not f.problem), default=float("nan"))
+        """When the first answer came of those that waited on a connection of their own.
+
+        Others may have had one to a server that was leaving.
+        """
+        waited = [f for f in self.fates if f.what == AT_ZERO and f.kind == "http"]
+        return min((f.done_s for f in waited if not f.problem), default=float("nan"))
 
     @property
     def overhead_s(self) -> float | None:
@@ -96,7 +108,9 @@ def _measure(ctx: Context) -> Result:
         f"{len(fates)} requests ({', '.join(KINDS)}) in {len(cycles)} ways to zero and back, "
         f"{', '.join(c.policy for c in cycles)}; the first answer after "
         f"{', '.join(f'{s:.1f}' for s in starts)} s, that is "
-        f"{', '.join(f'{o:+.2f}' for o in overheads)} s after the pod was seen Ready"
+        f"{', '.join(f'{o:+.2f}' for o in overheads)} s after the pod was seen Ready; "
+        f"{sum(c.passed for c in cycles):.0f} connections went through an activator, "
+        f"{cycles[-1].lingering:.0f} of them were open at the end"
     )
     if lost:
         answer += "; LOST: " + "; ".join(
@@ -126,7 +140,8 @@ async def _cycles(ctx: Context, cluster: Cluster, number: int) -> list[Cycle]:
                 await _back(cluster, client, senders, cycle)
                 cycles.append(cycle)
                 ctx.progress(f"cycle {index + 1}: {_summary(cycle)}")
-            cycle.fates += [f for f in senders.fates if all(f not in c.fates for c in cycles)]
+            known = {id(f) for c in cycles for f in c.fates}
+            cycle.fates += [f for f in senders.fates if id(f) not in known]
         await client.delete(f"{path}/{NAME}")
     return cycles
 
@@ -165,11 +180,12 @@ async def _back(cluster: Cluster, client: Client, senders: Senders, cycle: Cycle
     if cycle.policy == "an activator killed before":
         _kill(cluster, "activator")
         await asyncio.sleep(2.0)
+    passed = await _activators(client, "conch_activator_connections_total", 'result="passed"')
     before = len(senders.fates)
     cycle.began_s = time.time()
     ready = asyncio.create_task(_pod_ready(client))
     burst = [
-        asyncio.create_task(senders.send(kind, "at zero")) for kind in KINDS for _ in range(BURST)
+        asyncio.create_task(senders.send(kind, AT_ZERO)) for kind in KINDS for _ in range(BURST)
     ]
     steady = asyncio.create_task(_steadily(senders))
     if cycle.policy == "the operator killed meanwhile":
@@ -186,6 +202,9 @@ async def _back(cluster: Cluster, client: Client, senders: Senders, cycle: Cycle
             cycle.pod_ready_s = ready.result()
         ready.cancel()
     cycle.fates = senders.fates[before:]
+    cycle.passed = await _activators(client, "conch_activator_connections_total", 'result="passed"')
+    cycle.passed -= passed
+    cycle.lingering = await _activators(client, "conch_activator_passed_connections")
 
 
 async def _steadily(senders: Senders) -> None:
@@ -212,6 +231,22 @@ async def _pod_ready(client: Client) -> float:
     return time.time()
 
 
+async def _activators(client: Client, metric: str, label: str = "") -> float:
+    """The sum of a metric over the activators there are."""
+    pods = await client.items(PODS.format(OPERATOR_NAMESPACE))
+    total = 0.0
+    async with aiohttp.ClientSession() as session:
+        for pod in pods:
+            labels = pod["metadata"]["labels"]
+            if labels.get("app.kubernetes.io/component") != "activator" or not _is_ready(pod):
+                continue
+            async with session.get(f"http://{pod['status']['podIP']}:9091/metrics") as answer:
+                for line in (await answer.text()).splitlines():
+                    if line.startswith(metric + "{") and label in line:
+                        total += float(line.rsplit(" ", 1)[1])
+    return total
+
+
 def _is_ready(pod: Object) -> bool:
     conditions: list[dict[str, Any]] = pod.get("status", {}).get("conditions", [])
     return "deletionTimestamp" not in pod["metadata"] and any(
@@ -234,7 +269,8 @@ def _summary(cycle: Cycle) -> str:
     overhead = "?" if cycle.overhead_s is None else f"{cycle.overhead_s:+.2f} s"
     return (
         f"{len(cycle.fates)} requests, {lost} lost, first answer after "
-        f"{cycle.first_answer_s - cycle.began_s:.1f} s ({overhead} after Ready)"
+        f"{cycle.first_answer_s - cycle.began_s:.1f} s ({overhead} after Ready), "
+        f"{cycle.passed:.0f} connections through an activator, {cycle.lingering:.0f} still open"
     )
 
 
