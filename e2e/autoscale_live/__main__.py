@@ -11,14 +11,18 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from e2e.autoscale_live import from_zero
+from e2e.autoscale_live import breach, from_zero, scrape
 from e2e.bench import report
 from e2e.bench.figure import Context, Row
 from e2e.testbed import Progress
 from e2e.testbed.layout import REPOSITORY
 
 FOLDER = REPOSITORY / "build" / "bench"
-FIGURES = {"from_zero": from_zero.FIGURE}
+FIGURES = {
+    "breach": breach.FIGURE,
+    "from_zero": from_zero.FIGURE,
+    "scrape": scrape.FIGURE,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

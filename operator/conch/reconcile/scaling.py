@@ -149,6 +149,7 @@ class ScalingLoop:
         )
         if record.service is not None:
             decision = self._to_zero.decide(key, record.service, decision, samples, live, now_s)
+        self._metrics.deciding_seconds.inc(asyncio.get_running_loop().time() - now_s)
         self._measure(key, policy, decision)
         self._publish(key, uid, decision, live, now_s)
 

@@ -70,6 +70,11 @@ class Metrics:
             buckets=_SECONDS,
             registry=r,
         )
+        self.deciding_seconds = Counter(
+            "conch_scaling_deciding_seconds_total",
+            "Time that decisions took, once what they rest on was read.",
+            registry=r,
+        )
         self.decisions = Counter(
             "conch_scaling_decisions_total",
             "Changes of a service's wanted replicas, by reason.",
