@@ -71,7 +71,7 @@ def test_enough_replicas_are_never_late_and_none_are_always() -> None:
     wanted = np.tile([2, 0], (30, 1))
     with_limit = Plant(TABLE, ready_after_s=10, slack_s=0.2, reject_after_s=0.2)
     for plant in (PLANT, with_limit):
-        assert fluid.replay(came, wanted, plant).late_share.tolist() == [0.0, 1.0]
+        assert fluid.replay(came, wanted, plant).late_share == pytest.approx([0.0, 1.0])
 
 
 def test_no_traffic_is_nobody_late() -> None:

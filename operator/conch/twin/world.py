@@ -100,6 +100,7 @@ class Scenario:
 
 @dataclass(slots=True, eq=False)
 class _Pod:
+    serial: int
     uid: str
     slot: int
     asked_s: float
@@ -169,7 +170,7 @@ class _Run:
     def play(self) -> Result:
         for _ in range(self._wanted):
             pod = self._start(0.0, 0.0)
-            self._become_ready(pod.slot, 0.0)
+            self._become_ready(pod, 0.0)
             self._ledger.cold_starts_s.append(self._cold_start_s())
         self._ledger.starts = 0
         self._schedule_looks()
@@ -243,7 +244,9 @@ class _Run:
         speed = max(0.1, 1 + self._scenario.service.spread * self._random.standard_normal())
         kernel.clear(self._fleet, slot, now_s, speed)
         self._serial += 1
-        pod = _Pod(f"pod-{self._serial}", slot, now_s, now_s + _LOADING * cold_start_s)
+        pod = _Pod(
+            self._serial, f"pod-{self._serial}", slot, now_s, now_s + _LOADING * cold_start_s
+        )
         self._pods[slot] = pod
         self._ledger.starts += 1
         return pod
@@ -260,7 +263,7 @@ class _Run:
 
     def _pod(self, serial: int, state: int) -> _Pod | None:
         for slot, pod in self._pods.items():
-            if pod.uid == f"pod-{serial}" and self._fleet.state[slot] == state:
+            if pod.serial == serial and self._fleet.state[slot] == state:
                 return pod
         return None
 
@@ -271,15 +274,15 @@ class _Run:
         if not pod.restarts:
             self._ledger.cold_starts_s.append(now_s - pod.asked_s)
             del self._ledger.cold_starts_s[:-_COLD_STARTS]
-        self._become_ready(pod.slot, now_s)
+        self._become_ready(pod, now_s)
+
+    def _become_ready(self, pod: _Pod, now_s: float) -> None:
+        self._fleet.state[pod.slot] = READY
+        self._fleet.touched_s[pod.slot] = now_s
+        self._refresh_routes()
         if self._scenario.crashes_per_hour > 0:
             mean_s = 3600 / self._scenario.crashes_per_hour
-            self._schedule(now_s + self._random.exponential(mean_s), "crash", serial)
-
-    def _become_ready(self, slot: int, now_s: float) -> None:
-        self._fleet.state[slot] = READY
-        self._fleet.touched_s[slot] = now_s
-        self._refresh_routes()
+            self._schedule(now_s + self._random.exponential(mean_s), "crash", pod.serial)
 
     def _refresh_routes(self) -> None:
         ready = np.flatnonzero(self._fleet.state == READY)
@@ -330,8 +333,7 @@ class _Run:
         for pod in lost[: self._scenario.pods_per_node]:
             self._die(pod, now_s)
             pod.running_s = math.inf
-            serial = int(pod.uid.removeprefix("pod-"))
-            self._schedule(now_s + self._scenario.eviction_s, "replace", serial)
+            self._schedule(now_s + self._scenario.eviction_s, "replace", pod.serial)
 
     def _replace(self, serial: int, now_s: float) -> None:
         pod = self._pod(serial, STARTING)
