@@ -81,6 +81,19 @@ async def test_a_client_that_only_connects_wakes_nobody(start: Start) -> None:
         assert bed.held == 0
 
 
+async def test_a_client_that_never_calls_is_dismissed(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conch.activator.holder._SILENT_S", 0.3)
+    bed = await start(hold_s=0.1)
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{bed.grpc}") as channel:
+        async with asyncio.timeout(10):
+            await channel.channel_ready()
+            while (state := channel.get_state()) is grpc.ChannelConnectivity.READY:
+                await channel.wait_for_state_change(state)
+    assert bed.count("expired") == 0
+
+
 async def test_past_the_deadline_there_is_a_clear_no(start: Start) -> None:
     bed = await start(hold_s=0.5)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{bed.grpc}") as channel:

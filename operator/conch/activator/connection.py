@@ -208,6 +208,12 @@ class Client(asyncio.BufferedProtocol):
             return words if self.port_name == HTTP else http2.SETTINGS + http2.GOAWAY
         return b""
 
+    def dismiss(self) -> None:
+        """End one that has asked nothing, in its own words where it has any."""
+        if self._requests is not None:
+            self._send(http2.GOAWAY)
+        self.close()
+
     def close(self) -> None:
         """End it after what is on its way."""
         if self._transport is not None:

@@ -33,6 +33,7 @@ _CONNECT_S: Final = 2.0
 _TURN_S: Final = 0.5  # of the sweep for those who have left, and those who may leave
 _LEAVE_S: Final = 1.0  # after the slice is empty, until every node's rules have followed
 _SHARE: Final = 4  # one service gets at most this part of all connections
+_SILENT_S: Final = 600.0  # a connection that asks nothing for as long is closed
 _RECEIVE_BYTES: Final = 65536
 _BACKLOG: Final = 512
 # A connection that no protocol's words can end is closed when it has been quiet for this long with
@@ -170,15 +171,18 @@ class Holder:
             else:
                 client.refuse(f"too many requests wait for {held.key}")
             return
-        client.deadline = asyncio.get_running_loop().call_later(
-            held.entry.hold_s, self._expire, client
-        )
+        client.deadline = asyncio.get_running_loop().call_later(_SILENT_S, client.dismiss)
         if held.work is None or held.work.done():
             held.work = asyncio.get_running_loop().create_task(self._serve(held))
         held.changed.set()
 
     def asks(self, client: Client) -> None:
         """It is known what a waiting connection speaks, and that it wants something."""
+        if client.deadline is not None:
+            client.deadline.cancel()
+        client.deadline = asyncio.get_running_loop().call_later(
+            client.held.entry.hold_s, self._expire, client
+        )
         if client.held.asking == 1:
             logger.info("%s: a request waits", client.held.key)
             self._tell()
@@ -219,14 +223,21 @@ class Holder:
     async def _serve(self, held: Held) -> None:
         """While anything waits: look for servers, and pass on what waits when there are any."""
         while held.waiting:
-            held.changed.clear()
-            ready = await self._ready(held)
-            if ready and any(client.asked for client in held.waiting):
-                await self._pass_all(held, ready)
-            elif held.asking and held.entry.servers:
-                await asyncio.sleep(_LOOK_S)
-            else:
-                await held.changed.wait()
+            try:
+                await self._turn(held)
+            except Exception:  # a defect over one connection must not leave the others waiting
+                logger.exception("%s: passing on failed", held.key)
+                await asyncio.sleep(_TURN_S)
+
+    async def _turn(self, held: Held) -> None:
+        held.changed.clear()
+        ready = await self._ready(held)
+        if ready and held.asking:
+            await self._pass_all(held, ready)
+        elif held.asking and held.entry.servers:
+            await asyncio.sleep(_LOOK_S)
+        else:
+            await held.changed.wait()
 
     async def _ready(self, held: Held) -> list[str]:
         """Servers that have their models, asked of each unless it was just now."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import resource
 import signal
 from pathlib import Path
 from typing import Final
@@ -30,6 +31,9 @@ _DRAIN_S: Final = 3600.0
 def run(settings: Settings, *, kubeconfig: Path | None = None, context: str | None = None) -> int:
     """Run the activator until it is told to stop; returns the exit code. Raises SettingsError."""
     logs.configure(settings.log_level, settings.log_format)
+    # Each connection is two files, each service two more; the default is often 1024.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     return asyncio.run(_run(settings, kubeconfig, context))
 
 

@@ -62,6 +62,7 @@ class ActivationBook:
         """Whether there has been time to find the activators; before, none does not mean none."""
         self._activators: dict[str, _Activator] = {}
         self._ports: dict[Key, int] = {}
+        self._owners: dict[int, Key] = {}
 
     # --- activators -------------------------------------------------------------------------------
 
@@ -89,11 +90,25 @@ class ActivationBook:
         if labels.get(names.LABEL_SLICE_MANAGER) == names.SLICE_MANAGER:
             ports = [p.get("port") for p in raw.get("ports") or () if p.get("name") == "http"]
             if ports and self._usable(ports[0]):
-                self._ports[key] = ports[0]
+                self._give(key, ports[0])
+
+    def _give(self, key: Key, port: int) -> None:
+        """Of two services with the same port (somebody wrote a slice by hand) the first by name
+        has it; the other one gets another."""
+        owner = self._owners.get(port)
+        if owner is not None and owner < key:
+            return
+        if owner is not None:
+            self._ports.pop(owner, None)
+        self.forget(key)
+        self._owners[port] = key
+        self._ports[key] = port
 
     def forget(self, key: Key) -> None:
         """The service is gone; its ports are free."""
-        self._ports.pop(key, None)
+        port = self._ports.pop(key, None)
+        if port is not None:
+            del self._owners[port]
 
     def of(self, key: Key) -> Activation | None:
         """What there is for the service; None when no ports are left for it."""
@@ -119,21 +134,16 @@ class ActivationBook:
         )
 
     def _port(self, key: Key) -> int | None:
-        """The service's first port: kept once given, the same after a restart.
-
-        Of two services with the same port (somebody wrote a slice by hand) the first by name has
-        it.
-        """
-        taken = {port: other for other, port in sorted(self._ports.items(), reverse=True)}
+        """The service's first port: kept once given, and nearly always the same if given anew."""
         known = self._ports.get(key)
-        if known is not None and taken[known] == key:
+        if known is not None:
             return known
         slots = len(self.ports) // PORTS_PER_SERVICE
         start = zlib.crc32(str(key).encode())
         for step in range(slots):
             port = self.ports[PORTS_PER_SERVICE * ((start + step) % slots)]
-            if port not in taken:
-                self._ports[key] = port
+            if port not in self._owners:
+                self._give(key, port)
                 return port
         return None
 
