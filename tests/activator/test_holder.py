@@ -246,6 +246,25 @@ async def test_a_service_that_is_gone_refuses_what_waits(start: Start, dial: Dia
     writer.close()
 
 
+async def test_refusing_one_that_has_hung_up_unseen_hurts_nobody(
+    start: Start, dial: Dial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conch.activator.holder._left", lambda held: [])
+    bed = await start()
+    _, gone = await dial(bed.http)
+    gone.write(REQUEST + b"x" * 4 * HOLD_BYTES)  # reading has stopped: no end is seen
+    reader, writer = await dial(bed.http)
+    writer.write(REQUEST)
+    await until(lambda: bed.held == 2)
+    sock = gone.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    gone.transport.abort()
+    await asyncio.sleep(0.05)
+    assert bed.held == 2
+    await bed.holder.follow({})
+    assert (await reader.read()).startswith(b"HTTP/1.1 503 ")
+
+
 async def test_ports_in_use_are_not_reported(start: Start) -> None:
     bed = await start()
     taken = bed.entry

@@ -8,6 +8,7 @@ once passed on, a side that reads slowly stops the other. When, and to whom, is 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 from enum import Enum, auto
@@ -194,8 +195,7 @@ class Client(asyncio.BufferedProtocol):
         self._transport.write(words)
         # Closing with unread bytes resets the connection, and the words would be lost on the way.
         self.resume()
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
+        _end_writing(self._transport)
         asyncio.get_running_loop().call_later(REFUSAL_LINGER_S, self._transport.abort)
 
     def _refusal(self, message: str) -> bytes:
@@ -291,8 +291,8 @@ class Server(asyncio.BufferedProtocol):
 
     def end(self) -> None:
         """The client sends nothing more, but may wait for an answer."""
-        if self._transport is not None and self._transport.can_write_eof():
-            self._transport.write_eof()
+        if self._transport is not None:
+            _end_writing(self._transport)
 
     def close(self) -> None:
         """End it after what is on its way."""
@@ -308,3 +308,10 @@ class Server(asyncio.BufferedProtocol):
         """Read again."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
+
+
+def _end_writing(transport: asyncio.Transport) -> None:
+    """Half-close; the other side may be gone already without our having noticed."""
+    if not transport.is_closing():
+        with contextlib.suppress(OSError):
+            transport.write_eof()
