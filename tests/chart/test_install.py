@@ -81,7 +81,8 @@ def _serving(cluster: Cluster) -> set[str]:
 
 
 def _operators(cluster: Cluster) -> set[str]:
-    return {p["metadata"]["name"] for p in _get(cluster, "pods", "-n", NAMESPACE)}
+    selector = "app.kubernetes.io/component=operator"
+    return {p["metadata"]["name"] for p in _get(cluster, "pods", "-n", NAMESPACE, "-l", selector)}
 
 
 def _leads(cluster: Cluster) -> None:
