@@ -10,6 +10,7 @@ requests wait.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import subprocess
@@ -29,6 +30,8 @@ from e2e.testbed.images import TAGS
 from e2e.testbed.layout import REPOSITORY
 
 NAME: Final = "sleeper"
+SLOW: Final = "slow"
+"""Its model takes 20 s to load: longer than gRPC's clients wait for a server to show itself."""
 OPERATOR_NAMESPACE: Final = "conch-system"
 CLUSTER = ClusterSpec(name="from-zero", images=("triton", "operator"))
 TO_ZERO_S: Final = 10
@@ -40,8 +43,14 @@ STEADY_PER_S: Final = 4
 AFTER_S: Final = 5.0
 """For how long requests go on after the first answer: the activator leaves meanwhile."""
 AT_ZERO: Final = "at zero"
+_LABEL: Final = "conch.dev/service"
 _LIMIT_S: Final = 600.0
-_POLICIES: Final = ("calm", "an activator killed before", "the operator killed meanwhile")
+CALM, ACTIVATOR, OPERATOR = "calm", "an activator killed before", "the operator killed meanwhile"
+_CYCLES: Final = ((NAME, CALM), (NAME, ACTIVATOR), (NAME, OPERATOR), (SLOW, "a slow start"))
+_SOURCES: Final = {
+    NAME: "image:///opt/models/resnet",
+    SLOW: "image:///opt/models-faulty/slow-load",
+}
 
 
 @dataclass(slots=True)
@@ -97,7 +106,7 @@ def _measure(ctx: Context) -> Result:
     cluster = ctx.cluster(CLUSTER)
     _install(cluster)
     try:
-        cycles = run(cluster, _cycles(ctx, cluster, len(_POLICIES)), _LIMIT_S)
+        cycles = run(cluster, _cycles(ctx, cluster), _LIMIT_S)
     finally:
         _keep_logs(ctx, cluster)
     fates = [fate for cycle in cycles for fate in cycle.fates]
@@ -119,76 +128,88 @@ def _measure(ctx: Context) -> Result:
     return Result(float(len(lost)), answer)
 
 
-async def _cycles(ctx: Context, cluster: Cluster, number: int) -> list[Cycle]:
-    rng = random.Random(number)
+async def _cycles(ctx: Context, cluster: Cluster) -> list[Cycle]:
+    rng = random.Random(1)
     cycles = []
-    async with Client(cluster) as client:
-        await client.namespace(services.NAMESPACE)
-        body = real_world.service(
-            NAME, minReplicas=0, maxReplicas=2, idle={"toZeroAfter": f"{TO_ZERO_S}s"}
-        )
-        path = SERVICES.format(services.NAMESPACE)
-        await client.create(path, body)
-        async with asyncio.timeout(real_world.READY_LIMIT_S):
-            await client.until(path, lambda there: not unready(there, [NAME]))
-        address = await _address(client)
-        async with Senders(address, real_world.MODEL) as senders:
-            for index in range(number):
-                cycle = Cycle(_POLICIES[index % len(_POLICIES)])
-                await _until_zero(client, senders, rng, gone=index % 2 == 0)
-                ctx.progress(f"cycle {index + 1} of {number}, {cycle.policy}: at zero")
-                await _back(cluster, client, senders, cycle)
-                cycles.append(cycle)
-                ctx.progress(f"cycle {index + 1}: {_summary(cycle)}")
-            known = {id(f) for c in cycles for f in c.fates}
-            cycle.fates += [f for f in senders.fates if id(f) not in known]
-        await client.delete(f"{path}/{NAME}")
+    async with Client(cluster) as client, contextlib.AsyncExitStack() as stack:
+        senders = {
+            name: await stack.enter_async_context(Senders(address, real_world.MODEL))
+            for name, address in (await _serve(client)).items()
+        }
+        for index, (name, policy) in enumerate(_CYCLES, 1):
+            cycle = Cycle(policy)
+            before = len(senders[name].fates)
+            await _until_zero(client, name, senders[name], rng, gone=index % 2 == 1)
+            ctx.progress(f"cycle {index} of {len(_CYCLES)}, {policy}: at zero")
+            await _back(cluster, client, name, senders[name], cycle)
+            cycle.fates = senders[name].fates[before:]
+            cycles.append(cycle)
+            ctx.progress(f"cycle {index}: {_summary(cycle)}")
+        for name in _SOURCES:
+            await client.delete(f"{SERVICES.format(services.NAMESPACE)}/{name}")
     return cycles
 
 
-async def _address(client: Client) -> str:
-    found = await client.request("GET", f"/api/v1/namespaces/{services.NAMESPACE}/services/{NAME}")
-    address: str = found["spec"]["clusterIP"]
-    return address
+async def _serve(client: Client) -> dict[str, str]:
+    """Create the services, wait until they are Ready; their Services' addresses."""
+    await client.namespace(services.NAMESPACE)
+    path = SERVICES.format(services.NAMESPACE)
+    for name, uri in _SOURCES.items():
+        body = real_world.service(
+            name, minReplicas=0, maxReplicas=2, idle={"toZeroAfter": f"{TO_ZERO_S}s"}
+        )
+        body["spec"]["models"][0]["source"]["uri"] = uri
+        await client.create(path, body)
+    async with asyncio.timeout(real_world.READY_LIMIT_S):
+        await client.until(path, lambda there: not unready(there, list(_SOURCES)))
+    kube = f"/api/v1/namespaces/{services.NAMESPACE}/services"
+    found = {name: await client.request("GET", f"{kube}/{name}") for name in _SOURCES}
+    return {name: service["spec"]["clusterIP"] for name, service in found.items()}
 
 
-async def _until_zero(client: Client, senders: Senders, rng: random.Random, *, gone: bool) -> None:
+async def _until_zero(
+    client: Client, name: str, senders: Senders, rng: random.Random, *, gone: bool
+) -> None:
     """Until it asks for no replica, or until the last pod is `gone`, too.
 
     One request of each kind arrives around the moment of the decision.
     """
-    at_zero = asyncio.create_task(
-        client.until(
-            DEPLOYMENTS.format(services.NAMESPACE),
-            lambda there: NAME in there and there[NAME]["spec"]["replicas"] == 0,
-        )
-    )
-    async with asyncio.timeout(_LIMIT_S / 4):
+
+    def at_zero(there: Objects) -> bool:
+        return name in there and there[name]["spec"]["replicas"] == 0
+
+    deployments = DEPLOYMENTS.format(services.NAMESPACE)
+    first = asyncio.create_task(client.until(deployments, at_zero))
+    async with asyncio.timeout(_LIMIT_S / 3):
         await asyncio.sleep(TO_ZERO_S + 1)
         for kind in KINDS:
-            if at_zero.done():
+            if first.done():
                 break
             await asyncio.sleep(rng.uniform(0.0, 1.5))
             await senders.send(kind, "around the decision for zero")
-        await at_zero
+        await first
+        await client.until(deployments, at_zero)  # one that came too late woke it again
         if gone:
-            await client.until(PODS.format(services.NAMESPACE), lambda there: not there)
+            await client.until(
+                PODS.format(services.NAMESPACE), lambda there: not _of_service(there, name)
+            )
 
 
-async def _back(cluster: Cluster, client: Client, senders: Senders, cycle: Cycle) -> None:
+async def _back(
+    cluster: Cluster, client: Client, name: str, senders: Senders, cycle: Cycle
+) -> None:
     """All at once while there is nothing, then steadily until the activator has left the path."""
-    if cycle.policy == "an activator killed before":
+    if cycle.policy == ACTIVATOR:
         _kill(cluster, "activator")
         await asyncio.sleep(2.0)
     passed = await _activators(client, "conch_activator_connections_total", 'result="passed"')
-    before = len(senders.fates)
     cycle.began_s = time.time()
-    ready = asyncio.create_task(_pod_ready(client))
+    ready = asyncio.create_task(_pod_ready(client, name))
     burst = [
         asyncio.create_task(senders.send(kind, AT_ZERO)) for kind in KINDS for _ in range(BURST)
     ]
     steady = asyncio.create_task(_steadily(senders))
-    if cycle.policy == "the operator killed meanwhile":
+    if cycle.policy == OPERATOR:
         _kill(cluster, "operator")
     try:
         async with asyncio.timeout(PATIENCE_S + 10):
@@ -201,7 +222,6 @@ async def _back(cluster: Cluster, client: Client, senders: Senders, cycle: Cycle
         if ready.done():
             cycle.pod_ready_s = ready.result()
         ready.cancel()
-    cycle.fates = senders.fates[before:]
     cycle.passed = await _activators(client, "conch_activator_connections_total", 'result="passed"')
     cycle.passed -= passed
     cycle.lingering = await _activators(client, "conch_activator_passed_connections")
@@ -221,11 +241,15 @@ async def _steadily(senders: Senders) -> None:
         await asyncio.wait(sending, timeout=PATIENCE_S)
 
 
-async def _pod_ready(client: Client) -> float:
+def _of_service(there: Objects, name: str) -> list[Object]:
+    return [pod for pod in there.values() if pod["metadata"]["labels"].get(_LABEL) == name]
+
+
+async def _pod_ready(client: Client, name: str) -> float:
     """When a pod of the service is seen Ready, by the wall clock."""
 
     def ready(there: Objects) -> bool:
-        return any(_is_ready(pod) for pod in there.values())
+        return any(_is_ready(pod) for pod in _of_service(there, name))
 
     await client.until(PODS.format(services.NAMESPACE), ready)
     return time.time()

@@ -226,6 +226,8 @@ def _decision(service: Object) -> DecisionLine | None:
     scaling = _at(service, "spec", "scaling")
     replicas = int(decision.get("replicas", 0))
     low, high = scaling.get("minReplicas", 1), scaling.get("maxReplicas", 10)
+    idle = scaling.get("idle", {}).get("toZeroAfter", "")
+    to_zero = f", to zero after {idle}" if idle else ""
     bound, capacity = decision.get("bound", ""), decision.get("capacityPerReplica", "")
     return DecisionLine(
         replicas=replicas,
@@ -236,7 +238,7 @@ def _decision(service: Object) -> DecisionLine | None:
         capacity_per_replica=capacity,
         horizon=decision.get("horizon", ""),
         formula=_formula(bound, capacity),
-        limits=f"minReplicas {low}, maxReplicas {high}",
+        limits=f"minReplicas {low}, maxReplicas {high}{to_zero}",
     )
 
 

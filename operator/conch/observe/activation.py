@@ -18,8 +18,9 @@ from conch.observe.types import Key
 # One for HTTP and one for gRPC.
 PORTS_PER_SERVICE: Final = 2
 # How long an activator holds a connection: in steps, since a number that follows each start would
-# be written again and again.
-_HOLD_STEPS_S: Final = (30, 60, 120, 300, 600, 1200, 1800, 3600)
+# be written again and again. Not below two minutes: starts are measured on nodes that may have the
+# image and the model already, and the next one may have to fetch them.
+_HOLD_STEPS_S: Final = (120, 300, 600, 1200, 1800, 3600)
 _HOLD_UNKNOWN_S: Final = 600
 
 
