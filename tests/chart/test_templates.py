@@ -35,7 +35,8 @@ MATRIX: dict[str, dict[str, Any]] = {
         (
             "image", "runtime", "serviceAccount", "rbac", "crds", "networkPolicy",
             "podDisruptionBudget", "resources", "replicas", "watchNamespaces", "allowedSources",
-            "activator", "logLevel", "logFormat", "commonLabels", "podAnnotations", "imagePullSecrets",
+            "activator", "logLevel", "logFormat", "commonLabels", "podAnnotations",
+            "imagePullSecrets",
         )
     ),
 }  # fmt: skip
