@@ -77,6 +77,53 @@ def test_a_newer_field_is_no_trouble_until_it_would_be_lost(tmp_path: Path) -> N
         modelconfig.merge(tmp_path, "resnet", ALL)
 
 
+QUEUES = """\
+max_batch_size: 4
+dynamic_batching {
+  default_queue_policy { max_queue_size: 7 allow_timeout_override: false }
+  priority_levels: 2
+  default_priority_level: 1
+  priority_queue_policy { key: 2 value { timeout_action: DELAY default_timeout_microseconds: 9 } }
+}
+"""
+
+
+def _queue_policies(tmp_path: Path) -> list[tuple[str, int, bool, int]]:
+    config = modelconfig._parse((tmp_path / "config.pbtxt").read_text(), strict=True)
+    batching = config.dynamic_batching
+    return [
+        (
+            policy.TimeoutAction.Name(policy.timeout_action),
+            policy.default_timeout_microseconds,
+            policy.allow_timeout_override,
+            policy.max_queue_size,
+        )
+        for policy in (batching.default_queue_policy, *batching.priority_queue_policy.values())
+    ]
+
+
+def test_late_requests_are_rejected_in_every_queue_and_its_size_stays(tmp_path: Path) -> None:
+    (tmp_path / "config.pbtxt").write_text(QUEUES)
+    assert modelconfig.merge(tmp_path, "m", {}, reject_after_us=250_000)
+    assert _queue_policies(tmp_path) == [("REJECT", 250_000, True, 7), ("REJECT", 250_000, True, 0)]
+
+
+def test_rejecting_goes_with_what_else_is_overridden(tmp_path: Path) -> None:
+    modelconfig.merge(tmp_path, "resnet", ALL, reject_after_us=1000)
+    assert _queue_policies(tmp_path) == [("REJECT", 1000, True, 0)]
+    assert "max_queue_delay_microseconds: 1500" in (tmp_path / "config.pbtxt").read_text()
+
+
+def test_an_ensemble_has_no_queue_and_a_sequence_batcher_no_such_policy(tmp_path: Path) -> None:
+    path = tmp_path / "config.pbtxt"
+    path.write_text('name: "e"\nensemble_scheduling { step { model_name: "m" } }\n')
+    modelconfig.merge(tmp_path, "e", {}, reject_after_us=1000)
+    assert "queue_policy" not in path.read_text()
+    path.write_text('name: "s"\nsequence_batching { }\n')
+    with pytest.raises(FetchError, match=r"sequence_batching.*remove objectives.latency.rejectLa"):
+        modelconfig.merge(tmp_path, "s", {}, reject_after_us=1000)
+
+
 def test_the_name_follows_the_service(tmp_path: Path) -> None:
     assert 'name: "other"' in _merged(tmp_path, CONFIG, {}, "other")
 

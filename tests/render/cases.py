@@ -8,7 +8,7 @@ from typing import Any
 from conch.api import v1alpha1
 from conch.kube.views import Object
 from conch.observe.types import CPU_CLASS, AcceleratorKind
-from conch.render import Holding, RenderOptions, children
+from conch.render import Holding, QueueLimit, RenderOptions, children
 
 L4 = AcceleratorKind(
     "l4", {"nvidia.com/gpu.product": "NVIDIA-L4"}, "nvidia.com/gpu", 23034 << 20, (8, 9), False
@@ -56,7 +56,7 @@ FULL_SPEC: dict[str, Any] = {
         }
     ],
     "runtime": "triton",
-    "objectives": {"latency": {"percentile": 99.9, "target": "100ms"}},
+    "objectives": {"latency": {"percentile": 99.9, "target": "100ms", "rejectLate": True}},
     "placement": {
         "accelerators": {"classes": ["a100"], "count": 1, "minMemory": "4Gi"},
         "nodeSelector": {"disk": "ssd"},
@@ -138,7 +138,13 @@ CASES = (
         FULL_SPEC,
         FULL_RUNTIME,
         MIG,
-        options(surge=False, replicas=2, allow_private_hosts=True, drain_s=5),
+        options(
+            surge=False,
+            replicas=2,
+            allow_private_hosts=True,
+            drain_s=5,
+            queue_limit=QueueLimit(60_000, "60000us of 100000us measured since 2026-01-01"),
+        ),
     ),
     Case("many-models", MULTI_SPEC, RUNTIME, L4, options(replicas=3)),
     Case(

@@ -38,6 +38,8 @@ ANNOTATION_HOLD_S: Final = f"{GROUP}/hold-seconds"  # on our EndpointSlice
 
 # Bookkeeping on children; never read from what a user wrote.
 ANNOTATION_APPLIED: Final = f"{GROUP}/applied"  # hash of what we last applied
+# On the Deployment: the queue limit of its servers, for which target, and since when.
+ANNOTATION_QUEUE_LIMIT: Final = f"{GROUP}/queue-limit"
 
 # Server-side apply field managers: one per concern, so that `replicas` has one owner.
 MANAGER_WORKLOAD: Final = "conch"

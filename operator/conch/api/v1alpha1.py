@@ -139,6 +139,16 @@ class LatencyObjective(ApiModel):
     target: Duration = Field(
         description="Time from a request's arrival at Triton to its answer, e.g. 100ms."
     )
+    reject_late: bool = Field(
+        False,
+        description=(
+            "Refuse a request at once when it has waited so long that its answer would be late: "
+            "Triton's queue policy, set from the target and the measured service time. Clients "
+            "must expect errors under overload; far fewer requests are late then, and fewer "
+            "replicas do. Changing it restarts the servers, one after another. Switches the "
+            "dynamic batcher on; not possible with sequence batching."
+        ),
+    )
 
 
 class Objectives(ApiModel):

@@ -23,9 +23,12 @@ _LARGEST = 16 << 20
 _UNIT_US = {"us": 1, "ms": 1000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000}
 
 
-def merge(directory: Path, name: str, overrides: Mapping[str, Any]) -> bool:
+def merge(
+    directory: Path, name: str, overrides: Mapping[str, Any], reject_after_us: int = 0
+) -> bool:
     """Merges ``overrides`` (``spec.models[].config``) into the model's config.pbtxt.
 
+    With ``reject_after_us``, requests that have waited longer are rejected, not answered late.
     Also makes a name in it agree with ``name``: Triton refuses a model whose directory is called
     differently. Returns whether the file was changed. Raises FetchError (ModelInvalid) when the
     file cannot be read as Triton would, or cannot take an override.
@@ -33,12 +36,14 @@ def merge(directory: Path, name: str, overrides: Mapping[str, Any]) -> bool:
     path = directory / _FILE
     text = _read(path)
     named = _parse(text, strict=False).name if text is not None else ""
-    if not overrides and named in ("", name):
+    if not overrides and not reject_after_us and named in ("", name):
         return False
     # Strictly: what we do not know would be lost when the file is written again.
     config = _parse(text or "", strict=True)
     config.name = name
     _override(config, overrides)
+    if reject_after_us:
+        _reject(config, reject_after_us)
     from google.protobuf import text_format
 
     path.write_text(text_format.MessageToString(config), encoding="utf-8")
@@ -87,6 +92,27 @@ def _batch(config: Any, batching: Mapping[str, Any]) -> None:
         config.dynamic_batching.max_queue_delay_microseconds = microseconds(delay)
     if sizes := batching.get("preferredBatchSizes"):
         config.dynamic_batching.preferred_batch_size[:] = sizes
+
+
+def _reject(config: Any, after_us: int) -> None:
+    """Every queue of the model gets a time-out; what else its owner set for a queue stays.
+
+    Clients may shorten the time-out of a request of theirs, as Triton allows, never lengthen it.
+    """
+    chosen = config.WhichOneof("scheduling_choice")
+    if chosen == "ensemble_scheduling":
+        return  # it has no queue: its steps are models of the service, and reject
+    if chosen not in (None, "dynamic_batching"):
+        raise _invalid(
+            f"its config.pbtxt uses {chosen}, which cannot reject late requests; "
+            "remove objectives.latency.rejectLate"
+        )
+    batching = config.dynamic_batching
+    batching.SetInParent()
+    for policy in (batching.default_queue_policy, *batching.priority_queue_policy.values()):
+        policy.timeout_action = policy.REJECT
+        policy.default_timeout_microseconds = after_us
+        policy.allow_timeout_override = True
 
 
 def microseconds(duration: str) -> int:

@@ -25,7 +25,8 @@ class ModelRequest:
 
     ``config`` is ``spec.models[].config`` as the API has it. ``secret_dir`` holds one file per
     credential field. ``source_dir`` is where a pvc claim is mounted, or where the init container of
-    the runtime's image left a baked model.
+    the runtime's image left a baked model. ``reject_after_us``: how long a request may wait in
+    Triton's queue before it is rejected; 0 leaves the model's own queue policy alone.
     """
 
     name: str
@@ -34,6 +35,7 @@ class ModelRequest:
     config: Mapping[str, Any] = field(default_factory=dict)
     secret_dir: str = ""
     source_dir: str = ""
+    reject_after_us: int = 0
 
     def to_json(self) -> str:
         """One stable line; empty fields are left out."""
@@ -44,6 +46,7 @@ class ModelRequest:
             "config": dict(self.config),
             "secretDir": self.secret_dir,
             "sourceDir": self.source_dir,
+            "rejectAfterUs": self.reject_after_us,
         }
         kept = {key: value for key, value in values.items() if value}
         return json.dumps(kept, sort_keys=True, separators=(",", ":"))
@@ -60,6 +63,7 @@ class ModelRequest:
                 config=dict(values.get("config", {})),
                 secret_dir=str(values.get("secretDir", "")),
                 source_dir=str(values.get("sourceDir", "")),
+                reject_after_us=int(values.get("rejectAfterUs", 0)),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(

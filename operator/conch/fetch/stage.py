@@ -56,7 +56,7 @@ def stage(model: ModelRequest, repository: Path, rules: Rules, limits: Limits) -
     try:
         found = _fetched(model, work, rules, limits)
         modelconfig.check(found)
-        modelconfig.merge(found, model.name, model.config)
+        modelconfig.merge(found, model.name, model.config, model.reject_after_us)
         files = sum(path.stat().st_size for _, path in tree.walk(found))
         limits.check()
         marker.unlink(missing_ok=True)

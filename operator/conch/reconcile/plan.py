@@ -16,8 +16,17 @@ from conch.api.conditions import Condition, ConditionType, Reason
 from conch.kube.views import Object
 from conch.observe.state import ChildId, Observation
 from conch.observe.types import AcceleratorKind, Assignment, Decision
-from conch.reconcile.steps import accepted, available, holding, placed, replicas, serving, summary
-from conch.render import Holding, RenderOptions, children, needs_apply
+from conch.reconcile.steps import (
+    accepted,
+    available,
+    holding,
+    placed,
+    queue_limit,
+    replicas,
+    serving,
+    summary,
+)
+from conch.render import Holding, QueueLimit, RenderOptions, children, needs_apply
 
 _AWAITED = {
     ConditionType.READY,
@@ -218,13 +227,16 @@ def _desired(
 ) -> list[Object]:
     """The children as they should be.
 
-    Two things change only when something else changes anyhow. Whether a rollout surges depends on
+    Some things change only when something else changes anyhow. Whether a rollout surges depends on
     free accelerators, which come and go: following them, a converged world would write. The image
     that stages models is the operator's own: following it, an upgrade of Conch would restart every
-    model server there is.
+    model server there is. A queue limit that is good enough stays for the same reason.
     """
+    kept, newest = queue_limit.judge(obs)
 
-    def build(surge: bool, fetch_image: str = options.fetch_image) -> list[Object]:
+    def build(
+        surge: bool, limit: QueueLimit | None = newest, fetch_image: str = options.fetch_image
+    ) -> list[Object]:
         return children(
             service,
             runtime,
@@ -241,6 +253,7 @@ def _desired(
                 replicas=wanted,
                 startup_budget_s=options.startup_budget_s,
                 holding=held,
+                queue_limit=limit,
             ),
         )
 
@@ -250,7 +263,7 @@ def _desired(
         return build(surge=True)
     rolling = deployment["spec"].get("strategy", {}).get("rollingUpdate", {})
     before = rolling.get("maxSurge", 1) not in (0, "0", "0%")
-    same = build(before, _fetch_image(deployment) or options.fetch_image)
+    same = build(before, kept, _fetch_image(deployment) or options.fetch_image)
     unchanged = all(
         _difference(obs, child) is None for child in same if child["kind"] == "Deployment"
     )

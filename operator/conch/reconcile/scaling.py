@@ -301,13 +301,13 @@ def policy_of(record: Record) -> ScalingPolicy:
             for name, config in configs.items()
             if config.instances is not None
         },
+        late_reject=objective.reject_late,
     )
 
 
 def _differs(shown: Decision, new: Decision, age_s: float) -> bool:
     """Whether people should see the new decision: at once for what changed, in time for numbers."""
-    facts = (shown.replicas, shown.reason, shown.not_answering, shown.failing)
-    if facts != (new.replicas, new.reason, new.not_answering, new.failing):
+    if _facts(shown) != _facts(new):
         return True
     rates = ((shown.demand_rps, new.demand_rps), (shown.bound_rps, new.bound_rps))
     others = ((shown.capacity_rps, new.capacity_rps), (shown.latency_s, new.latency_s))
@@ -318,6 +318,16 @@ def _differs(shown: Decision, new: Decision, age_s: float) -> bool:
             or any(_moved(a, b, share) for a, b in others)
         )
         for share, least_s in _WORTH_SHOWING
+    )
+
+
+def _facts(decision: Decision) -> tuple[object, ...]:
+    return (
+        decision.replicas,
+        decision.reason,
+        decision.not_answering,
+        decision.failing,
+        decision.reject_after_s,
     )
 
 

@@ -16,12 +16,13 @@ from conch.render.disruption import disruption_budget
 from conch.render.endpointslice import Holding, endpoint_slice
 from conch.render.metadata import digest, revision, sealed
 from conch.render.network_policy import network_policy
-from conch.render.options import RenderOptions
+from conch.render.options import QueueLimit, RenderOptions
 from conch.render.service import service as _service
 
 __all__ = [
     "Holding",
     "Object",
+    "QueueLimit",
     "RenderOptions",
     "children",
     "digest",

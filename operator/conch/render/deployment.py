@@ -41,10 +41,13 @@ def deployment(
     selector = names.selector_labels(service.metadata.name)
     accelerator = {names.LABEL_ACCELERATOR: kind.name}
     labels = {**names.service_labels(service.metadata.name), **accelerator}
+    meta = metadata(service, accelerator)
+    if options.queue_limit is not None:
+        meta["annotations"] = {names.ANNOTATION_QUEUE_LIMIT: options.queue_limit.note}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": metadata(service, accelerator),
+        "metadata": meta,
         "spec": {
             "selector": {"matchLabels": selector},
             "strategy": _strategy(options.surge),

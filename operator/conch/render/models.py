@@ -63,12 +63,14 @@ def staging(
             secret = {"secretName": secret_name, "defaultMode": SECRET_MODE}
             volumes[volume] = {"name": volume, "secret": secret}
             mounts.append({"name": volume, "mountPath": secret_dir, "readOnly": True})
-        requests.append(_request(model, source_dir, secret_dir))
+        requests.append(_request(model, source_dir, secret_dir, options))
     fetch = _fetch(requests, mounts, options)
     return Staging([*bakes, fetch], list(volumes.values()))
 
 
-def _request(model: v1alpha1.Model, source_dir: str, secret_dir: str) -> ModelRequest:
+def _request(
+    model: v1alpha1.Model, source_dir: str, secret_dir: str, options: RenderOptions
+) -> ModelRequest:
     config = model.config.model_dump(by_alias=True, exclude_none=True) if model.config else {}
     return ModelRequest(
         name=model.name,
@@ -77,6 +79,7 @@ def _request(model: v1alpha1.Model, source_dir: str, secret_dir: str) -> ModelRe
         config=config,
         secret_dir=secret_dir,
         source_dir=source_dir,
+        reject_after_us=options.queue_limit.wait_us if options.queue_limit else 0,
     )
 
 

@@ -7,6 +7,14 @@ from dataclasses import dataclass
 from conch.render.endpointslice import Holding
 
 
+@dataclass(frozen=True, slots=True)
+class QueueLimit:
+    """How long a request may wait in a server's queue; ``note`` is kept beside it, for later."""
+
+    wait_us: int
+    note: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderOptions:
     """Settings of the operator, and the few facts about one service that shape its children.
@@ -14,7 +22,8 @@ class RenderOptions:
     ``surge``: free accelerators allow a new pod before an old one goes. ``replicas`` is how many
     are wanted: it decides only whether there is a PodDisruptionBudget. ``startup_budget_s`` is how
     long Triton may take to load the models; it is part of the pod template, so a caller that
-    changes it restarts the servers. ``holding`` is set for services that may go to zero.
+    changes it restarts the servers, and so is ``queue_limit``, set for services that reject what
+    would be late. ``holding`` is set for services that may go to zero.
     """
 
     fetch_image: str
@@ -28,3 +37,4 @@ class RenderOptions:
     replicas: int
     startup_budget_s: int
     holding: Holding | None = None
+    queue_limit: QueueLimit | None = None
