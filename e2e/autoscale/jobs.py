@@ -105,8 +105,12 @@ def reference(case: Case, capacity: Value) -> Value:
     scenario = case.limited(found)
     planner = Planner(scenario, case.trace, found)
     oracle = planner.clairvoyant()
-    # Triton's prefetching costs it some 7 %.
-    shipped = planner.clairvoyant(None, (oracle.window_s,), 1.07 * oracle.factor)
+    # The same plan without a queue policy tells whether Triton would close batches ahead of time.
+    plan = clairvoyant_at(scenario, case.trace, found, oracle, None)[0]
+    alike = plan.late_share == oracle.late_share
+    shipped = (
+        oracle if alike else planner.clairvoyant(None, (oracle.window_s,), 1.07 * oracle.factor)
+    )
     late_after_s = reject_after_s(case.curve.target_s, case.curve.service.service_s[-1])
     causal = planner.causal(TRACTABLE * oracle.replica_hours, late_after_s)
     tractable = (
@@ -114,13 +118,14 @@ def reference(case: Case, capacity: Value) -> Value:
         and causal.replica_hours <= TRACTABLE * oracle.replica_hours
     )
     floor = causal if tractable else planner.causal(SURGE * oracle.replica_hours, late_after_s)
+    mark = _seeds(case, scenario, found, oracle, NEVER_S)
     return {
         "table": found.rates,
         "one_replica_rps": capacity["one_replica_rps"],
         "most": scenario.max_replicas,
         "initial": scenario.initial_replicas,
-        "oracle": _seeds(case, scenario, found, oracle, NEVER_S),
-        "oracle_shipped": _seeds(case, scenario, found, shipped, None),
+        "oracle": mark,
+        "oracle_shipped": mark if alike else _seeds(case, scenario, found, shipped, None),
         "tractable": tractable,
         "causal": _chosen(causal),
         "floor": _chosen(floor),

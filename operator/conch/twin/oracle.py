@@ -6,8 +6,8 @@ asked for 1.25 cold starts before it is needed, and kept through a gap that is s
 That is the running maximum of need over the next 1.25 cold starts. Window and ``kappa`` are chosen
 for the lowest cost at which, in the same world with the same error budget, at most the allowed
 share is late. A heuristic with hindsight: a good scaler's mark, not a proven lower bound. It
-refuses nothing, but it may have Triton form batches when an instance is free, as every scaler with
-late-reject has (``NEVER_S``): that is worth some 7 % of replicas by itself.
+refuses nothing, but it may have Triton form batches only when an instance asks, as every scaler
+with late-reject does (``NEVER_S``).
 
 *Causal*: it is told the true rate of the last seconds at once, without lag, and nothing of the
 future; its headroom and hold are chosen with hindsight, and it may refuse late requests. What it
@@ -38,7 +38,7 @@ AHEAD: Final = 1.25  # cold starts
 GRID_S: Final = 5.0  # it acts this often; other scalers look as often or less
 CAUSAL_WINDOWS_S: Final = (5, 15)
 HOLDS_S: Final = (60, 15, 300)
-NEVER_S: Final = 1e6  # a queue policy that refuses nothing, and yet switches prefetching off
+NEVER_S: Final = 1e6  # a queue policy that refuses nothing, but forms batches when asked
 _LOWEST, _HIGHEST = 0.5, 4.0  # kappa and headroom
 _STEP: Final = 0.01  # of kappa
 
