@@ -6,6 +6,7 @@ in the store costs nothing; Ctrl-C or the end of the time budget loses only jobs
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -73,7 +74,7 @@ class Runner:
     def run(self, plan: Plan) -> Results:
         """Everything of the plan. Raises OutOfTime."""
         results = Results()
-        with ProcessPoolExecutor(PROCESSES) as pool:
+        with ProcessPoolExecutor(PROCESSES, initializer=_leave_interrupts) as pool:
             tables = self._stage(pool, "capacity", _tables(plan.cases))
             references = self._stage(pool, "references", _references(plan.cases, tables))
             results.reference = references
@@ -120,6 +121,12 @@ class Runner:
         if self._deadline_s is not None and time.monotonic() > self._deadline_s:
             raise OutOfTime(f"{title}: done; the next stage is left")
         return found
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C reaches the workers too: the first process tells them when to end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @dataclass(slots=True)
