@@ -105,6 +105,7 @@ class Holder:
                 held.left_path_s = None if entry.in_path else now_s
             if held.entry.in_path != entry.in_path:
                 held.left_path_s = None if entry.in_path else now_s
+                logger.info("%s: %s the path", key, "in" if entry.in_path else "out of")
             held.entry = entry
             held.changed.set()
             await self._listen(held)
