@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -231,6 +232,36 @@ async def test_a_reset_by_the_server_stays_a_reset(start: Start, dial: Dial) -> 
         with pytest.raises(ConnectionResetError):
             await reader.read()
         writer.close()
+
+
+async def test_a_client_that_has_its_answer_takes_the_connection_along(
+    start: Start, dial: Dial
+) -> None:
+    ended = asyncio.Event()
+
+    async def stubborn(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(len(REQUEST))
+        writer.write(ANSWER)
+        with contextlib.suppress(ConnectionError):
+            while not reader.at_eof():
+                await reader.read(1)
+            # It would keep the connection: it ends only when nobody is there to write to.
+            while not writer.transport.is_closing():
+                writer.write(b".")
+                await asyncio.sleep(0.01)
+        ended.set()
+
+    bed = await start()
+    reader, writer = await dial(bed.http)
+    writer.write(REQUEST)
+    server = await asyncio.start_server(stubborn, "127.0.0.1", 0)
+    async with server:
+        await bed.add("10.0.0.1", http=server.sockets[0].getsockname()[1])
+        assert await reader.readexactly(len(LAST_ANSWER)) == LAST_ANSWER
+        writer.write_eof()
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+            await ended.wait()
 
 
 async def test_a_service_that_is_gone_refuses_what_waits(start: Start, dial: Dial) -> None:

@@ -99,6 +99,8 @@ class Client(asyncio.BufferedProtocol):
         if self._server is None or self._refused:
             # As common servers do: who closes before the answer has given up.
             return False
+        if self.quiet_since_s is not None:
+            return False  # it has its answer; not every server ends with its client
         self._server.end()
         return True
 
