@@ -19,6 +19,8 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from conch import __version__
+from conch.cli import simulate
+from conch.cli.options import Context, Format, Kubeconfig, Namespace, Output
 from conch.errors import (
     ApiUnreachable,
     ConchError,
@@ -42,13 +44,6 @@ app = typer.Typer(
 )
 
 
-class Output(StrEnum):
-    """How `status` and `why` print."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
 class LogLevel(StrEnum):
     """How much the operator logs."""
 
@@ -63,16 +58,6 @@ class LogFormat(StrEnum):
 
     JSON = "json"
     TEXT = "text"
-
-
-Kubeconfig = Annotated[
-    Path | None, typer.Option("--kubeconfig", help="Kubeconfig file; default: as kubectl.")
-]
-Context = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
-Namespace = Annotated[
-    str | None, typer.Option("-n", "--namespace", help="Namespace; default: the context's.")
-]
-Format = Annotated[Output, typer.Option("-o", "--output", help="For people, or for programs.")]
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -256,6 +241,14 @@ def why(
     else:
         out = screen.console()
         out.print(screen.why(explanation, plain=screen.ascii_only(out)))
+
+
+app.command(
+    "simulate",
+    short_help="Try scalers on a trace: late requests and cost.",
+    epilog="Example: conch simulate service.yaml --trace trace.csv --cold-start 40s "
+    '--service-time "40ms+20ms*b" --max-batch 8 --compare keda,hpa,oracle -o report.html',
+)(simulate.command)
 
 
 @app.command(
