@@ -47,11 +47,18 @@ class Capacity:
 
 
 def capacity(
-    service_s: Sequence[float], instances: int, percentile: float, target_s: float, noise: float = 0
+    service_s: Sequence[float],
+    instances: int,
+    percentile: float,
+    target_s: float,
+    noise: float = 0,
+    ahead: bool = True,
 ) -> Capacity:
     """The capacity of a replica; ``service_s[k-1]`` is the time of a batch of k, up to the limit.
 
-    ``noise`` is the relative standard deviation of the service time. Times are rounded to about
+    ``noise`` is the relative standard deviation of the service time. ``ahead``: whether batches
+    are closed ahead of time; Triton does not while its queue policy has a time-out. Times are
+    rounded to about
     1 % for the cache: pass them as they are.
     """
     return _capacity(
@@ -60,6 +67,7 @@ def capacity(
         percentile,
         target_s,
         round(noise, 2),
+        ahead,
     )
 
 
@@ -70,7 +78,12 @@ def _rounded(seconds: float) -> float:
 
 @lru_cache(maxsize=512)
 def _capacity(
-    service_s: tuple[float, ...], instances: int, percentile: float, target_s: float, noise: float
+    service_s: tuple[float, ...],
+    instances: int,
+    percentile: float,
+    target_s: float,
+    noise: float,
+    ahead: bool,
 ) -> Capacity:
     full = service_s[-1] / instances
     throughput = max(k / s for k, s in enumerate(service_s, 1)) * instances
@@ -80,19 +93,24 @@ def _capacity(
     target = min(target_s - min(spread, target_s / 2), service_s[-1] + _MAX_BATCHES * full)
     if service_s[0] > target:
         return Capacity(0.8 * throughput, throughput, reachable=False)
-    rate = _largest_rate(service_s, instances, target, allowed, len(service_s) / full)
+    rate = _largest_rate(service_s, instances, target, allowed, len(service_s) / full, ahead)
     if rate < _MIN_USEFUL * throughput:
         return Capacity(0.8 * throughput, throughput, reachable=False)
     return Capacity(rate, throughput, reachable=True)
 
 
 def _largest_rate(
-    service_s: tuple[float, ...], instances: int, target: float, allowed: float, ceiling: float
+    service_s: tuple[float, ...],
+    instances: int,
+    target: float,
+    allowed: float,
+    ceiling: float,
+    ahead: bool,
 ) -> float:
     """Where the late share crosses ``allowed``: regula falsi (Illinois) on its logarithm."""
 
     def excess(rate: float) -> float:
-        late = late_share(service_s, instances, target, rate)
+        late = late_share(service_s, instances, target, rate, ahead)
         return math.log(max(late, 1e-12) / allowed)
 
     low, high = 0.0, 0.999 * ceiling
@@ -118,11 +136,13 @@ def _largest_rate(
     return low
 
 
-def late_share(service_s: Sequence[float], instances: int, target_s: float, rate: float) -> float:
+def late_share(
+    service_s: Sequence[float], instances: int, target_s: float, rate: float, ahead: bool = True
+) -> float:
     """Share of requests that take longer than ``target_s`` at ``rate`` requests/s."""
     lumped = _Lattice.of(service_s, instances, target_s, rate)
     left_behind = _stationary(lumped)
-    if len(service_s) > 1:
+    if ahead and len(service_s) > 1:
         lumped = replace(lumped, target=target_s - _formed_ahead_s(lumped, left_behind))
     late = arrivals = 0.0
     for n, probability in enumerate(left_behind):

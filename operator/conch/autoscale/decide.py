@@ -1,24 +1,33 @@
 """The step: from the last state and what is seen now to how many replicas, and why.
 
-Decides up at once, down late and little, and nothing at all without data. It reads no clock and
-writes nowhere: the caller passes the time and applies the Decision. Pure.
+Decides up at once, down after a hold and in steps, and nothing at all without data. It reads no
+clock and writes nowhere: the caller passes the time and applies the Decision. Pure.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Final
 
 from conch.api.conditions import Reason
 from conch.autoscale import explain
-from conch.autoscale.picture import Picture, draw, latencies_s, learn, throughputs
+from conch.autoscale.horizon import cold_start_s
+from conch.autoscale.picture import Picture, draw, fleet, late, latencies_s, learn, throughputs
 from conch.autoscale.signals import STALE_S, Signals, gather
-from conch.autoscale.state import Need, ScalerState
+from conch.autoscale.state import ModelState, ScalerState
+from conch.autoscale.tuning import Moment, Tuning
 from conch.observe.types import Decision, ScalingObservation, ScalingPolicy
 
-_DOWN_MARGIN: Final = 0.95  # N-1 must carry the bound with this much room to spare
-_NEED_SPAN_S: Final = 5.0
+_LOOKS_S: Final = 5.0  # a rise is seen this long after it began, with lag on top
+_QUIET_S: Final = 60.0  # silence is believed after this long: frozen counters look the same
+_PACE_S: Final = 5.0
+_PACE: Final = 3  # one part in this many goes at a time
+_LONGEST_GAP_S: Final = 600.0  # between two steps; beyond it, the clock has jumped
+_SERVED: Final = (
+    1.2  # times the largest batch's time: what a request needs once it leaves the queue
+)
+_LEAST_WAIT: Final = 0.1  # of the target: less would reject what comes in time
+_NEW_WAIT: Final = 0.2
 
 
 def step(
@@ -26,6 +35,7 @@ def step(
 ) -> tuple[ScalerState, Decision]:
     """The next state and what to do. Never raises for odd data: it holds and says so."""
     now_s = observation.now_s
+    state = _after_jumps(state, now_s)
     signals = gather(
         state.baselines,
         observation.samples,
@@ -36,8 +46,10 @@ def step(
         throughputs(policy, state.models),
     )
     models = learn(policy, state, signals, now_s)
-    picture = draw(policy, observation, models, signals)
+    usual_s, horizon_s = _horizon(observation)
     latencies = latencies_s(observation.samples)
+    picture = draw(policy, observation, models, signals, state.tuning, horizon_s)
+    tuning = _tuned(picture, signals, usual_s, latencies)
     strain = state.strain.after(
         now_s,
         now_s - (state.stepped_s if state.stepped_s is not None else now_s),
@@ -46,24 +58,27 @@ def step(
         latencies,
         policy.target_s,
     )
-    if all(load.capacity.reachable for load in picture.loads):
-        picture = replace(picture, strain=strain.factor)
+    reachable = all(load.capacity.reachable for load in picture.loads)
+    picture = replace(picture, tuning=tuning, strain=strain.factor if reachable else 1.0)
     state = replace(
         state,
         stepped_s=now_s,
         fresh_s=now_s if signals.intervals else state.fresh_s,
         baselines=signals.baselines,
         models=models,
+        tuning=tuning,
         strain=strain,
+        arriving_s=now_s if picture.arriving else state.arriving_s,
+        reject_after_s=_reject_after_s(picture, state.reject_after_s),
     )
     state, replicas, reason, message = _decide(picture, state, signals)
-    estimates = [load.estimate for load in picture.loads]
+    known = bool(picture.loads)
     return state, Decision(
         replicas=replicas,
         reason=reason,
         message=message,
-        demand_rps=sum(e.level for e in estimates) if estimates else None,
-        bound_rps=picture.bound_rps if estimates else None,
+        demand_rps=picture.rate if known else None,
+        bound_rps=picture.bound_rps if known else None,
         capacity_rps=picture.capacity_rps,
         horizon_s=picture.horizon_s,
         latency_s=max(latencies, default=None),  # the worst replica's: the tail is made there
@@ -72,7 +87,79 @@ def step(
         ),
         failing=tuple(m for m in policy.models if models[m].health.failing() is not None),
         pods_without_metrics=signals.silent,
+        reject_after_s=state.reject_after_s,
     )
+
+
+def _after_jumps(state: ScalerState, now_s: float) -> ScalerState:
+    """The same state, or what remains of it when the clock has jumped."""
+    if state.stepped_s is None or 0 <= now_s - state.stepped_s <= _LONGEST_GAP_S:
+        return state
+    return ScalerState(
+        models={
+            name: ModelState(curve=model.curve, plan=model.plan)
+            for name, model in state.models.items()
+        },
+        tuning=state.tuning.detached(),
+        reject_after_s=state.reject_after_s,
+    )
+
+
+def _horizon(observation: ScalingObservation) -> tuple[float, float]:
+    """The usual cold start, and how far ahead a decision of now reaches, in seconds."""
+    slow_s = cold_start_s(observation.cold_start_s, observation.starting_age_s)
+    measured = sorted(observation.cold_start_s[-20:])
+    usual_s = min(slow_s, measured[len(measured) // 2]) if measured else slow_s
+    seen_s = max((s.at_s for s in observation.samples if not s.error), default=observation.now_s)
+    lag_s = min(STALE_S, max(0.0, observation.now_s - seen_s))
+    return usual_s, slow_s + lag_s + _LOOKS_S
+
+
+def _tuned(picture: Picture, signals: Signals, usual_s: float, latencies: list[float]) -> Tuning:
+    """What this look teaches; nothing when a model is unknown or a pod is silent for long."""
+    policy, tuning = picture.policy, picture.tuning
+    intervals = signals.intervals
+    if not picture.loads or not intervals:
+        return tuning
+    known = {load.model: load for load in picture.loads}
+    if picture.unknown or not intervals.keys() >= known.keys():
+        return tuning
+    late_now, seen = late(policy, intervals, latencies)
+    uneven = [i.unevenness for i in intervals.values() if i.unevenness is not None]
+    slowest_s = max(load.service_s for load in picture.loads)
+    moment = Moment(
+        at_s=max(s.at_s for s in signals.baselines.values()),
+        level=picture.level,
+        demand=sum(intervals[name].rate / load.capacity.throughput for name, load in known.items()),
+        seconds=max(i.length_s for i in intervals.values()),
+        arrived=sum(i.succeeded + i.failed for i in intervals.values()),
+        late=late_now,
+        late_seen=seen,
+        reporting=signals.reporting,
+        unevenness=sum(uneven) / len(uneven) if uneven else None,
+        slack_s=max(0.1 * policy.target_s, policy.target_s - 1.5 * slowest_s),
+        cold_start_s=usual_s,
+        horizon_s=picture.horizon_s,
+    )
+    least = min(policy.min_replicas, policy.max_replicas)
+    return tuning.after(
+        moment, fleet(policy, picture.loads, tuning), max(1, least), policy.max_replicas
+    )
+
+
+def _reject_after_s(picture: Picture, before: float | None) -> float | None:
+    """The wait in a queue after which a request is late anyway; kept while it is about the same,
+    since every change is a new configuration of the servers."""
+    policy = picture.policy
+    if not policy.late_reject:
+        return None
+    if not picture.loads or not all(load.capacity.reachable for load in picture.loads):
+        return before
+    slowest_s = max(load.service_s for load in picture.loads)
+    wait_s = max(_LEAST_WAIT * policy.target_s, policy.target_s - _SERVED * slowest_s)
+    if before is not None and abs(wait_s - before) <= _NEW_WAIT * before:
+        return before
+    return wait_s
 
 
 _Verdict = tuple[ScalerState, int, Reason, str]
@@ -93,41 +180,28 @@ def _decide(picture: Picture, state: ScalerState, signals: Signals) -> _Verdict:
         )
     if stale:
         return _blind(state), held, Reason.LEARNING, explain.first_look(held)
-    state = _remembered(state, picture)
+    if state.watching_since_s is None:
+        state = replace(state, watching_since_s=observation.now_s)
     if picture.unknown:
-        held = min(max(held, math.ceil(picture.needed)), policy.max_replicas)
+        held = min(max(held, picture.needed), policy.max_replicas)
         return state, held, Reason.LEARNING, explain.learning(picture.unknown, held)
     return _sized(picture, state)
 
 
 def _blind(state: ScalerState) -> ScalerState:
-    return replace(state, watching_since_s=None, needs=())
-
-
-def _remembered(state: ScalerState, picture: Picture) -> ScalerState:
-    now_s = picture.observation.now_s
-    need = Need(now_s, picture.needed, picture.bound_rps)
-    needs = state.needs
-    if needs and now_s // _NEED_SPAN_S == needs[-1].at_s // _NEED_SPAN_S:
-        need = max(needs[-1], need, key=lambda n: n.replicas)
-        needs = needs[:-1]
-    return replace(
-        state,
-        watching_since_s=now_s if state.watching_since_s is None else state.watching_since_s,
-        needs=(*(n for n in needs if now_s - n.at_s <= picture.hold_s), need),
-    )
+    return replace(state, watching_since_s=None)
 
 
 def _sized(picture: Picture, state: ScalerState) -> _Verdict:
     observation, policy = picture.observation, picture.policy
     current = observation.replicas
-    wanted = max(1, math.ceil(picture.needed - 1e-9))
+    wanted = picture.needed
     allowed = min(max(wanted, policy.min_replicas), policy.max_replicas)
     unreachable = [load for load in picture.loads if not load.capacity.reachable]
     if allowed > current:
         return _up(picture, state, wanted, allowed, bool(unreachable))
-    floor = min(max(_floor(state), policy.min_replicas), policy.max_replicas)
-    replicas, why_not = _down(picture, state, floor)
+    floor = min(max(wanted, state.tuning.shadows.held(observation.now_s)), policy.max_replicas)
+    replicas, why_not = _down(picture, state, max(floor, policy.min_replicas))
     if replicas < current:
         state = replace(state, stepped_down_s=observation.now_s)
     if unreachable:
@@ -168,12 +242,6 @@ def _up(
     return state, replicas, reason, explain.sentence(picture, why)
 
 
-def _floor(state: ScalerState) -> int:
-    """Replicas that carry, with room to spare, the highest bound of the hold window."""
-    highest = max(need.replicas for need in state.needs)
-    return max(1, math.ceil(highest / _DOWN_MARGIN - 1e-9))
-
-
 def _down(picture: Picture, state: ScalerState, floor: int) -> tuple[int, str]:
     """How many to keep now, and what keeps them when fewer would do."""
     observation = picture.observation
@@ -181,15 +249,18 @@ def _down(picture: Picture, state: ScalerState, floor: int) -> tuple[int, str]:
     now_s = observation.now_s
     if current > picture.policy.max_replicas:
         return picture.policy.max_replicas, ""
+    hold_s = state.tuning.shadows.hold_s
     if floor >= current:
-        highest = max(state.needs, key=lambda need: need.replicas)
-        return current, explain.was_higher(highest.bound_rps, now_s - highest.at_s)
+        return current, explain.was_higher(floor, hold_s)
     if picture.silent:
         return current, explain.silent(picture.silent, observation.ready)
+    if not picture.arriving and state.arriving_s is not None:
+        quiet_s = now_s - state.arriving_s
+        if quiet_s < _QUIET_S:
+            return current, explain.quiet(quiet_s, _QUIET_S)
     watched_s = now_s - (state.watching_since_s if state.watching_since_s is not None else now_s)
-    if watched_s < picture.hold_s:
-        return current, explain.watching(watched_s, picture.hold_s)
-    pause_s = picture.hold_s / 4
-    if state.stepped_down_s is not None and now_s - state.stepped_down_s < pause_s:
-        return current, explain.pausing(pause_s)
-    return max(floor, current - max(1, current // 5)), ""
+    if watched_s < hold_s:
+        return current, explain.watching(watched_s, hold_s)
+    if state.stepped_down_s is not None and now_s - state.stepped_down_s < _PACE_S - 0.5:
+        return current, explain.pausing(_PACE_S)
+    return max(floor, current - max(1, current // _PACE)), ""

@@ -21,9 +21,8 @@ def sentence(picture: Picture, conclusion: str) -> str:
     one replica carries 34 within 400 ms (s(4)=80 ms, p99): 3 replicas"."""
     if not picture.loads:
         return conclusion
-    now_rps = sum(load.estimate.level for load in picture.loads)
     demand = (
-        f"{rate(now_rps)} req/s now, up to {rate(picture.bound_rps)} "
+        f"{rate(picture.rate)} req/s now, up to {rate(picture.bound_rps)} "
         f"in the next {picture.horizon_s:.0f} s (start-up)"
     )
     extra = f", {picture.strain - 1:.0%} more for measured lateness" if picture.strain > 1 else ""
@@ -36,13 +35,13 @@ def _carries(picture: Picture) -> str:
     if len(picture.loads) == 1:
         load = picture.loads[0]
         return (
-            f"one replica carries {rate(load.capacity.rate)} {objective} "
+            f"one replica carries {rate(picture.capacity_rps or 0)} {objective} "
             f"(s({load.largest_batch})={duration(load.service_s)}, p{policy.percentile:g})"
         )
-    busiest = sorted(picture.loads, key=lambda load: -load.replicas)
-    shares = ", ".join(f"{load.model} {load.replicas:.1f}" for load in busiest[:_MAX_NAMED])
+    busiest = sorted(picture.loads, key=lambda load: -load.busy)
+    shares = ", ".join(f"{load.model} {load.busy:.1f}" for load in busiest[:_MAX_NAMED])
     more = ", …" if len(busiest) > _MAX_NAMED else ""
-    return f"replicas needed {objective} (p{policy.percentile:g}) by model: {shares}{more}"
+    return f"replicas kept busy {objective} (p{policy.percentile:g}) by model: {shares}{more}"
 
 
 def rate(rps: float) -> str:
@@ -122,8 +121,8 @@ def holding(wanted: int, current: int, why_not: str) -> str:
     return f"{replicas(wanted)} would do, holding {current}{': ' if why_not else ''}{why_not}"
 
 
-def was_higher(bound_rps: float, ago_s: float) -> str:
-    return f"up to {rate(bound_rps)} req/s were possible {ago_s:.0f} s ago"
+def was_higher(wanted: int, hold_s: float) -> str:
+    return f"{replicas(wanted)} could be needed within the last {hold_s:.0f} s"
 
 
 def silent(count: int, ready: int) -> str:
@@ -132,6 +131,10 @@ def silent(count: int, ready: int) -> str:
 
 def watching(watched_s: float, hold_s: float) -> str:
     return f"watching for {watched_s:.0f} of {hold_s:.0f} s"
+
+
+def quiet(quiet_s: float, enough_s: float) -> str:
+    return f"no requests for {quiet_s:.0f} s: silence is believed after {enough_s:.0f} s"
 
 
 def pausing(pause_s: float) -> str:

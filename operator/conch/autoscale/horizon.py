@@ -22,16 +22,14 @@ PRIOR_COLD_START_S: Final = 30.0  # until one was measured
 MAX_HORIZON_S: Final = 600.0
 _STUCK: Final = 4.0  # times the usual cold start
 WINDOW_S: Final = 60.0
-_BOUND_Z: Final = 2.0  # standard deviations between the estimate and the bound
-_ENOUGH_MARGIN: Final = 0.1  # of the level: two errors of a short look would be more
-_BURST_Z: Final = 1.65
+RECENT_S: Final = 15.0  # of arrivals: what is called now, unless they changed since
+_SAME_S: Final = 0.1
+_ENOUGH: Final = 400.0  # requests: their number is known to a twentieth
 _TREND_Z: Final = 2.0  # a slope counts for what it exceeds this many standard errors
-_FIRST_LOOKS_S: Final = 10.0  # after a start, noise alone is no reason to scale
 # Newest intervals pooled, and the deviation at which they are a change. At two seconds a look,
 # 4.5 and 3.8 mean a false alarm every few hours; it only makes the bound wider for a while.
 _TESTS: Final = ((1, 4.5), (2, 4.0), (5, 3.8), (10, 3.8))
 _FORGET_DISPERSION: Final = 1 / 100  # per interval
-_TOLERATED_DISPERSION: Final = 1.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,38 +68,18 @@ class Demand:
                 return Demand(points[-count:], dispersion, changed=True)
         return Demand(points, dispersion, self.changed)
 
-    def estimate(self, now_s: float) -> Estimate:
-        """Level, trend and uncertainty as of ``now_s``. Needs at least one point."""
-        noise = max(1.0, self.dispersion)
-        total = _cumulated(self.points)[-1]
-        level, error, slope = total.line(now_s, noise)
-        burst = max(0.0, noise - _TOLERATED_DISPERSION) * level / self.points[-1].length_s
-        return Estimate(
-            level=level,
-            error=error,
-            slope=slope,
-            burst=_BURST_Z * math.sqrt(burst),
-            first_looks=not self.changed and total.length_s < _FIRST_LOOKS_S,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """Requests/s now, its standard error, its slope per second, and local bursts on top."""
-
-    level: float
-    error: float
-    slope: float
-    burst: float
-    first_looks: bool
-
-    def bound(self, horizon_s: float) -> float:
-        """The most to expect within ``horizon_s``; the trend at most doubles the level."""
-        rise = min(max(0.0, self.slope) * horizon_s, self.level)
-        margin = min(_BOUND_Z * self.error, max(self.error, _ENOUGH_MARGIN * self.level))
-        if self.first_looks:
-            margin = 0.0
-        return self.level + rise + margin + self.burst
+    def level(self) -> float:
+        """Requests/s over the last moments, longer where few come, or since the last change.
+        Needs at least one point."""
+        newest_s = self.points[-1].end_s
+        counted = length_s = 0.0
+        for point in reversed(self.points):
+            age_s = newest_s - point.end_s
+            if age_s >= RECENT_S - _SAME_S and counted >= _ENOUGH:
+                break
+            counted += point.rate * point.length_s
+            length_s += point.length_s
+        return counted / length_s
 
 
 def cold_start_s(measured: Sequence[float], starting_age_s: Sequence[float]) -> float:

@@ -1,6 +1,7 @@
-"""What a decision rests on: every model's demand against what one replica carries.
+"""What a decision rests on: every model's demand against what replicas carry.
 
-Decides what is known and what is not; the rules that follow from it are ``decide``'s. Pure.
+Decides what is known and what is not; the rules that follow from it are ``decide``'s. Demand of
+several models is added up in busy replicas, since a replica's time is shared by its models. Pure.
 """
 
 from __future__ import annotations
@@ -11,36 +12,37 @@ from typing import Final
 
 from conch.autoscale.capacity import Capacity, capacity
 from conch.autoscale.curve import Curve
-from conch.autoscale.horizon import Estimate, cold_start_s
-from conch.autoscale.signals import Signals
+from conch.autoscale.fleet import Fleet
+from conch.autoscale.signals import Interval, Signals
 from conch.autoscale.state import ModelState, Plan, ScalerState
+from conch.autoscale.tuning import Tuning
 from conch.observe.types import PodSample, ScalingObservation, ScalingPolicy
 
 FEWEST_EXECUTIONS: Final = 3.0  # fewer say nothing about the service time
 MAX_BATCH: Final = 256  # larger batches are taken as this one
-SHORTEST_HOLD_S: Final = 60.0
-LONGEST_HOLD_S: Final = 300.0
-_HOLD_COLD_STARTS: Final = 3.0  # a replica given back too early is missed for a cold start
 _CURVE_STEP: Final = 0.02  # of a service time
 _NOISE_STEP: Final = 0.03
 _DRAIN_S: Final = 10.0  # a backlog is to be gone this long after new replicas are ready
 _MOST_DRAIN: Final = 0.5  # of the demand: the backlog sits on old replicas, new ones help little
+_USED_STEPS: Final = 100
+_LATE_MEAN: Final = 0.8  # of the target: a mean latency beyond it is a backlog
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One model's demand against one replica's capacity; ``replicas`` is their quotient."""
+    """One model's arrivals now against what one replica completes (both requests/s)."""
 
     model: str
-    estimate: Estimate
-    bound_rps: float
+    rate: float
+    drain_rps: float
     capacity: Capacity
     largest_batch: int
     service_s: float  # of the largest batch
 
     @property
-    def replicas(self) -> float:
-        return self.bound_rps / self.capacity.rate
+    def busy(self) -> float:
+        """Replicas this model keeps busy now, a backlog included."""
+        return (self.rate + self.drain_rps) / self.capacity.throughput
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,32 +52,79 @@ class Picture:
     policy: ScalingPolicy
     observation: ScalingObservation
     horizon_s: float
-    hold_s: float
     loads: tuple[Load, ...]
     unknown: tuple[str, ...]  # models with requests whose service time is not known yet
     arriving: bool
     silent: int
     backlog: bool
+    tuning: Tuning
     strain: float = 1.0
 
     @property
-    def needed(self) -> float:
-        """Replicas, as a fraction: a replica's time is shared by its models."""
-        return sum(load.replicas for load in self.loads) * self.strain
+    def level(self) -> float:
+        """Demand now, in busy replicas."""
+        return sum(load.busy for load in self.loads)
+
+    @property
+    def bound(self) -> float:
+        """The most demand to expect within the horizon, in busy replicas."""
+        return self.tuning.bound(self.level) * self.strain
+
+    @property
+    def fleet(self) -> Fleet:
+        return fleet(self.policy, self.loads, self.tuning)
+
+    @property
+    def needed(self) -> int:
+        """Replicas for the bound, whatever the limits are."""
+        return self.fleet.needed(self.bound, _NO_LIMIT) if self.loads else 1
+
+    @property
+    def rate(self) -> float:
+        return sum(load.rate for load in self.loads)
+
+    @property
+    def throughput_rps(self) -> float:
+        """Requests/s that one replica completes of the present mix of models."""
+        level = self.level
+        if level <= 0:
+            return min(load.capacity.throughput for load in self.loads)
+        return sum(load.rate + load.drain_rps for load in self.loads) / level
 
     @property
     def bound_rps(self) -> float:
-        """Requests/s of all models, at most, within the horizon."""
-        return sum(load.bound_rps for load in self.loads)
+        return self.bound * self.throughput_rps if self.loads else 0.0
 
     @property
     def capacity_rps(self) -> float | None:
-        """Requests/s one replica carries of the present mix of models."""
+        """Requests/s a replica carries of the present mix, in a service as large as is needed."""
         if not self.loads:
             return None
-        if self.needed <= 0:
-            return min(load.capacity.rate for load in self.loads)
-        return self.bound_rps / self.needed
+        needed = self.needed
+        return self.fleet.carries(needed) / needed * self.throughput_rps
+
+
+_NO_LIMIT: Final = 1_000_000
+
+
+def fleet(policy: ScalingPolicy, loads: Sequence[Load], tuning: Tuning) -> Fleet:
+    """How replicas share the present mix of models."""
+    busy = sum(load.busy for load in loads)
+    if busy > 0:
+        used = sum(load.busy * _used(load.capacity) for load in loads) / busy
+    else:
+        used = min((_used(load.capacity) for load in loads), default=0.8)
+    return Fleet(
+        used=round(used * _USED_STEPS) / _USED_STEPS,
+        batched=any(load.largest_batch > 1 for load in loads),
+        evenness=tuning.evenness,
+        late=1 - policy.percentile / 100,
+        reject=policy.late_reject,
+    )
+
+
+def _used(found: Capacity) -> float:
+    return min(1.0, found.rate / found.throughput)
 
 
 def learn(
@@ -133,6 +182,7 @@ def _capacity(policy: ScalingPolicy, name: str, model: ModelState) -> Capacity |
         policy.percentile,
         policy.target_s,
         model.plan.noise,
+        ahead=not policy.late_reject,
     )
 
 
@@ -147,17 +197,18 @@ def draw(
     observation: ScalingObservation,
     models: Mapping[str, ModelState],
     signals: Signals,
+    tuning: Tuning,
+    horizon_s: float,
 ) -> Picture:
     """The picture of this moment; models that nothing was heard of yet are left out."""
-    horizon_s = cold_start_s(observation.cold_start_s, observation.starting_age_s)
     loads = []
     unknown = []
-    arriving = backlog = False
+    arriving = False
     for name, model in models.items():
         if not model.demand.points:
             continue
-        estimate = model.demand.estimate(observation.now_s)
-        busy = estimate.level > 0 or model.pending > 0
+        rate = model.demand.level()
+        busy = rate > 0 or model.pending > 0
         arriving |= busy
         found = _capacity(policy, name, model)
         if found is None or model.plan is None:
@@ -165,13 +216,11 @@ def draw(
                 unknown.append(name)
             continue
         limit = len(model.plan.service_s)
-        drain_rps = _drain_rps(model, estimate, observation.ready * limit, horizon_s, policy)
-        backlog |= drain_rps > 0
         loads.append(
             Load(
                 model=name,
-                estimate=estimate,
-                bound_rps=estimate.bound(horizon_s) + drain_rps,
+                rate=rate,
+                drain_rps=_drain_rps(model, rate, observation.ready * limit, horizon_s, policy),
                 capacity=found,
                 largest_batch=limit,
                 service_s=model.plan.service_s[-1],
@@ -181,25 +230,45 @@ def draw(
         policy=policy,
         observation=observation,
         horizon_s=horizon_s,
-        hold_s=min(LONGEST_HOLD_S, max(SHORTEST_HOLD_S, _HOLD_COLD_STARTS * horizon_s)),
         loads=tuple(loads),
         unknown=tuple(unknown),
         arriving=arriving,
         silent=signals.silent,
-        backlog=backlog,
+        backlog=any(load.drain_rps > 0 for load in loads),
+        tuning=tuning,
     )
 
 
 def _drain_rps(
-    model: ModelState,
-    estimate: Estimate,
-    one_batch_each: int,
-    horizon_s: float,
-    policy: ScalingPolicy,
+    model: ModelState, rate: float, one_batch_each: int, horizon_s: float, policy: ScalingPolicy
 ) -> float:
     """What a backlog adds to the demand; a queue within the target is no backlog."""
-    backlog = model.pending - max(float(one_batch_each), estimate.level * policy.target_s)
-    return min(max(0.0, backlog) / (horizon_s + _DRAIN_S), _MOST_DRAIN * estimate.level)
+    backlog = model.pending - max(float(one_batch_each), rate * policy.target_s)
+    return min(max(0.0, backlog) / (horizon_s + _DRAIN_S), _MOST_DRAIN * rate)
+
+
+def late(
+    policy: ScalingPolicy, intervals: Mapping[str, Interval], latencies: Sequence[float]
+) -> tuple[float, bool]:
+    """How many of the requests that just ended were late, and whether that could be seen.
+
+    Rejected and failed ones are counted exactly. Of the rest only quantiles are known: the tail
+    beyond one is taken as a normal's. Without quantiles, a mean near the target is a backlog.
+    """
+    failed = sum(i.failed for i in intervals.values())
+    ended = sum(i.succeeded for i in intervals.values())
+    allowed = 1 - policy.percentile / 100
+    if latencies:
+        shares = [
+            allowed ** ((policy.target_s / latency) ** 2)
+            for latency in latencies
+            if latency > (policy.target_s if policy.late_reject else 0)
+        ]
+        return failed + ended * sum(shares) / len(latencies), True
+    spent_s = sum(i.request_s for i in intervals.values())
+    if ended > 0 and spent_s > _LATE_MEAN * policy.target_s * ended:
+        return failed + ended, True
+    return failed, policy.late_reject and (spent_s > 0 or failed > 0)
 
 
 def latencies_s(samples: Sequence[PodSample]) -> list[float]:

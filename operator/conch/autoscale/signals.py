@@ -7,6 +7,7 @@ and than any batch could do is cut down to size. Pure.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,10 @@ LONGEST_S: Final = 30.0  # two looks further apart than this say little about no
 FORGET_POD_S: Final = 120.0  # the baseline of a pod that is gone is kept this long
 _OUTLIER_SHARE: Final = 2.0  # times the median pod
 _OUTLIER_WORK: Final = 1.2  # times what a pod can complete at all
+_IMPOSSIBLE_WORK: Final = 2.0  # times that: no pod can have answered so much
+_MOST_BUSY: Final = 8.0  # instances
+_FEWEST_EACH: Final = 5.0  # requests per pod; fewer say nothing about how pods are chosen
+_MOST_UNEVEN: Final = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,9 @@ class Interval:
     succeeded: float
     failed: float
     pending: float
+    request_s: float = 0.0  # latencies of those that ended, summed
+    # Variance of what arrived at each pod over a Poisson process's; None: too few to say.
+    unevenness: float | None = None
     batches: Mapping[int, BatchStat] = field(default_factory=dict)
 
     @property
@@ -72,6 +80,7 @@ class _Delta:
     failed: float
     executed: float
     pending: float
+    request_s: float
     batches: Mapping[int, BatchStat]
 
 
@@ -91,7 +100,13 @@ def gather(
     what one pod can complete per model, in requests/s, where known.
     """
     listed = {s.pod: s for s in samples}
-    good = {p: s for p, s in listed.items() if not s.error and now_s - s.at_s <= STALE_S}
+    good = {
+        p: s
+        for p, s in listed.items()
+        if not s.error
+        and -STALE_S <= now_s - s.at_s <= STALE_S
+        and all(map(_makes_sense, s.models.values()))
+    }
     deltas: dict[str, list[_Delta]] = {model: [] for model in models}
     new = False
     for pod, sample in good.items():
@@ -104,7 +119,7 @@ def gather(
             if after is None:
                 continue
             delta = _delta(before, sample.at_s, pod, model, after, previous_s)
-            if delta is not None:
+            if delta is not None and _possible(delta, throughput.get(model)):
                 deltas[model].append(delta)
     silent = max(0, ready - len(good))
     return Signals(
@@ -178,8 +193,36 @@ def _delta(
         failed=failed,
         executed=after.executions - before.executions,
         pending=after.pending or 0.0,
+        request_s=max(0.0, after.request_s - before.request_s),
         batches=_executed(before, after),
     )
+
+
+def _possible(delta: _Delta, throughput: float | None) -> bool:
+    """Whether a pod can have answered that much. If not, it is a baseline: counters came back after
+    a reset, are another server's, or lie. More than it was thought capable of is believed when its
+    batches account for it, in the time there was."""
+    completed = delta.succeeded + delta.failed
+    if throughput is None or delta.succeeded <= _IMPOSSIBLE_WORK * throughput * delta.seconds:
+        return True
+    executed = sum(size * stat.count for size, stat in delta.batches.items())
+    busy_s = sum(stat.compute_s for stat in delta.batches.values())
+    return executed >= 0.8 * completed and busy_s <= _MOST_BUSY * delta.seconds
+
+
+def _makes_sense(counters: ModelCounters) -> bool:
+    """Whether every number is finite and not negative: one that is not says that none is sure."""
+    numbers = (
+        counters.success,
+        counters.failure,
+        counters.inferences,
+        counters.executions,
+        counters.request_s,
+        counters.queue_s,
+        counters.pending or 0.0,
+        counters.latency_s or 0.0,
+    )
+    return min(numbers) >= 0 and math.isfinite(sum(numbers))
 
 
 def _executed(before: ModelCounters, after: ModelCounters) -> Mapping[int, BatchStat]:
@@ -191,7 +234,7 @@ def _executed(before: ModelCounters, after: ModelCounters) -> Mapping[int, Batch
     for size, stat in after.batches.items():
         old = before.batches.get(size, BatchStat(0, 0.0))
         count, compute_s = stat.count - old.count, stat.compute_s - old.compute_s
-        if count > 0 and compute_s > 0:
+        if count > 0 and 0 < compute_s < math.inf:
             found[size] = BatchStat(count, compute_s)
     return found
 
@@ -218,8 +261,25 @@ def _interval(
         succeeded=sum(d.succeeded for d in deltas),
         failed=sum(d.failed for d in deltas),
         pending=sum(d.pending for d in deltas) * scale,
+        request_s=sum(d.request_s for d in deltas),
+        unevenness=_unevenness(deltas, batch),
         batches=_typical(deltas),
     )
+
+
+def _unevenness(deltas: Sequence[_Delta], batch: float) -> float | None:
+    """How differently pods were chosen: 1 when at random, near 0 when each gets its turn."""
+    if len(deltas) < 2:
+        return None
+    seconds = deltas[0].seconds
+    if any(abs(d.seconds - seconds) > 0.1 * seconds for d in deltas):
+        return None
+    mean = sum(d.arrived for d in deltas) / len(deltas)
+    if mean < _FEWEST_EACH:
+        return None
+    variance = sum((d.arrived - mean) ** 2 for d in deltas) / (len(deltas) - 1)
+    in_execution = batch * batch / 6  # at both ends of the interval some are neither here nor there
+    return min(_MOST_UNEVEN, max(0.0, variance - in_execution) / mean)
 
 
 def _typical(deltas: Sequence[_Delta]) -> dict[int, BatchStat]:

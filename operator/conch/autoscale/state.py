@@ -12,6 +12,7 @@ from conch.autoscale.curve import Curve
 from conch.autoscale.health import Health
 from conch.autoscale.horizon import Demand
 from conch.autoscale.strain import Strain
+from conch.autoscale.tuning import Tuning
 from conch.triton.sample import PodSample
 
 
@@ -39,17 +40,9 @@ class ModelState:
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
-    """The most replicas (a fraction) that a short span of time asked for."""
-
-    at_s: float
-    replicas: float
-    bound_rps: float
-
-
-@dataclass(frozen=True, slots=True)
 class ScalerState:
-    """One service. ``watching_since_s``: since when every step could see; None while blind."""
+    """One service. ``watching_since_s``: since when every step could see; None while blind.
+    ``arriving_s``: when a request was seen last; ``reject_after_s``: as decided last."""
 
     stepped_s: float | None = None
     fresh_s: float | None = None
@@ -57,5 +50,7 @@ class ScalerState:
     stepped_down_s: float | None = None
     baselines: Mapping[str, PodSample] = field(default_factory=dict)
     models: Mapping[str, ModelState] = field(default_factory=dict)
-    needs: tuple[Need, ...] = ()
+    arriving_s: float | None = None
+    reject_after_s: float | None = None
+    tuning: Tuning = field(default_factory=Tuning)
     strain: Strain = field(default_factory=Strain)

@@ -1,0 +1,176 @@
+"""The most that may come until a new replica is ready: what came of it so far, in ratios.
+
+Decides how much more than now to expect, at several levels of confidence; it knows nothing of
+replicas. Every few seconds a *slot* is recorded. Once the horizon behind a slot has passed, the
+highest demand in it over what the slot led one to expect (its ``bases``) is one more known ratio;
+quantiles of the last hour's ratios are the forecast (online conformal prediction: no distribution
+is assumed, drift is followed). Where demand returns to its mean, a long base is the better guess;
+where it climbs, the trend; where it repeats itself, what came a period ago. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from conch.autoscale.bases import MEAN, NUMBER, PERIODIC, Return, bases, before, period_of
+
+SLOT_S: Final = 5.0
+# How boldly to forecast: a quantile, and a factor for what is below all of them.
+LEVELS: Final = (
+    (0.15, 0.9),
+    (0.15, 0.95),
+    (0.15, 1.0),
+    (0.3, 1.0),
+    (0.5, 1.0),
+    (0.7, 1.0),
+    (0.85, 1.0),
+    (0.95, 1.0),
+)
+BASES: Final = NUMBER
+_KEPT: Final = 720  # ratios, and slots
+_FEW: Final = 12  # ratios; fewer say nothing
+_ENOUGH: Final = 60
+_PRIOR: Final = 1.2  # until then, at the quantile below
+_PRIOR_AT: Final = 0.8
+_NOTHING: Final = 0.03  # busy replicas: a rise from nothing is no ratio
+_MOST: Final = 8.0
+_SEEK: Final = 60  # slots between two searches for a period
+
+
+def _none() -> array[float]:
+    return array("d")
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What is known of how demand rises. Arrays are values here: never changed in place.
+
+    ``level`` is the caller's estimate at each slot, ``demand`` what came in the slot alone;
+    ``rises[base][boldness]`` is the factor to expect over the horizon.
+    """
+
+    at_s: array[float] = field(default_factory=_none)
+    level: array[float] = field(default_factory=_none)
+    demand: array[float] = field(default_factory=_none)
+    bases: tuple[array[float], ...] = tuple(_none() for _ in range(BASES))
+    ratios: tuple[array[float], ...] = tuple(_none() for _ in range(BASES))
+    judged: int = 0  # slots from the first one on whose horizon has passed
+    rises: tuple[tuple[float, ...], ...] = ()
+    back: Return = field(default_factory=Return)
+    period: int = 0  # slots; 0 where nothing repeats itself
+    sought: int = 0  # slots since the last search for one
+
+    def after(self, at_s: float, level: float, demand: float, horizon_s: float) -> Forecast:
+        """With one more slot that ends at ``at_s``."""
+        known = self._repeating(horizon_s)
+        times, levels = _with(known.at_s, at_s), _with(known.level, level)
+        demands = _with(known.demand, demand)
+        ahead = _slots(horizon_s)
+        based = tuple(
+            _with(column, value)
+            for column, value in zip(
+                known.bases,
+                bases(level, levels, demands, ahead, known.back.stays, known.period),
+                strict=True,
+            )
+        )
+        judged, back = known.judged, known.back
+        found: tuple[list[float], ...] = tuple([] for _ in range(BASES))
+        while times[judged] + horizon_s <= at_s:
+            end = bisect_right(times, times[judged] + horizon_s)
+            highest = max(levels[judged + 1 : end], default=levels[judged])
+            for ratios, base in zip(found, based, strict=True):
+                ratios.append(_ratio(highest, base[judged]))
+            back = back.after(levels[judged], based[MEAN][judged], highest)
+            judged += 1
+        kept = tuple(
+            array("d", (*old, *new)[-_KEPT:]) if new else old
+            for old, new in zip(known.ratios, found, strict=True)
+        )
+        drop = max(0, len(times) - _KEPT)
+        return Forecast(
+            times[drop:],
+            levels[drop:],
+            demands[drop:],
+            tuple(base[drop:] for base in based),
+            kept,
+            max(0, judged - drop),
+            tuple(_quantiles(ratios) for ratios in kept),
+            back,
+            known.period,
+            known.sought + 1,
+        )
+
+    def _repeating(self, horizon_s: float) -> Forecast:
+        """With a period looked for when it is time; what it would have led to is found out from
+        the start: a new period needs no probation of its own."""
+        if self.sought < _SEEK:
+            return self
+        period = period_of(self.demand)
+        if period == self.period or not self.judged:
+            return replace(self, sought=0)
+        ahead = _slots(horizon_s)
+        base = array("d", (before(self.level, i, ahead, period) for i in range(len(self.level))))
+        first = math.ceil(ahead / period) * period if period else 0
+        ratios = array("d")
+        for i in range(min(first, self.judged), self.judged):
+            highest = max(self.level[i + 1 : i + 1 + ahead], default=self.level[i])
+            ratios.append(_ratio(highest, base[i]))
+        return replace(
+            self,
+            bases=(*self.bases[:PERIODIC], base),
+            ratios=(*self.ratios[:PERIODIC], ratios),
+            period=period,
+            sought=0,
+        )
+
+    def base(self, number: int, level: float) -> float:
+        """Base ``number`` as of now; the first is ``level`` itself."""
+        return level if number == 0 or not self.at_s else self.bases[number][-1]
+
+    def rise(self, base: int, boldness: int) -> float:
+        """The factor over ``base`` to expect at ``LEVELS[boldness]``."""
+        return self.rises[base][boldness] if self.rises else _prior(*LEVELS[boldness])
+
+    def detached(self) -> Forecast:
+        """What holds whatever the clock does: ratios without their times."""
+        return Forecast(ratios=self.ratios, rises=self.rises, back=self.back)
+
+
+def _with(known: array[float], value: float) -> array[float]:
+    longer = known[:]
+    longer.append(value)
+    return longer
+
+
+def _slots(horizon_s: float) -> int:
+    return max(1, math.ceil(horizon_s / SLOT_S))
+
+
+def _ratio(highest: float, base: float) -> float:
+    return min(_MOST, (highest + _NOTHING) / (base + _NOTHING))
+
+
+def _prior(quantile: float, factor: float) -> float:
+    return factor * (1 + (_PRIOR - 1) * min(1.0, quantile / _PRIOR_AT))
+
+
+def _quantiles(ratios: Sequence[float]) -> tuple[float, ...]:
+    ranked, count = sorted(ratios), len(ratios)
+    found = []
+    for quantile, factor in LEVELS:
+        prior = _prior(quantile, factor)
+        if count < _FEW:
+            found.append(prior)
+            continue
+        value = factor * ranked[min(count - 1, math.ceil(quantile * (count + 1)) - 1)]
+        if count < _ENOUGH:
+            trust = count / _ENOUGH
+            value = trust * value + (1 - trust) * max(value, prior)
+        found.append(value)
+    return tuple(found)

@@ -1,0 +1,176 @@
+"""What every other setting would have cost: each one's replicas, simulated beside the real ones.
+
+Decides which forecast (base and quantile) and which hold time to follow: the one that would have
+been cheapest among those that keep the error budget. Every setting has a *shadow*: at each slot
+it asks for replicas by what was known then, gets them a cold start later, and pays for them; what
+its ready ones could not carry is late. A slot costs a fraction of a millisecond whatever lies
+behind: nothing is replayed. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from typing import Final
+
+from conch.autoscale.fleet import Fleet
+from conch.autoscale.forecast import BASES, LEVELS, Forecast
+
+HOLDS_S: Final = (15.0, 60.0, 300.0)
+FORGETTING_S: Final = 5400.0
+_TRIAL_S: Final = 400.0  # before it, the first setting is followed
+_PENALTY: Final = 40.0  # of cost, for all requests late beyond the budget
+_PREFERENCE: Final = 0.3  # for late ones within the budget
+_WORTH_SWITCHING: Final = 0.01
+_LONGEST_SLOT_S: Final = 30.0
+_CHURN_S: Final = 30.0  # replica-seconds that a start is taken to cost beyond its cold start
+# What has not been seen may still come: as if a tenth of some time had been 15 % above the level.
+_UNSEEN_S: Final = 600.0
+_UNSEEN_SHARE: Final = 0.1
+_UNSEEN_RISE: Final = 1.15
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A forecast and how long its highest wish is kept."""
+
+    base: int
+    boldness: int
+    hold: int
+
+
+SETTINGS: Final = tuple(
+    Setting(b, q, h) for b in range(BASES) for q in range(len(LEVELS)) for h in range(len(HOLDS_S))
+)
+FIRST: Final = SETTINGS.index(Setting(0, LEVELS.index((0.85, 1.0)), 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Shadows:
+    """All settings side by side. ``wishes`` has one row a slot: replicas per base and quantile;
+    ``asked`` the same per setting, held. Sums are forgotten with ``FORGETTING_S``."""
+
+    at_s: tuple[float, ...] = ()
+    wishes: tuple[array[int], ...] = ()
+    asked: tuple[array[int], ...] = ()
+    backlog: tuple[float, ...] = (0.0,) * len(SETTINGS)
+    cost: tuple[float, ...] = (0.0,) * len(SETTINGS)
+    late: tuple[float, ...] = (0.0,) * len(SETTINGS)
+    arrived: float = 0.0
+    watched_s: float = 0.0
+    chosen: int = FIRST
+
+    @property
+    def setting(self) -> Setting:
+        return SETTINGS[self.chosen]
+
+    @property
+    def hold_s(self) -> float:
+        return HOLDS_S[self.setting.hold]
+
+    def held(self, now_s: float) -> int:
+        """The most replicas the chosen setting wished for within its hold time."""
+        column = self.setting.base * len(LEVELS) + self.setting.boldness
+        first = bisect_left(self.at_s, now_s - self.hold_s)
+        return max((row[column] for row in self.wishes[first:]), default=0)
+
+    def after(
+        self,
+        at_s: float,
+        demand: float,
+        forecast: Forecast,
+        fleet: Fleet,
+        cold_start_s: float,
+        slack_s: float,
+        trim: float,
+        least: int,
+        most: int,
+        allowed: float,
+    ) -> Shadows:
+        """With one more slot; ``slack_s`` is how long a request may wait and still be in time."""
+        played = self._played(at_s, demand * trim, fleet, cold_start_s, slack_s)
+        keep = at_s - max(HOLDS_S[-1], 1.3 * cold_start_s) - _LONGEST_SLOT_S
+        drop = bisect_left(played.at_s, keep)
+        wishes = array(
+            "L",
+            [
+                fleet.needed(base[-1] * rise * trim, most)
+                for base, rises in zip(forecast.bases, forecast.rises, strict=True)
+                for rise in rises
+            ],
+        )
+        times = (*played.at_s[drop:], at_s)
+        rows = (*played.wishes[drop:], wishes)
+        held = [
+            list(map(max, zip(*rows[bisect_left(times, at_s - hold_s) :], strict=True)))
+            for hold_s in HOLDS_S
+        ]
+        asked = array(
+            "I", [max(least, one) for column in zip(*held, strict=True) for one in column]
+        )
+        return Shadows(
+            times,
+            rows,
+            (*played.asked[drop:], asked),
+            played.backlog,
+            played.cost,
+            played.late,
+            played.arrived,
+            played.watched_s,
+            played._best(forecast, allowed),
+        )
+
+    def _played(
+        self, at_s: float, demand: float, fleet: Fleet, cold_start_s: float, slack_s: float
+    ) -> Shadows:
+        if not self.at_s:
+            return self
+        seconds = min(_LONGEST_SLOT_S, max(0.0, at_s - self.at_s[-1]))
+        keep = math.exp(-seconds / FORGETTING_S)
+        # A replica is ready when it has been wanted all through a cold start.
+        end = max(1, bisect_right(self.at_s, at_s - 1e-3))
+        start = min(end - 1, bisect_left(self.at_s, at_s - 1.05 * cold_start_s))
+        ready = list(map(min, zip(*self.asked[start:end], strict=True)))
+        lost = {c: fleet.late_share(demand, c) for c in set(ready)}
+        backlog, late = [], []
+        for c, waiting, sum_late in zip(ready, self.backlog, self.late, strict=True):
+            waiting = 0.0 if fleet.reject else max(0.0, waiting + (demand - c) * seconds)
+            share = lost[c]
+            if waiting > 0.5 * slack_s * c:
+                share = max(share, min(1.0, waiting / (slack_s * c)))
+            backlog.append(waiting)
+            late.append(sum_late * keep + share * demand * seconds)
+        return Shadows(
+            self.at_s,
+            self.wishes,
+            self.asked,
+            tuple(backlog),
+            tuple(
+                paid * keep + c * seconds for paid, c in zip(self.cost, self.asked[-1], strict=True)
+            ),
+            tuple(late),
+            self.arrived * keep + demand * seconds,
+            self.watched_s + seconds,
+            self.chosen,
+        )
+
+    def _best(self, forecast: Forecast, allowed: float) -> int:
+        if self.watched_s < _TRIAL_S or self.arrived <= 0:
+            return self.chosen
+        cheapest = min(self.cost)
+        unseen = _UNSEEN_SHARE * _UNSEEN_S / (_UNSEEN_S + self.watched_s)
+        feared = [
+            unseen * max(0.0, 1 - rise / _UNSEEN_RISE)
+            for rises in forecast.rises
+            for rise in rises
+            for _ in HOLDS_S
+        ]
+        shares = [late / self.arrived + f for late, f in zip(self.late, feared, strict=True)]
+        regret = [
+            paid / cheapest + _PENALTY * max(0.0, share - allowed) + _PREFERENCE * share
+            for paid, share in zip(self.cost, shares, strict=True)
+        ]
+        best = min(range(len(regret)), key=regret.__getitem__)
+        return best if regret[best] < regret[self.chosen] - _WORTH_SWITCHING else self.chosen

@@ -1,0 +1,120 @@
+"""What a service has taught: forecasts, shadows of every setting, the error budget, the routing.
+
+Decides how many replicas the demand of this moment asks for, and how many the hold time keeps; the
+rules around it (data missing, limits, pace) are ``decide``'s. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from conch.autoscale.budget import Budget
+from conch.autoscale.fleet import Fleet
+from conch.autoscale.forecast import SLOT_S, Forecast
+from conch.autoscale.shadows import Shadows
+
+_SLACK_SLOT_S: Final = 0.5  # looks are not on the dot
+_EVENNESS_PRIOR: Final = 0.7
+_EVENNESS_PRIOR_WEIGHT: Final = 20.0  # degrees of freedom: pods beyond the first, per look
+_EVENNESS_WEIGHT: Final = 400.0
+_EVEN, _RANDOM = 0.5, 0.9  # variance of pods' arrivals over a Poisson process's
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One look at a service as tuning needs it: demand in busy replicas, requests counted.
+
+    ``level`` is the demand now, ``demand`` what came since the last look; ``slack_s`` is how long a
+    request may wait in the queue and still be in time.
+    """
+
+    at_s: float
+    level: float
+    demand: float
+    seconds: float
+    arrived: float
+    late: float
+    late_seen: bool
+    reporting: int
+    unevenness: float | None
+    slack_s: float
+    cold_start_s: float
+    horizon_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """Everything learned for one service. The last fields gather looks until a slot is full."""
+
+    forecast: Forecast = field(default_factory=Forecast)
+    shadows: Shadows = field(default_factory=Shadows)
+    budget: Budget = field(default_factory=Budget)
+    unevenness: float = _EVENNESS_PRIOR
+    unevenness_weight: float = _EVENNESS_PRIOR_WEIGHT
+    seconds: float = 0.0
+    demand_s: float = 0.0
+    arrived: float = 0.0
+    late: float = 0.0
+
+    @property
+    def evenness(self) -> float:
+        """1 where the least busy replica is chosen, 0 where any is; in tenths."""
+        return round(min(1.0, max(0.0, (_RANDOM - self.unevenness) / (_RANDOM - _EVEN))), 1)
+
+    def after(self, moment: Moment, fleet: Fleet, least: int, most: int) -> Tuning:
+        """With one more look."""
+        unevenness, weight = self.unevenness, self.unevenness_weight
+        if moment.unevenness is not None:
+            weight = min(_EVENNESS_WEIGHT, weight + moment.reporting - 1)
+            unevenness += (moment.unevenness - unevenness) * (moment.reporting - 1) / weight
+        gathered = replace(
+            self,
+            unevenness=unevenness,
+            unevenness_weight=weight,
+            seconds=self.seconds + moment.seconds,
+            demand_s=self.demand_s + moment.demand * moment.seconds,
+            arrived=self.arrived + moment.arrived,
+            late=self.late + moment.late,
+        )
+        if gathered.seconds < SLOT_S - _SLACK_SLOT_S:
+            return gathered
+        demand = gathered.demand_s / gathered.seconds
+        expected = fleet.late_share(demand * self.budget.trim, moment.reporting)
+        budget = self.budget.after(
+            gathered.seconds,
+            gathered.arrived,
+            gathered.late,
+            expected * gathered.arrived,
+            fleet.late,
+            moment.late_seen,
+        )
+        forecast = self.forecast.after(moment.at_s, moment.level, demand, moment.horizon_s)
+        shadows = self.shadows.after(
+            moment.at_s,
+            demand,
+            forecast,
+            fleet,
+            moment.cold_start_s,
+            moment.slack_s,
+            budget.trim,
+            least,
+            most,
+            budget.left(fleet.late),
+        )
+        return Tuning(forecast, shadows, budget, unevenness, weight)
+
+    def bound(self, level: float) -> float:
+        """The most demand to expect over the horizon, in busy replicas, by the chosen setting."""
+        setting = self.shadows.setting
+        base = self.forecast.base(setting.base, level)
+        return base * self.forecast.rise(setting.base, setting.boldness) * self.budget.trim
+
+    def detached(self) -> Tuning:
+        """What still holds after the clock has jumped."""
+        shadows = replace(self.shadows, at_s=(), wishes=(), asked=())
+        return replace(
+            Tuning(self.forecast.detached(), shadows, self.budget),
+            unevenness=self.unevenness,
+            unevenness_weight=self.unevenness_weight,
+        )
