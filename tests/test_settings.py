@@ -63,6 +63,11 @@ def test_what_a_command_was_given_goes_first() -> None:
         ("CONCH_PROBE_PORT", "65536"),
         ("CONCH_STARTUP_BUDGET_S", "0"),
         ("CONCH_LEASE_DURATION_S", "1"),
+        ("CONCH_SCRAPE_SOURCE", "pods"),
+        ("CONCH_PROMETHEUS_URL", "prometheus:9090"),
+        ("CONCH_PROMETHEUS_URL", "https://[::1/"),
+        ("CONCH_PROMETHEUS_URL", "https:///path"),
+        ("CONCH_PROMETHEUS_URL", "https://prometheus/?query=up"),
     ],
 )
 def test_a_mistake_names_its_variable(variable: str, text: str) -> None:
@@ -82,3 +87,18 @@ def test_replicas_have_names_of_their_own(monkeypatch: pytest.MonkeyPatch) -> No
     assert Settings().name == f"{socket.gethostname()}_{os.getpid()}"
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     assert Settings().name == socket.gethostname()
+
+
+def test_forcing_prometheus_needs_one() -> None:
+    with pytest.raises(SettingsError, match="CONCH_PROMETHEUS_URL"):
+        from_environment({"CONCH_SCRAPE_SOURCE": "Prometheus"})
+    found = from_environment(
+        {"CONCH_SCRAPE_SOURCE": "Prometheus", "CONCH_PROMETHEUS_URL": "https://prometheus:9090/p"}
+    )
+    assert found.prometheus_url == "https://prometheus:9090/p"
+
+
+def test_a_password_in_a_url_is_refused_and_not_repeated() -> None:
+    with pytest.raises(SettingsError, match="CONCH_PROMETHEUS_TOKEN_FILE") as caught:
+        from_environment({"CONCH_PROMETHEUS_URL": "https://me:hunter2@prometheus"})
+    assert "hunter2" not in str(caught.value)

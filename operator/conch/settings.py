@@ -13,6 +13,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
+from urllib.parse import urlsplit
 
 from conch import __version__
 from conch.errors import SettingsError
@@ -64,6 +65,20 @@ class Settings:
     placement_window_s: float = _setting(0.02, "How long placement waits for more requests.")
     scrape_interval_s: float = _setting(2.0, "Seconds between looks at every Triton pod.")
     scrape_timeout_s: float = _setting(1.5, "Seconds a Triton pod has to answer.")
+    scrape_source: str = _setting(
+        "Auto",
+        "Where signals come from: Pods, Prometheus, or Auto: pods, and Prometheus while they "
+        "cannot be reached.",
+    )
+    prometheus_url: str = _setting(
+        "", "Base URL of a Prometheus that scrapes the Triton pods; empty: none is asked."
+    )
+    prometheus_token_file: str = _setting(
+        "", "File with the bearer token for that Prometheus; empty: none is sent."
+    )
+    prometheus_ca_file: str = _setting(
+        "", "File with the CA certificates for that Prometheus; empty: the system's."
+    )
     drain_s: int = _setting(20, "Seconds a leaving pod keeps serving while clients move away.")
 
     activator_first_port: int = _setting(
@@ -117,6 +132,7 @@ class Settings:
         for name in ("writes_per_s", "scrape_interval_s", "scrape_timeout_s", "resync_s"):
             if not 0 < getattr(self, name) < math.inf:
                 raise SettingsError(f"CONCH_{name.upper()} must be more than zero, and a number")
+        self._check_sources()
         if not 0 <= self.placement_window_s < 60:
             raise SettingsError("CONCH_PLACEMENT_WINDOW_S must be 0 to 60")
         for name in ("probe_port", "metrics_port"):
@@ -126,6 +142,27 @@ class Settings:
             if not _NAMESPACE.fullmatch(namespace):
                 # Patterns, too: kopf would understand them, the API server would not.
                 raise SettingsError(f"{namespace!r} cannot be the name of a namespace")
+
+    def _check_sources(self) -> None:
+        if self.scrape_source not in ("Auto", "Pods", "Prometheus"):
+            raise SettingsError("CONCH_SCRAPE_SOURCE must be Auto, Pods or Prometheus")
+        if not self.prometheus_url:
+            if self.scrape_source == "Prometheus":
+                raise SettingsError("CONCH_SCRAPE_SOURCE=Prometheus needs CONCH_PROMETHEUS_URL")
+            return
+        try:
+            url = urlsplit(self.prometheus_url)
+            sound = url.scheme in ("http", "https") and url.hostname and url.port != 0
+        except ValueError:
+            sound = False
+        # The URL itself stays out of these messages: it may hold a password.
+        if not sound or url.query or url.fragment:
+            raise SettingsError("CONCH_PROMETHEUS_URL must be http(s)://HOST[:PORT][/PATH]")
+        if url.username is not None or url.password is not None:
+            raise SettingsError(
+                "CONCH_PROMETHEUS_URL must hold no credentials: put a token in a file and name it "
+                "in CONCH_PROMETHEUS_TOKEN_FILE"
+            )
 
 
 def from_environment(environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +24,7 @@ from conch.observe.state import ClusterState, Record
 from conch.observe.types import Decision, Key, ScalingObservation, ScalingPolicy
 from conch.reconcile.placement import holds_a_node
 from conch.reconcile.queue import Priority, WorkQueue
+from conch.reconcile.sources import Sources
 from conch.reconcile.to_zero import ToZero
 from conch.settings import Settings
 from conch.telemetry.catalog import Metrics
@@ -64,12 +66,13 @@ class ScalingLoop:
         self._silent_since_s: dict[str, float] = {}
         self._defects: dict[str, str] = {}
         self._to_zero = ToZero(state)
+        self._sources = Sources(settings)
         self.last_round_s = 0.0
 
     async def run(self) -> None:
         """Scrape and decide until cancelled."""
         loop = asyncio.get_running_loop()
-        async with open_session(connections=2 * _LOOKS) as session:
+        async with aclosing(self._sources), open_session(connections=2 * _LOOKS) as session:
             while True:
                 started = loop.time()
                 await self.round(session)
@@ -96,6 +99,7 @@ class ScalingLoop:
             for uid in memory.keys() - living:
                 del memory[uid]
         self._to_zero.keep(living)
+        self._sources.keep(living)
         # One slow service must not delay the decision for another: each decides when its own
         # pods have answered, and every answer has its time-out.
         # They start one after another, over most of the interval: all at once would keep the event
@@ -137,13 +141,13 @@ class ScalingLoop:
         uid = _uid(record)
         _, samples = await asyncio.gather(
             self._ask_starting(session, key),
-            asyncio.gather(*(self._look(session, p, policy, uid) for p in ready)),
+            self._samples(session, key, ready, policy, uid),
         )
         live = self._state.live_replicas(key)
         if live is None or not self._is_current(key, uid):
             return
         now_s = asyncio.get_running_loop().time()
-        observation = self._observation(key, live, tuple(samples), now_s)
+        observation = self._observation(key, live, samples, now_s)
         self._scalers[uid], decision = step(
             policy, self._scalers.get(uid) or ScalerState(), observation
         )
@@ -181,6 +185,28 @@ class ScalingLoop:
         async with self._looks:
             return await load_problems(session, pod.status.pod_ip, self._timeout_s)
 
+    async def _samples(
+        self,
+        session: aiohttp.ClientSession,
+        key: Key,
+        ready: list[Pod],
+        policy: ScalingPolicy,
+        uid: str,
+    ) -> tuple[PodSample, ...]:
+        scaler = self._scalers.get(uid)
+        samples = await self._sources.look(
+            key,
+            uid,
+            {p.metadata.name: p.metadata.uid for p in ready},
+            policy,
+            scaler.baselines if scaler is not None else {},
+            asyncio.get_running_loop().time,
+            lambda: asyncio.gather(*(self._look(session, p, policy, uid) for p in ready)),
+        )
+        for sample in samples:
+            self._metrics.scrapes.labels("error" if sample.error else "ok").inc()
+        return samples
+
     async def _look(
         self, session: aiohttp.ClientSession, pod: Pod, policy: ScalingPolicy, uid: str
     ) -> PodSample:
@@ -197,7 +223,6 @@ class ScalingLoop:
                 asyncio.get_running_loop().time,
                 before,
             )
-        self._metrics.scrapes.labels("error" if sample.error else "ok").inc()
         if sample.error:
             logger.debug("pod %s: %s", pod.metadata.name, sample.error)
         return sample

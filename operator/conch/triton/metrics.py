@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,6 +27,14 @@ _QUEUE_US: Final = "nv_inference_queue_duration_us"
 _REQUIRED: Final = (_SUCCESS, _FAILURE, _INFERENCES, _EXECUTIONS, _REQUEST_US, _QUEUE_US)
 _PENDING: Final = "nv_inference_pending_request_count"  # since 23.08
 _SUMMARY_US: Final = "nv_inference_request_summary_us"  # with summary_latencies=true
+_COMPUTE_US: Final = tuple(
+    f"nv_inference_compute_{part}_duration_us" for part in ("input", "infer", "output")
+)
+FAMILIES: Final = (*_REQUIRED, _PENDING, _SUMMARY_US, *_COMPUTE_US)
+"""What `from_series` uses; the text of a pod is read without the compute times."""
+
+Series = tuple[str, Mapping[str, str], float]
+"""Family, labels, value."""
 
 # Possessive, and no class matches a newline: time stays linear in the text whatever a broken
 # server sends.
@@ -52,9 +60,16 @@ def parse(text: str, models: Collection[str], percentile: float) -> dict[str, Mo
     model: the worst, since quantiles cannot be added.
     Raises TritonError when a model is not in ``text`` or a value is NaN, infinite or negative.
     """
+    return from_series(_series(text), models, percentile)
+
+
+def from_series(
+    series: Iterable[Series], models: Collection[str], percentile: float
+) -> dict[str, ModelCounters]:
+    """The same from series that somebody else has read; ``compute_s`` where they have it all."""
     wanted_quantile = quantile(percentile)
     found = {model: _Sums() for model in models}
-    for family, labels, value in _series(text):
+    for family, labels, value in series:
         sums = found.get(labels.get("model", ""))
         if sums is None:
             continue
@@ -69,7 +84,7 @@ def parse(text: str, models: Collection[str], percentile: float) -> dict[str, Mo
     return {model: _counters(model, sums) for model, sums in found.items()}
 
 
-def _series(text: str) -> Iterator[tuple[str, dict[str, str], float]]:
+def _series(text: str) -> Iterator[Series]:
     for family, raw_labels, raw_value in _SERIES.findall(text):
         labels = dict(_LABEL.findall(raw_labels))
         try:
@@ -78,14 +93,14 @@ def _series(text: str) -> Iterator[tuple[str, dict[str, str], float]]:
             raise TritonError(f"{family} of {labels.get('model')} is {raw_value!r:.40}") from error
 
 
-def _is_quantile(labels: dict[str, str], wanted: float) -> bool:
+def _is_quantile(labels: Mapping[str, str], wanted: float) -> bool:
     try:
         return abs(float(labels.get("quantile", "nan")) - wanted) < 1e-6
     except ValueError:
         return False
 
 
-def _check(family: str, labels: dict[str, str], value: float) -> None:
+def _check(family: str, labels: Mapping[str, str], value: float) -> None:
     if not math.isfinite(value) or value < 0:
         raise TritonError(f"{family} of model {labels['model']} is {value}")
 
@@ -95,6 +110,7 @@ def _counters(model: str, sums: _Sums) -> ModelCounters:
     if missing:
         raise TritonError(f"the metrics have no {missing[0]} of model {model}")
     counters = sums.counters
+    computed = all(family in counters for family in _COMPUTE_US)
     return ModelCounters(
         success=counters[_SUCCESS],
         failure=counters[_FAILURE],
@@ -104,4 +120,5 @@ def _counters(model: str, sums: _Sums) -> ModelCounters:
         queue_s=counters[_QUEUE_US] / 1e6,
         pending=counters.get(_PENDING),
         latency_s=None if sums.latency_us is None else sums.latency_us / 1e6,
+        compute_s=sum(counters[f] for f in _COMPUTE_US) / 1e6 if computed else None,
     )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
+
+FRESH_S: Final = 10.0  # a look at a pod older than this says nothing about now
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +33,21 @@ class ModelCounters:
     pending: float | None
     latency_s: float | None = None  # at the objective's percentile, this pod, about the last minute
     batches: Mapping[int, BatchStat] = field(default_factory=dict)
+    # Compute time summed over requests: only of looks through Prometheus, which has no batches.
+    compute_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PodSample:
-    """One look at one pod. ``error`` is set, and ``models`` empty, when it gave nothing usable."""
+    """One look at one pod. ``error`` is set, and ``models`` empty, when it gave nothing usable.
+
+    ``unreachable``: its metrics could not even be asked for; ``fresh_s``: how long it says
+    something about now, in seconds (a look through Prometheus is as old as its last scrape).
+    """
 
     pod: str  # pod uid: a new pod never continues an old pod's counters
     at_s: float
     models: Mapping[str, ModelCounters]
     error: str = ""
+    unreachable: bool = False
+    fresh_s: float = FRESH_S

@@ -53,9 +53,11 @@ async def scrape(
     """
     host = f"[{ip}]" if ":" in ip else ip
     text = await _get(session, f"http://{host}:{names.PORT_METRICS}/metrics", timeout_s)
+    if isinstance(text, TritonError):
+        return PodSample(pod_uid, now(), {}, str(text)[:MAX_ERROR_CHARS], unreachable=True)
     at_s = now()
     try:
-        counters = metrics.parse(_body(text).decode("utf-8", "replace"), models, percentile)
+        counters = metrics.parse(text.decode("utf-8", "replace"), models, percentile)
         if before is not None and _nothing_done(before, counters, at_s):
             batches = {name: c.batches for name, c in before.models.items()}
         else:
