@@ -48,7 +48,7 @@ _FULL_SPECS: dict[str, dict[str, Any]] = {
             {"name": "tiny", "source": {"uri": "pvc://models/tiny"}},
         ],
         "runtime": "triton-24-10",
-        "objectives": {"latency": {"percentile": 99.5, "target": "100ms"}},
+        "objectives": {"latency": {"percentile": 99.5, "target": "100ms", "rejectLate": True}},
         "placement": {
             "accelerators": {
                 "classes": ["l4", "t4"],
@@ -62,7 +62,22 @@ _FULL_SPECS: dict[str, dict[str, Any]] = {
             ],
         },
         "resources": {"cpu": 2, "memory": "4Gi", "sharedMemory": "512Mi"},
-        "scaling": {"mode": "External", "replicas": 3, "minReplicas": 2, "maxReplicas": 20},
+        "scaling": {
+            "mode": "External",
+            "replicas": 3,
+            "minReplicas": 2,
+            "maxReplicas": 20,
+            "schedules": [
+                {
+                    "name": "morning",
+                    "cron": "0 7 * * 1-5",
+                    "timezone": "Europe/Berlin",
+                    "duration": "3h",
+                    "minReplicas": 4,
+                    "maxReplicas": 30,
+                }
+            ],
+        },
         "paused": True,
     },
     names.TRITON_RUNTIME: {
@@ -104,6 +119,14 @@ STATUS: dict[str, Any] = {
     "revision": "5d4f",
     "address": {"http": "http://sample.default.svc:8000", "grpc": "sample.default.svc:8001"},
     "latency": {"observed": "87ms", "target": "100ms"},
+    "schedule": {
+        "active": ["morning"],
+        "minReplicas": 4,
+        "maxReplicas": 30,
+        "until": "2026-01-01T09:00:00Z",
+        "next": "evening",
+        "nextStart": "2026-01-01T17:00:00Z",
+    },
     "decision": {
         "replicas": 3,
         "reason": "ScaleUp",

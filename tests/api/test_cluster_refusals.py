@@ -21,6 +21,7 @@ PERCENTILE = ("spec", "objectives", "latency", "percentile")
 ACCELERATORS = ("spec", "placement", "accelerators")
 TOLERATIONS = ("spec", "placement", "tolerations")
 SCALING = ("spec", "scaling")
+SCHEDULE = {"name": "morning", "cron": "0 7 * * 1-5", "duration": "3h", "minReplicas": 4}
 
 REFUSED: list[tuple[str, tuple[str | int, ...], Any, str]] = [
     ("name too long", ("metadata", "name"), "a" * 47, "metadata.name: it names a Service too"),
@@ -98,6 +99,34 @@ REFUSED: list[tuple[str, tuple[str | int, ...], Any, str]] = [
      "scaling.replicas: required in mode Fixed"),
     ("no replicas in mode External", SCALING, {"mode": "External"},
      "scaling.replicas: required in mode External, as the number to start with"),
+    ("schedules in mode Fixed", SCALING,
+     {"mode": "Fixed", "replicas": 1, "schedules": [SCHEDULE]},
+     "scaling.schedules: not for mode Fixed"),
+    ("a schedule above the maximum", SCALING, {"maxReplicas": 3, "schedules": [SCHEDULE]},
+     "scaling.schedules: every minReplicas must fit below scaling.maxReplicas"),
+    ("a schedule that caps below the minimum", SCALING,
+     {"minReplicas": 5, "schedules": [{**SCHEDULE, "maxReplicas": 4}]},
+     "and every maxReplicas above scaling.minReplicas"),
+    ("a schedule's min > max", SCALING,
+     {"schedules": [{**SCHEDULE, "maxReplicas": 2}]},
+     "scaling.schedules.minReplicas: must not exceed the schedule's maxReplicas"),
+    ("a schedule of a moment", SCALING, {"schedules": [{**SCHEDULE, "duration": "59s"}]},
+     "scaling.schedules.duration: must be 1m to 168h"),
+    ("a schedule without an end", SCALING, {"schedules": [{**SCHEDULE, "duration": "169h"}]},
+     "scaling.schedules.duration: must be 1m to 168h"),
+    ("a cron with seconds", SCALING, {"schedules": [{**SCHEDULE, "cron": "0 0 7 * * 1-5"}]},
+     "spec.scaling.schedules[0].cron"),
+    ("a cron in words", SCALING, {"schedules": [{**SCHEDULE, "cron": "@daily"}]},
+     "spec.scaling.schedules[0].cron"),
+    ("a time zone that is a path", SCALING,
+     {"schedules": [{**SCHEDULE, "timezone": "../../etc/passwd"}]},
+     "spec.scaling.schedules[0].timezone"),
+    ("two schedules of one name", SCALING, {"schedules": [SCHEDULE, SCHEDULE]},
+     "spec.scaling.schedules[1]: Duplicate value"),
+    ("33 schedules", SCALING, {"schedules": [{**SCHEDULE, "name": f"s{i}"} for i in range(33)]},
+     "spec.scaling.schedules: Too many: 33: must have at most 32 items"),
+    ("rejectLate as text", ("spec", "objectives", "latency", "rejectLate"), "yes",
+     "spec.objectives.latency.rejectLate"),
     ("unknown mode", SCALING, {"mode": "Magic"}, 'spec.scaling.mode: Unsupported value: "Magic"'),
     ("0 accelerators, no CPU", ACCELERATORS, {"count": 0},
      "placement.accelerators.count: must be 1 or more unless allowCPU is true"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from conch.api import names, v1alpha1
@@ -12,6 +13,7 @@ from conch.observe.types import AcceleratorKind, Assignment, Decision, Key
 from conch.reconcile import plan as planning
 
 NOW = "2026-01-01T00:00:00Z"
+MOMENT = datetime.fromisoformat(NOW)
 KEY = Key("team", "resnet")
 UID = "11111111-1111-1111-1111-111111111111"
 L4 = AcceleratorKind(

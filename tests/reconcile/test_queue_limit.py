@@ -13,7 +13,7 @@ from conch.api.conditions import Reason
 from conch.observe.state import ClusterState
 from conch.reconcile import plan as planning
 from conch.reconcile.scaling import policy_of
-from tests.reconcile.builders import KEY, OPTIONS, build, decision, observe, raw, state
+from tests.reconcile.builders import KEY, MOMENT, OPTIONS, build, decision, observe, raw, state
 
 
 def rejecting(target: str = "100ms", **spec: Any) -> dict[str, Any]:
@@ -55,8 +55,8 @@ def test_only_who_asks_for_it_rejects() -> None:
     build(cluster)
     learned(cluster, 0.07)
     assert limit_ms(cluster, "2026-01-02T00:00:00Z") is None
-    assert not policy_of(cluster.services[KEY]).late_reject
-    assert policy_of(state(rejecting()).services[KEY]).late_reject
+    assert not policy_of(cluster.services[KEY], MOMENT).late_reject
+    assert policy_of(state(rejecting()).services[KEY], MOMENT).late_reject
 
 
 def test_a_guess_until_the_service_time_is_known() -> None:

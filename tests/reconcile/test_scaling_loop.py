@@ -24,7 +24,7 @@ from conch.settings import Settings
 from conch.telemetry.catalog import Metrics
 from conch.triton.sample import PodSample
 from tests.kube.fake_api import until
-from tests.reconcile.builders import KEY, build, decision, placed, pod, raw, state
+from tests.reconcile.builders import KEY, MOMENT, build, decision, placed, pod, raw, state
 
 OTHER = Key(KEY.namespace, "other")
 
@@ -284,6 +284,6 @@ async def test_what_a_starting_server_says_of_its_models_wakes_the_service(world
 
 def test_a_policy_says_what_was_promised_in_numbers() -> None:
     spec = {"models": [{"name": "m", "source": {"uri": "image:///m"}, "config": {"instances": 2}}]}
-    policy = policy_of(state(raw(spec)).services[KEY])
+    policy = policy_of(state(raw(spec)).services[KEY], MOMENT)
     assert (policy.target_s, policy.percentile) == (0.1, 99)
     assert (policy.models, policy.instances, policy.max_batch) == (("m",), {"m": 2}, {})

@@ -17,7 +17,7 @@ from conch.reconcile.scaling import ScalingLoop, policy_of
 from conch.reconcile.to_zero import ToZero
 from conch.settings import Settings
 from conch.telemetry.catalog import Metrics
-from tests.reconcile.builders import KEY, UID, build, decision, raw, state
+from tests.reconcile.builders import KEY, MOMENT, UID, build, decision, raw, state
 
 TO_ZERO = {"scaling": {"minReplicas": 0, "maxReplicas": 4, "idle": {"toZeroAfter": "1m"}}}
 SCALER = decision(1, Reason.NO_TRAFFIC)
@@ -100,7 +100,7 @@ def test_a_moment_without_activators_starts_nothing_and_a_while_does() -> None:
 
 
 def test_the_scaler_knows_no_zero() -> None:
-    assert policy_of(world(1).services[KEY]).min_replicas == 1
+    assert policy_of(world(1).services[KEY], MOMENT).min_replicas == 1
 
 
 @pytest.fixture

@@ -259,6 +259,50 @@ class Idle(ApiModel):
     )
 
 
+class Schedule(ApiModel):
+    """Other limits of the number of replicas, at times that are known beforehand."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "duration(self.duration) >= duration('1m') "
+                "&& duration(self.duration) <= duration('168h')",
+                "scaling.schedules.duration: must be 1m to 168h, e.g. 3h",
+            ),
+            cel(
+                "!has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",
+                "scaling.schedules.minReplicas: must not exceed the schedule's maxReplicas",
+            ),
+        )
+    )
+
+    name: ClassName = Field(description="What the schedule is called in the status.")
+    cron: Annotated[
+        str, Field(pattern=r"^[-0-9A-Za-z*,/#]+( [-0-9A-Za-z*,/#]+){4}$", max_length=128)
+    ] = Field(
+        description=(
+            "When it starts: minute, hour, day of month, month, day of week, e.g. 0 7 * * 1-5. "
+            "A time that the clock skips comes right after, one that it shows twice the first time."
+        )
+    )
+    timezone: Annotated[
+        str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}$", max_length=64)
+    ] = Field("UTC", description="Time zone of the cron expression, e.g. Europe/Berlin.")
+    duration: Duration = Field(
+        description="How long it lasts from each start, e.g. 3h; also across midnight."
+    )
+    min_replicas: Annotated[int, Field(ge=0, le=1000)] = Field(
+        description="Never fewer while it is active; never lowers scaling.minReplicas."
+    )
+    max_replicas: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        None,
+        description=(
+            "Never more while it is active, in place of scaling.maxReplicas; of several active "
+            "schedules the largest counts."
+        ),
+    )
+
+
 class Scaling(ApiModel):
     """How the number of replicas is chosen."""
 
@@ -293,6 +337,17 @@ class Scaling(ApiModel):
                 "scaling.idle: only for mode Latency with scaling.minReplicas: 0; "
                 "set minReplicas to 0, or remove idle",
             ),
+            cel(
+                "!has(self.schedules) || self.mode != 'Fixed'",
+                "scaling.schedules: not for mode Fixed; remove them, "
+                "or set scaling.mode to Latency or External",
+            ),
+            cel(
+                "!has(self.schedules) || self.schedules.all(s, has(s.maxReplicas) "
+                "? s.maxReplicas >= self.minReplicas : s.minReplicas <= self.maxReplicas)",
+                "scaling.schedules: every minReplicas must fit below scaling.maxReplicas or the "
+                "schedule's own, and every maxReplicas above scaling.minReplicas",
+            ),
         )
     )
 
@@ -318,6 +373,11 @@ class Scaling(ApiModel):
     )
     idle: Idle | None = Field(
         None, description="Whether, and when, an idle service goes to zero (Latency, min 0)."
+    )
+    schedules: Annotated[list[Schedule], Field(max_length=32)] | None = Field(
+        None,
+        description="Other limits at certain times, such as more replicas on weekday mornings.",
+        json_schema_extra=list_map("name"),
     )
 
 
@@ -363,6 +423,19 @@ class ScalingDecision(ApiModel):
     horizon: str | None = Field(None, description="Measured start-up time of a replica.")
 
 
+class ScheduleStatus(ApiModel):
+    """Which schedules hold now, and which is next."""
+
+    active: list[str] | None = Field(
+        None, description="Schedules that are active.", json_schema_extra=ATOMIC
+    )
+    min_replicas: int = Field(description="Never fewer now.")
+    max_replicas: int = Field(description="Never more now.")
+    until: str | None = Field(None, description="When the first of the active ones ends.")
+    next: str | None = Field(None, description="The schedule that starts next.")
+    next_start: str | None = Field(None, description="When it starts.")
+
+
 class LatencyStatus(ApiModel):
     """What the servers measured lately."""
 
@@ -390,6 +463,9 @@ class InferenceServiceStatus(ApiModel):
     address: ModelAddress | None = Field(None, description="Where clients reach the service.")
     latency: LatencyStatus | None = Field(None, description="Latency as measured.")
     decision: ScalingDecision | None = Field(None, description="Last scaling decision.")
+    schedule: ScheduleStatus | None = Field(
+        None, description="Schedules that hold now; only with scaling.schedules."
+    )
 
 
 class ConditionStatus(ApiModel):

@@ -123,6 +123,9 @@ ADVICE: Final[dict[Reason, str | None]] = {
         "Install the activator (the chart's activator.replicas), or set scaling.minReplicas to 1. "
         "Is one running? kubectl get pods -A -l app.kubernetes.io/component=activator."
     ),
+    Reason.INVALID_SCHEDULE: (
+        "Correct spec.scaling.schedules; the other schedules and the scaler work on without it."
+    ),
     Reason.FIXED: None,
     Reason.EXTERNAL: None,
     Reason.SERVING: None,

@@ -190,9 +190,8 @@ class Controller:
         status = planning.conclude(fresh, plan, outcome)
         self._measure(fresh, plan)
         later_s = await self._report(fresh, status)
-        if later_s is not None or status.requeue_after_s is not None:
-            return min(s for s in (later_s, status.requeue_after_s) if s is not None)
-        return self._resync_s * self._rng.uniform(0.8, 1.2)
+        resync_s = self._resync_s * self._rng.uniform(0.8, 1.2)
+        return min(s for s in (later_s, status.requeue_after_s, resync_s) if s is not None)
 
     async def _perform(self, obs: Observation, plan: planning.Plan) -> planning.Outcome | None:
         """Make the plan's writes; None when the service turned out to be gone."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from conch.api import conditions, names, v1alpha1
@@ -180,10 +181,10 @@ def conclude(obs: Observation, plan: Plan, outcome: Outcome) -> Status:
             },
         }
         body |= _placement(obs.assignment) | _measured(service, obs.decision)
-        body |= _revision(obs)
+        body |= _revision(obs) | _scheduled(obs, service.spec.scaling)
     old = obs.raw.get("status", {}).get("conditions", [])
     body["conditions"] = conditions.merge(old, everything, generation, obs.now)
-    return Status(body, tuple(everything), _again_s(plan, outcome))
+    return Status(body, tuple(everything), _again_s(obs, plan, outcome))
 
 
 def status_differs(obs: Observation, status: Status) -> bool:
@@ -204,13 +205,16 @@ def urgent(obs: Observation, status: Status) -> bool:
     )
 
 
-def _again_s(plan: Plan, outcome: Outcome) -> float | None:
+def _again_s(obs: Observation, plan: Plan, outcome: Outcome) -> float | None:
     """When to look again at what no watch tells of, in seconds."""
     if plan.terminating:
         return 1.0
     if outcome.refused or outcome.collision or plan.collision:
         return _AGAIN_S
-    return None
+    changes_at = replicas.limits(obs, obs.service.spec.scaling).changes_at if obs.service else None
+    if changes_at is None:
+        return None
+    return max(1.0, (changes_at - datetime.fromisoformat(obs.now)).total_seconds())
 
 
 # --- parts ----------------------------------------------------------------------------------------
@@ -371,6 +375,24 @@ def _revision(obs: Observation) -> dict[str, Any]:
     if not ready:
         return {}
     return {"revision": ready[-1].metadata.labels.get("pod-template-hash", "")}
+
+
+def _scheduled(obs: Observation, scaling: v1alpha1.Scaling) -> dict[str, Any]:
+    if not scaling.schedules:
+        return {}
+    bounds = replicas.limits(obs, scaling)
+    shown: dict[str, Any] = {"minReplicas": bounds.least, "maxReplicas": bounds.most}
+    if bounds.active:
+        shown["active"] = list(bounds.active)
+    if bounds.until is not None:
+        shown["until"] = _time(bounds.until)
+    if bounds.coming is not None:
+        shown |= {"next": bounds.coming[0], "nextStart": _time(bounds.coming[1])}
+    return {"schedule": shown}
+
+
+def _time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _measured(service: v1alpha1.InferenceService, decision: Decision | None) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import aiohttp
 from conch.api import names
 from conch.api.conditions import Reason
 from conch.autoscale import ScalerState, step
+from conch.autoscale.schedule import limits
 from conch.kube.views import Pod
 from conch.observe.durations import seconds
 from conch.observe.state import ClusterState, Record
@@ -136,7 +137,8 @@ class ScalingLoop:
     async def _decide(self, session: aiohttp.ClientSession, key: Key, record: Record) -> None:
         if self._state.live_replicas(key) is None:
             return
-        policy = policy_of(record)
+        now = datetime.now(UTC)
+        policy = policy_of(record, now)
         ready = [p for p in self._state.pods(key) if p.ready and p.status.pod_ip]
         uid = _uid(record)
         _, samples = await asyncio.gather(
@@ -152,7 +154,9 @@ class ScalingLoop:
             policy, self._scalers.get(uid) or ScalerState(), observation
         )
         if record.service is not None:
-            decision = self._to_zero.decide(key, record.service, decision, samples, live, now_s)
+            idle = self._to_zero.decide(key, record.service, decision, samples, live, now_s)
+            if limits(record.service.spec.scaling, now).least == 0:  # no schedule keeps it up
+                decision = idle
         self._metrics.deciding_seconds.inc(asyncio.get_running_loop().time() - now_s)
         self._measure(key, policy, decision)
         self._publish(key, uid, decision, live, now_s)
@@ -303,18 +307,19 @@ def _server_runs(pod: Pod) -> bool:
     )
 
 
-def policy_of(record: Record) -> ScalingPolicy:
-    """The scaler's view of a spec. The record must have been parsed."""
+def policy_of(record: Record, now: datetime) -> ScalingPolicy:
+    """The scaler's view of a spec, with what is scheduled for now. The record must be parsed."""
     if record.service is None:
         raise ValueError("an InferenceService that could not be parsed has no policy")
     spec = record.service.spec
     objective = spec.objectives.latency
+    bounds = limits(spec.scaling, now)
     configs = {m.name: m.config for m in spec.models if m.config is not None}
     return ScalingPolicy(
         percentile=objective.percentile,
         target_s=seconds(objective.target),
-        min_replicas=max(1, spec.scaling.min_replicas),  # zero is decided elsewhere: to_zero
-        max_replicas=spec.scaling.max_replicas,
+        min_replicas=max(1, bounds.least),  # zero is decided elsewhere: to_zero
+        max_replicas=bounds.most,
         models=tuple(m.name for m in spec.models),
         max_batch={
             name: config.max_batch_size

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from conch.api.conditions import Condition, ConditionType, Reason
 from conch.api.v1alpha1 import Scaling
+from conch.autoscale import schedule
 from conch.observe.state import Observation
 
 # What keeps the replicas from following the demand.
@@ -25,23 +28,34 @@ def wanted(obs: Observation, scaling: Scaling) -> int:
     """
     if scaling.mode == "Fixed":
         return scaling.replicas or 0
+    bounds = limits(obs, scaling)
     if scaling.mode == "External":
-        asked = scaling.min_replicas if scaling.replicas is None else scaling.replicas
-        return max(scaling.min_replicas, min(scaling.max_replicas, asked))
+        asked = bounds.least if scaling.replicas is None else scaling.replicas
+        return max(bounds.least, min(bounds.most, asked))
     if obs.decision is not None:
         asked = obs.decision.replicas
     else:
         deployment = obs.children.get(("Deployment", obs.key.name))
         # One that may go to zero begins with one: so it is seen to work, and its start is timed.
-        first = max(1, scaling.min_replicas)
+        first = max(1, bounds.least)
         asked = deployment["spec"].get("replicas", 1) if deployment else first
-    return max(scaling.min_replicas, min(scaling.max_replicas, asked))
+    return max(bounds.least, min(bounds.most, asked))
+
+
+def limits(obs: Observation, scaling: Scaling) -> schedule.Limits:
+    """What holds now: the spec's limits, and its schedules'."""
+    return schedule.limits(scaling, datetime.fromisoformat(obs.now))
 
 
 def judge(obs: Observation, scaling: Scaling, replicas: int) -> Condition:
     """Whether the number of replicas follows the demand, and from which numbers."""
     if scaling.mode == "Fixed":
         return _yes(Reason.FIXED, f"scaling.mode is Fixed: {replicas} replicas.")
+    bounds = limits(obs, scaling)
+    if bounds.problems:
+        # The others hold, and what runs is scaled: but somebody counts on this one.
+        told = f"spec.{'; spec.'.join(bounds.problems)}. It is left out; correct it."
+        return Condition(ConditionType.SCALING, "False", Reason.INVALID_SCHEDULE, told)
     if scaling.mode == "External":
         asked = scaling.replicas
         clamped = asked is not None and asked != replicas
@@ -49,16 +63,26 @@ def judge(obs: Observation, scaling: Scaling, replicas: int) -> Condition:
         return _yes(
             Reason.EXTERNAL,
             f"scaling.mode is External: {replicas} replicas{note}, "
-            f"within {scaling.min_replicas} to {scaling.max_replicas}.",
+            f"within {bounds.least} to {bounds.most}.{note_of(bounds)}",
         )
     if obs.decision is None:
-        return _yes(Reason.LEARNING, f"Holding {replicas} replicas until there are measurements.")
+        message = f"Holding {replicas} replicas until there are measurements.{note_of(bounds)}"
+        return _yes(Reason.LEARNING, message)
     return Condition(
         ConditionType.SCALING,
         "False" if obs.decision.reason in _NOT_FOLLOWING else "True",
         obs.decision.reason,
-        obs.decision.message,
+        f"{obs.decision.message}{note_of(bounds)}",
     )
+
+
+def note_of(bounds: schedule.Limits) -> str:
+    """Which schedules hold, for the end of a message."""
+    if not bounds.active:
+        return ""
+    until = f" until {bounds.until:%Y-%m-%dT%H:%M:%SZ}" if bounds.until else ""
+    named = ", ".join(bounds.active)
+    return f" Scheduled ({named}): {bounds.least} to {bounds.most} replicas{until}."
 
 
 def _yes(reason: Reason, message: str) -> Condition:
