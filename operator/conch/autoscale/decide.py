@@ -111,7 +111,8 @@ def _horizon(observation: ScalingObservation) -> tuple[float, float]:
     measured = sorted(observation.cold_start_s[-20:])
     usual_s = min(slow_s, measured[len(measured) // 2]) if measured else slow_s
     seen_s = max((s.at_s for s in observation.samples if not s.error), default=observation.now_s)
-    lag_s = min(STALE_S, max(0.0, observation.now_s - seen_s))
+    longest_s = max((s.fresh_s for s in observation.samples if not s.error), default=STALE_S)
+    lag_s = min(longest_s, max(0.0, observation.now_s - seen_s))
     return usual_s, slow_s + lag_s + _LOOKS_S
 
 
@@ -170,7 +171,7 @@ def _decide(picture: Picture, state: ScalerState, signals: Signals) -> _Verdict:
     held = min(max(observation.replicas, policy.min_replicas), policy.max_replicas)
     if observation.ready == 0:
         return _blind(state), held, Reason.LEARNING, explain.nothing_ready(held)
-    stale = state.fresh_s is None or observation.now_s - state.fresh_s > STALE_S
+    stale = state.fresh_s is None or observation.now_s - state.fresh_s > signals.fresh_s
     if 2 * signals.silent > observation.ready or (stale and not signals.reporting):
         return (
             _blind(state),

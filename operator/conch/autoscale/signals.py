@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Final
 
-from conch.triton.sample import BatchStat, ModelCounters, PodSample
+from conch.triton.sample import FRESH_S, BatchStat, ModelCounters, PodSample
 
-STALE_S: Final = 10.0  # a look older than this says nothing about now
+STALE_S: Final = FRESH_S  # a look older than this says nothing about now, unless it says itself
 SHORTEST_S: Final = 0.1  # two looks closer than this are one
 LONGEST_S: Final = 30.0  # two looks further apart than this say little about now
 FORGET_POD_S: Final = 120.0  # the baseline of a pod that is gone is kept this long
@@ -60,6 +60,7 @@ class Signals:
     """What one step learned from the samples.
 
     ``silent`` counts ready pods that gave nothing usable, ``reporting`` those that did;
+    ``fresh_s`` is how long the ones that are looked at least often stay usable;
     ``new`` is False when every sample had been seen before.
     """
 
@@ -67,6 +68,7 @@ class Signals:
     intervals: Mapping[str, Interval]
     reporting: int
     silent: int
+    fresh_s: float
     new: bool
     stuck_pods: Mapping[str, frozenset[str]]  # model → pods with pending > 0 and nothing completed
 
@@ -104,7 +106,7 @@ def gather(
         p: s
         for p, s in listed.items()
         if not s.error
-        and -STALE_S <= now_s - s.at_s <= STALE_S
+        and -STALE_S <= now_s - s.at_s <= s.fresh_s
         and all(map(_makes_sense, s.models.values()))
     }
     deltas: dict[str, list[_Delta]] = {model: [] for model in models}
@@ -118,7 +120,7 @@ def gather(
             after = sample.models.get(model)
             if after is None:
                 continue
-            delta = _delta(before, sample.at_s, pod, model, after, previous_s)
+            delta = _delta(before, sample, model, after, previous_s)
             if delta is not None and _possible(delta, throughput.get(model)):
                 deltas[model].append(delta)
     silent = max(0, ready - len(good))
@@ -131,6 +133,7 @@ def gather(
         },
         reporting=len(good),
         silent=silent,
+        fresh_s=max((s.fresh_s for s in good.values()), default=STALE_S),
         new=new,
         stuck_pods={
             model: frozenset(d.pod for d in found if d.pending > 0 and d.succeeded + d.failed == 0)
@@ -164,15 +167,16 @@ _ZERO: Final = ModelCounters(0, 0, 0, 0, 0, 0, 0)
 
 def _delta(
     sample_before: PodSample | None,
-    at_s: float,
-    pod: str,
+    sample: PodSample,
     model: str,
     after: ModelCounters,
     previous_s: float | None,
 ) -> _Delta | None:
+    at_s = sample.at_s
     before = sample_before.models.get(model) if sample_before is not None else None
     start_s = sample_before.at_s if sample_before is not None else previous_s
-    if start_s is None or not SHORTEST_S <= at_s - start_s <= LONGEST_S:
+    longest_s = max(LONGEST_S, sample.fresh_s)
+    if start_s is None or not SHORTEST_S <= at_s - start_s <= longest_s:
         return None
     if before is None:
         before = _ZERO
@@ -186,7 +190,7 @@ def _delta(
     failed = after.failure - before.failure
     waiting = (after.pending or 0.0) - (before.pending or 0.0)
     return _Delta(
-        pod=pod,
+        pod=sample.pod,
         seconds=at_s - start_s,
         arrived=max(0.0, succeeded + failed + waiting),
         succeeded=succeeded,
