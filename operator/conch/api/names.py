@@ -36,6 +36,8 @@ SLICE_MANAGER: Final = GROUP
 ANNOTATION_MODELS: Final = f"{GROUP}/models"  # on our EndpointSlice: names, comma-separated
 ANNOTATION_HOLD_S: Final = f"{GROUP}/hold-seconds"  # on our EndpointSlice
 
+LEADER_LEASE: Final = "conch-leader"  # in the operator's namespace; its holder decides
+
 # Bookkeeping on children; never read from what a user wrote.
 ANNOTATION_APPLIED: Final = f"{GROUP}/applied"  # hash of what we last applied
 # On the Deployment: the queue limit of its servers, for which target, and since when.

@@ -123,6 +123,10 @@ ADVICE: Final[dict[Reason, str | None]] = {
         "Install the activator (the chart's activator.replicas), or set scaling.minReplicas to 1. "
         "Is one running? kubectl get pods -A -l app.kubernetes.io/component=activator."
     ),
+    Reason.FOREIGN_SCALER: (
+        "Delete the autoscaler on the Deployment, or let it target the InferenceService with "
+        "scaling.mode External (examples/external-hpa.yaml)."
+    ),
     Reason.INVALID_SCHEDULE: (
         "Correct spec.scaling.schedules; the other schedules and the scaler work on without it."
     ),

@@ -372,7 +372,7 @@ def show(found: Comparison, about: Any) -> None:
     """The table for people."""
     from conch.cli.screen import console
     from conch.twin.compare import cost
-    from conch.twin.report import number, percent, span
+    from conch.twin.report import money, number, percent, span
 
     out = console()
     scenario, trace = found.scenario, found.trace
@@ -399,7 +399,7 @@ def show(found: Comparison, about: Any) -> None:
             percent(result.minutes_ok),
             number(result.replica_hours),
             *(() if not found.oracle_hours else (f"{ratio:.2f}" if ratio else "-",)),
-            *(() if paid is None else (f"{number(paid)} {about.unit}".strip(),)),
+            *(() if paid is None else (f"{money(paid)} {about.unit}".strip(),)),
             str(result.peak_replicas),
             str(result.scale_events),
         )

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 from contextlib import aclosing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -21,6 +21,7 @@ from conch.autoscale import ScalerState, step
 from conch.autoscale.schedule import limits
 from conch.kube.views import Pod
 from conch.observe.durations import seconds
+from conch.observe.history import History
 from conch.observe.state import ClusterState, Record
 from conch.observe.types import Decision, Key, ScalingObservation, ScalingPolicy
 from conch.reconcile.placement import holds_a_node
@@ -66,6 +67,7 @@ class ScalingLoop:
         self._shown_at_s: dict[str, float] = {}
         self._silent_since_s: dict[str, float] = {}
         self._defects: dict[str, str] = {}
+        self._histories: dict[str, History] = {}
         self._to_zero = ToZero(state)
         self._sources = Sources(settings)
         self.last_round_s = 0.0
@@ -95,6 +97,7 @@ class ScalingLoop:
             self._shown_at_s,
             self._silent_since_s,
             self._defects,
+            self._histories,
         )
         for memory in memories:
             for uid in memory.keys() - living:
@@ -149,6 +152,7 @@ class ScalingLoop:
         if live is None or not self._is_current(key, uid):
             return
         now_s = asyncio.get_running_loop().time()
+        self._histories.setdefault(uid, History(self._interval_s)).look(samples, now_s)
         observation = self._observation(key, live, samples, now_s)
         self._scalers[uid], decision = step(
             policy, self._scalers.get(uid) or ScalerState(), observation
@@ -171,6 +175,18 @@ class ScalingLoop:
         if decision is not None:
             self._publish(key, _uid(record), decision, 0, now_s)
         self._queue.add(key, Priority.CHILD)  # who listens is part of what is written
+
+    def arrivals(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """Requests/s by model over the last hour, as JSON for ``conch trace``; None: not known."""
+        record = self._state.services.get(Key(namespace, name))
+        history = self._histories.get(_uid(record)) if record is not None else None
+        found = history.arrivals() if history is not None else None
+        if found is None:
+            return None
+        age_s = asyncio.get_running_loop().time() - found.end_s
+        end = datetime.now(UTC) - timedelta(seconds=age_s)
+        rates = {model: [round(r, 4) for r in rates] for model, rates in found.rates.items()}
+        return {"end": end.isoformat(), "bin_s": found.bin_s, "rates": rates}
 
     def _is_current(self, key: Key, uid: str) -> bool:
         record = self._state.services.get(key)

@@ -1,8 +1,9 @@
-"""The two small HTTP servers: probes for the kubelet, metrics for Prometheus."""
+"""The two small HTTP servers: probes for the kubelet, metrics for Prometheus, `conch trace`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -12,6 +13,8 @@ from conch.telemetry.catalog import Metrics
 
 Check = Callable[[], str | None]
 """Returns what is wrong, or None."""
+Arrivals = Callable[[str, str], dict[str, Any] | None]
+"""Of a namespace and a service: what arrived there lately, or None."""
 
 
 async def serve(
@@ -22,10 +25,12 @@ async def serve(
     metrics_port: int,
     alive: Sequence[Check],
     ready: Sequence[Check],
+    arrivals: Arrivals = lambda namespace, name: None,
 ) -> web.AppRunner:
     """Start both servers; the runner's ``cleanup()`` stops them.
 
     ``/healthz`` fails when any check of ``alive`` finds something, ``/readyz`` those of ``ready``.
+    ``/debug/arrivals/NAMESPACE/NAME`` gives what ``arrivals`` knows, as JSON.
     Raises SettingsError when a port is taken.
     """
 
@@ -44,9 +49,16 @@ async def serve(
             body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST}
         )
 
+    async def tell_arrivals(request: web.Request) -> web.Response:
+        found = arrivals(request.match_info["namespace"], request.match_info["name"])
+        if found is None:
+            return web.Response(status=404, text="nothing is known of it here")
+        return web.json_response(found)
+
     app = web.Application()
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
     app.add_routes([web.get("/metrics", expose)])
+    app.add_routes([web.get("/debug/arrivals/{namespace}/{name}", tell_arrivals)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:

@@ -25,7 +25,7 @@ _WIDTH: Final = 400
 _LEFT: Final = 44
 _RIGHT: Final = 8
 _POINTS: Final = 240  # along the time axis; more than a phone's screen shows
-_HEAD: Final = 20  # above each panel, for its name
+_HEAD: Final = 24  # above each panel, for its name
 _PANELS: Final = (100, 72, 84, 66, 50)
 _LEAST_LATE: Final = 1e-3  # share at the bottom of that panel
 _GAP: Final = 10
@@ -173,7 +173,7 @@ class _Plot:
         self._bottom += _HEAD + self._panel_height + (_GAP if self._number else 0)
         self._number += 1
         self._share = share
-        parts = [f"<text class=h x=0 y={self._bottom - self._panel_height - 7:.0f}>{name}</text>"]
+        parts = [f"<text class=h x=0 y={self._bottom - self._panel_height - 9:.0f}>{name}</text>"]
         for value, label in ticks:
             y = self.y(value)
             parts.append(

@@ -76,6 +76,11 @@ def span(time_s: float) -> str:
     return f"{_short(time_s / 3600)} h"
 
 
+def money(amount: float) -> str:
+    """With cents where they matter."""
+    return f"{amount:,.2f}" if amount < 1000 else f"{amount:,.0f}"
+
+
 def _short(value: float) -> str:
     """Three significant digits, without zeros that say nothing."""
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
@@ -139,7 +144,7 @@ def _table(found: Comparison, about: About) -> str:
         if paid is not None:
             month = paid / found.trace.length_s * 730 * 3600
             unit = _text(f" {about.unit}" if about.unit else "")
-            cells += [(number(paid) + unit, ""), (number(month) + unit, "")]
+            cells += [(money(paid) + unit, ""), (money(month) + unit, "")]
         cells += [(str(result.peak_replicas), ""), (str(result.scale_events), "")]
         named = zip(heads[1:], cells, strict=True)
         data = "".join(
@@ -158,13 +163,18 @@ def _card(found: Comparison, about: About, outcome: Outcome, scale: chart.Scale)
     facts = [f"{percent(result.late_share)} late", f"{number(result.replica_hours)} replica-hours"]
     paid = cost(outcome, about.price_per_hour)
     if paid is not None:
-        facts.append(f"{number(paid)} {about.unit}".strip())
+        facts.append(f"{money(paid)} {about.unit}".strip())
     drawing = chart.drawing(outcome, found, scale)
     return (
         f"<section class=card><h3>{_text(outcome.label)}</h3>"
-        f"<p class=what>{_text(outcome.what)}</p><p class=facts>{_text(' · '.join(facts))}</p>"
+        f"<p class=what>{_text(outcome.what)}</p><p class=facts>{_facts(facts)}</p>"
         f"{drawing}</section>"
     )
+
+
+def _facts(facts: Sequence[str]) -> str:
+    """In one line where it fits; a number and its unit are never torn apart."""
+    return " · ".join(_text(fact).replace(" ", "&nbsp;") for fact in facts)
 
 
 def _legend() -> str:

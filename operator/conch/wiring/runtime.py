@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import kopf
 
+from conch.api import names
 from conch.kube.credentials import Credentials
 from conch.kube.lease import Elector
 from conch.kube.reflector import WATCH_S
@@ -36,7 +37,7 @@ from conch.wiring.watches import watches
 
 logger = logging.getLogger(__name__)
 
-LEASE_NAME = "conch-leader"
+LEASE_NAME = names.LEADER_LEASE
 # Silence longer than this from the API server makes a process unready. Longer than a watch lives:
 # that of events says nothing before its end.
 _SILENCE_S = 1.2 * WATCH_S + 60.0
@@ -125,6 +126,7 @@ class Operator:
                 metrics_port=settings.metrics_port,
                 alive=[stuck],
                 ready=[unsynced, silent],
+                arrivals=scaling.arrivals,
             )
             tasks: list[asyncio.Task[None]] = []
 
