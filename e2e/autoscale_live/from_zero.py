@@ -3,8 +3,8 @@
 Everything is real: the chart's operator and both its activators as pods, kube-proxy, Triton. Every
 cycle sends requests at the worst moments: all at once while there is no server, steadily while the
 first one becomes ready and the activator leaves the path, and one by one around the moment at
-which the last replica goes. In between an activator is killed, and the operator is killed while
-requests wait.
+which the last replica goes. In between an activator is killed, the operator is killed while
+requests wait, and both activators are replaced while requests wait at them.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import random
 import subprocess
 import time
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -41,12 +42,13 @@ BURST: Final = 8
 STEADY_PER_S: Final = 4
 """Requests of each kind per second while the first replica starts and after."""
 AFTER_S: Final = 5.0
-"""For how long requests go on after the first answer: the activator leaves meanwhile."""
+"""For how long requests go on after those that waited are answered: the activator leaves."""
 AT_ZERO: Final = "at zero"
 _LABEL: Final = "conch.dev/service"
 _LIMIT_S: Final = 600.0
 CALM, ACTIVATOR, OPERATOR = "calm", "an activator killed before", "the operator killed meanwhile"
-_CYCLES: Final = ((NAME, CALM), (NAME, ACTIVATOR), (NAME, OPERATOR), (SLOW, "a slow start"))
+ROLLOUT: Final = "a slow start with the activators replaced meanwhile"
+CYCLES: Final = ((NAME, CALM), (NAME, ACTIVATOR), (NAME, OPERATOR), (SLOW, ROLLOUT))
 _SOURCES: Final = {
     NAME: "image:///opt/models/resnet",
     SLOW: "image:///opt/models-faulty/slow-load",
@@ -103,10 +105,15 @@ def _install(cluster: Cluster) -> None:
 
 
 def _measure(ctx: Context) -> Result:
+    return measure(ctx, CYCLES)
+
+
+def measure(ctx: Context, wanted: Sequence[tuple[str, str]]) -> Result:
+    """These cycles, each a service and what happens to it."""
     cluster = ctx.cluster(CLUSTER)
     _install(cluster)
     try:
-        cycles = run(cluster, _cycles(ctx, cluster), _LIMIT_S)
+        cycles = run(cluster, _cycles(ctx, cluster, wanted), _LIMIT_S)
     finally:
         _keep_logs(ctx, cluster)
     fates = [fate for cycle in cycles for fate in cycle.fates]
@@ -128,42 +135,42 @@ def _measure(ctx: Context) -> Result:
     return Result(float(len(lost)), answer)
 
 
-async def _cycles(ctx: Context, cluster: Cluster) -> list[Cycle]:
+async def _cycles(ctx: Context, cluster: Cluster, wanted: Sequence[tuple[str, str]]) -> list[Cycle]:
     rng = random.Random(1)
     cycles = []
     async with Client(cluster) as client, contextlib.AsyncExitStack() as stack:
         senders = {
             name: await stack.enter_async_context(Senders(address, real_world.MODEL))
-            for name, address in (await _serve(client)).items()
+            for name, address in (await _serve(client, {name for name, _ in wanted})).items()
         }
-        for index, (name, policy) in enumerate(_CYCLES, 1):
+        for index, (name, policy) in enumerate(wanted, 1):
             cycle = Cycle(policy)
             before = len(senders[name].fates)
             await _until_zero(client, name, senders[name], rng, gone=index % 2 == 1)
-            ctx.progress(f"cycle {index} of {len(_CYCLES)}, {policy}: at zero")
+            ctx.progress(f"cycle {index} of {len(wanted)}, {policy}: at zero")
             await _back(cluster, client, name, senders[name], cycle)
             cycle.fates = senders[name].fates[before:]
             cycles.append(cycle)
             ctx.progress(f"cycle {index}: {_summary(cycle)}")
-        for name in _SOURCES:
+        for name in senders:
             await client.delete(f"{SERVICES.format(services.NAMESPACE)}/{name}")
     return cycles
 
 
-async def _serve(client: Client) -> dict[str, str]:
+async def _serve(client: Client, wanted: Collection[str]) -> dict[str, str]:
     """Create the services, wait until they are Ready; their Services' addresses."""
     await client.namespace(services.NAMESPACE)
     path = SERVICES.format(services.NAMESPACE)
-    for name, uri in _SOURCES.items():
+    for name in wanted:
         body = real_world.service(
             name, minReplicas=0, maxReplicas=2, idle={"toZeroAfter": f"{TO_ZERO_S}s"}
         )
-        body["spec"]["models"][0]["source"]["uri"] = uri
+        body["spec"]["models"][0]["source"]["uri"] = _SOURCES[name]
         await client.create(path, body)
     async with asyncio.timeout(real_world.READY_LIMIT_S):
-        await client.until(path, lambda there: not unready(there, list(_SOURCES)))
+        await client.until(path, lambda there: not unready(there, list(wanted)))
     kube = f"/api/v1/namespaces/{services.NAMESPACE}/services"
-    found = {name: await client.request("GET", f"{kube}/{name}") for name in _SOURCES}
+    found = {name: await client.request("GET", f"{kube}/{name}") for name in wanted}
     return {name: service["spec"]["clusterIP"] for name, service in found.items()}
 
 
@@ -211,11 +218,14 @@ async def _back(
     steady = asyncio.create_task(_steadily(senders))
     if cycle.policy == OPERATOR:
         _kill(cluster, "operator")
+    if cycle.policy == ROLLOUT:
+        await asyncio.sleep(1.0)
+        deployment = "deployment/conch-activator"
+        cluster.kubectl("-n", OPERATOR_NAMESPACE, "rollout", "restart", deployment)
     try:
         async with asyncio.timeout(PATIENCE_S + 10):
-            await asyncio.wait(burst, return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.sleep(AFTER_S)
             await asyncio.wait(burst)
+            await asyncio.sleep(AFTER_S)
     finally:
         steady.cancel()
         await asyncio.gather(steady, return_exceptions=True)

@@ -185,7 +185,8 @@ class Holder:
             client.held.entry.hold_s, self._expire, client
         )
         if client.held.asking == 1:
-            logger.info("%s: a request waits", client.held.key)
+            level = logging.DEBUG if client.held.entry.servers else logging.INFO
+            logger.log(level, "%s: a request waits", client.held.key)
             self._tell()
         client.held.changed.set()
 
