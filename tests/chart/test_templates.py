@@ -29,13 +29,21 @@ MATRIX: dict[str, dict[str, Any]] = {
         "tolerations": [{"operator": "Exists"}],
         "fullnameOverride": "operator",
         "networkPolicy": {"metricsFrom": [{"namespaceSelector": {}}], "apiServerPorts": [16443]},
+        "scrape": {
+            "source": "Prometheus",
+            "prometheusUrl": "https://prometheus.monitoring:9091",
+            "prometheusTo": [{"ipBlock": {"cidr": "10.0.0.7/32"}}],
+            "prometheusPort": 9095,
+            "tokenSecret": "prometheus-token",
+            "caConfigMap": "prometheus-ca",
+        },
     },
     # What --reuse-values from an older chart looks like: whole parents are gone.
     "nothing": dict.fromkeys(
         (
             "image", "runtime", "serviceAccount", "rbac", "crds", "networkPolicy",
             "podDisruptionBudget", "resources", "replicas", "watchNamespaces", "allowedSources",
-            "activator", "logLevel", "logFormat", "commonLabels", "podAnnotations",
+            "activator", "scrape", "logLevel", "logFormat", "commonLabels", "podAnnotations",
             "imagePullSecrets",
         )
     ),
@@ -59,7 +67,7 @@ def test_pods_meet_the_restricted_standard(objects: list[dict[str, Any]], compon
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert pod["automountServiceAccountToken"] is False
     for volume in pod["volumes"]:
-        assert {"projected", "emptyDir"} & set(volume)
+        assert {"projected", "emptyDir", "secret", "configMap"} & set(volume)
     for container in pod["containers"]:
         security = container["securityContext"]
         assert security["allowPrivilegeEscalation"] is False
@@ -239,3 +247,31 @@ def test_two_releases_do_not_share_cluster_objects(helm: Any, render: Render) ->
         return {o["metadata"]["name"] for o in objects if "namespace" not in o["metadata"]}
 
     assert not wide("-n", "one") & wide("-n", "two")
+
+
+def test_a_prometheus_is_named_reached_and_trusted(render: Render) -> None:
+    objects = render(MATRIX["everything"])
+    pod = part(objects, "Deployment")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    found = settings.from_environment(
+        {e["name"]: e["value"] for e in container["env"] if "value" in e}
+    )
+    assert (found.scrape_source, found.prometheus_url) == (
+        "Prometheus",
+        "https://prometheus.monitoring:9091",
+    )
+    mounts = {m["name"]: m["mountPath"] for m in container["volumeMounts"]}
+    volumes = {v["name"]: v for v in pod["volumes"]}
+    assert found.prometheus_token_file == mounts["prometheus-token"] + "/token"
+    assert volumes["prometheus-token"]["secret"]["secretName"] == "prometheus-token"
+    assert found.prometheus_ca_file == mounts["prometheus-ca"] + "/ca.crt"
+    assert volumes["prometheus-ca"]["configMap"]["name"] == "prometheus-ca"
+    assert {
+        "ports": [{"protocol": "TCP", "port": 9095}],
+        "to": [{"ipBlock": {"cidr": "10.0.0.7/32"}}],
+    } in part(objects, "NetworkPolicy")["spec"]["egress"]
+
+
+def test_without_a_prometheus_nothing_of_it_is_there(render: Render) -> None:
+    assert "prometheus" not in str(part(render(), "Deployment")).lower()
+    assert "9090" not in str(part(render(), "NetworkPolicy")["spec"]["egress"])
