@@ -8,13 +8,13 @@ import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from conch.activator.connection import HOLD_BYTES
 from conch.activator.slices import Key
-from tests.activator.conftest import KEY, Dial, Start, until
+from tests.activator.conftest import KEY, Dial, Start, free_port, until
 
 REQUEST = b"POST /v2/models/resnet/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -302,6 +302,34 @@ async def test_ports_in_use_are_not_reported(start: Start) -> None:
     other = Key("team", "zzz")
     await bed.holder.follow({KEY: taken, other: taken})
     assert list(bed.holder.report()["services"]) == [str(KEY)]
+
+
+async def test_ports_change_hands(start: Start, dial: Dial) -> None:
+    bed = await start()
+    other = Key("team", "zzz")
+    moved = replace(bed.entry, ports=((free_port(), "http"), (free_port(), "grpc")))
+    await bed.holder.follow({KEY: bed.entry, other: moved})
+    await bed.holder.follow({KEY: moved, other: bed.entry})
+    assert {
+        name: service["ports"] for name, service in bed.holder.report()["services"].items()
+    } == {
+        str(KEY): sorted(port for port, _ in moved.ports),
+        str(other): sorted(port for port, _ in bed.entry.ports),
+    }
+
+
+async def test_a_port_that_was_taken_is_tried_again(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("conch.activator.holder._RETRY_S", 0.0)
+    bed = await start()
+    with socket.socket() as squatter:
+        squatter.bind(("127.0.0.1", 0))
+        squatter.listen()
+        taken = squatter.getsockname()[1]
+        await bed.change(ports=((taken, "http"), bed.entry.ports[1]))
+        assert bed.holder.report()["services"] == {}  # the operator must not send anybody here
+    await until(lambda: str(KEY) in bed.holder.report()["services"])
 
 
 async def test_a_stopping_activator_still_serves_what_it_holds(start: Start, dial: Dial) -> None:

@@ -30,6 +30,7 @@ Connect = Callable[[Callable[[], Server], str, int], Awaitable[Any]]
 _LOOK_S: Final = 0.1  # between two looks at servers that are still loading
 _TRUST_S: Final = 1.0  # for how long a server that was seen with its models is not asked again
 _CONNECT_S: Final = 2.0
+_RETRY_S: Final = 5.0  # between two tries to listen on a port that was taken
 _TURN_S: Final = 0.5  # of the sweep for those who have left, and those who may leave
 _LEAVE_S: Final = 1.0  # after the slice is empty, until every node's rules have followed
 _SHARE: Final = 4  # one service gets at most this part of all connections
@@ -90,6 +91,7 @@ class Holder:
         self._news = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
+        self._binding = asyncio.Lock()
 
     # --- what it follows --------------------------------------------------------------------------
 
@@ -97,7 +99,7 @@ class Holder:
         """Listen for these services, and for no others; called again with every change."""
         now_s = asyncio.get_running_loop().time()
         for key in [key for key in self._services if key not in table]:
-            await self._drop(self._services.pop(key))
+            self._drop(self._services.pop(key))
         for key, entry in table.items():
             held = self._services.get(key)
             if held is None:
@@ -108,21 +110,29 @@ class Holder:
                 logger.info("%s: %s the path", key, "in" if entry.in_path else "out of")
             held.entry = entry
             held.changed.set()
-            await self._listen(held)
+        await self._listen()
 
-    async def _listen(self, held: Held) -> None:
-        wanted = {} if self._stopping else dict(held.entry.ports)
-        for port in [port for port in held.listeners if port not in wanted]:
-            held.listeners.pop(port).close()
-            self._tell()
-        for port, name in wanted.items():
-            if port in held.listeners:
-                continue
-            try:
-                held.listeners[port] = await self._server(held, port, name)
-            except OSError as error:
-                logger.error("%s: cannot listen on %d: %s", held.key, port, error)
-            self._tell()
+    async def _listen(self) -> None:
+        """Bring the listeners in line; all that close come first: ports change hands."""
+        async with self._binding:
+            services = list(self._services.values())
+            for held in services:
+                wanted = {} if self._stopping else dict(held.entry.ports)
+                for port in [port for port in held.listeners if port not in wanted]:
+                    held.listeners.pop(port).close()
+                    self._tell()
+            for held in services:
+                for port, name in () if self._stopping else held.entry.ports:
+                    current = self._services.get(held.key) is held
+                    if current and port not in held.listeners:
+                        await self._open(held, port, name)
+
+    async def _open(self, held: Held, port: int, name: str) -> None:
+        try:
+            held.listeners[port] = await self._server(held, port, name)
+        except OSError as error:  # tried again by the sweep
+            logger.error("%s: cannot listen on %d: %s", held.key, port, error)
+        self._tell()
 
     async def _server(self, held: Held, port: int, name: str) -> asyncio.Server:
         family = socket.AF_INET6 if socket.has_dualstack_ipv6() and not self._host else 0
@@ -139,7 +149,7 @@ class Holder:
             lambda: Client(self, held, name), sock=sock, backlog=_BACKLOG
         )
 
-    async def _drop(self, held: Held) -> None:
+    def _drop(self, held: Held) -> None:
         """The service is gone, or goes to zero no more: what waits for it waits for nothing."""
         for listener in held.listeners.values():
             listener.close()
@@ -148,6 +158,8 @@ class Holder:
             held.work.cancel()
         for client in list(held.waiting):
             self._end(client, "withdrawn", f"{held.key} is not served here any more")
+        for client in held.passed:
+            client.let_go()
         self._telemetry.forget(held.key)
         self._tell()
 
@@ -292,9 +304,13 @@ class Holder:
     async def sweep(self) -> None:
         """Find those who have left unseen, and let go of those who may go. Until cancelled."""
         loop = asyncio.get_running_loop()
+        retried_s = loop.time()
         while True:
             await asyncio.sleep(_TURN_S)
             now_s = loop.time()
+            if now_s - retried_s >= _RETRY_S:
+                retried_s = now_s
+                await self._listen()
             for held in self._services.values():
                 self._telemetry.held(held.key, held.asking, len(held.passed))
                 for client in _left(held):
@@ -342,8 +358,7 @@ class Holder:
     async def drain(self, patience_s: float) -> None:
         """Accept nothing more; what waits is passed on as before, and then all is let go."""
         self._stopping = True
-        for held in self._services.values():
-            await self._listen(held)
+        await self._listen()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience_s):
                 await self._empty.wait()
@@ -352,7 +367,7 @@ class Holder:
         """End everything, after what is on its way."""
         self._stopping = self._closed = True
         for key in list(self._services):
-            await self._drop(self._services.pop(key))
+            self._drop(self._services.pop(key))
         for client in self._connections:
             client.close()
         with contextlib.suppress(TimeoutError):
