@@ -95,6 +95,7 @@ class Reason(_Documented):
     NO_ROOM = "NoRoom", "More replicas are needed and no free accelerator is left for them."
     FROM_ZERO = "FromZero", "Requests wait at the activator: the first replica starts."
     NO_ACTIVATOR = "NoActivator", "Nothing could hold requests at zero replicas: keeping one."
+    FOREIGN_SCALER = "ForeignScaler", "Somebody else scales the Deployment: it is left alone."
     INVALID_SCHEDULE = "InvalidSchedule", "A schedule's cron or timezone cannot be understood."
     FIXED = "Fixed", "scaling.mode is Fixed."
     EXTERNAL = "External", "scaling.mode is External: /scale decides."

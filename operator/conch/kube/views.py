@@ -6,7 +6,7 @@ keeps what is needed. Unknown fields are ignored, absent ones have defaults.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -177,6 +177,24 @@ class Event(_View, frozen=True):
     last_timestamp: str | None = None
 
 
+# --- autoscalers of others -----------------------------------------------------------------------
+
+
+class ScaleTarget(_View, frozen=True):
+    api_version: str = ""
+    kind: str = ""
+    name: str = ""
+
+
+class AutoscalerSpec(_View, frozen=True):
+    scale_target_ref: ScaleTarget = ScaleTarget()
+
+
+class Autoscaler(_View, frozen=True):
+    metadata: Metadata = Metadata()
+    spec: AutoscalerSpec = AutoscalerSpec()
+
+
 # --- what we own: kept whole, because drift in any field we own must be seen ---------------------
 
 Object = dict[str, Any]
@@ -185,15 +203,30 @@ Object = dict[str, Any]
 def whole(api_version: str, kind: str) -> Callable[[bytes], Object]:
     """A reader of everything but managedFields, which cost more memory than the rest together.
 
-    Lists of built-in kinds carry no apiVersion and kind on their items, watches do: filled in.
+    Of them only stays who owns ``spec.replicas``: it must be nobody but us. Lists of built-in kinds
+    carry no apiVersion and kind on their items, watches do: filled in.
     """
 
     def decode(raw: bytes) -> Object:
         obj: Object = _decode_any(raw)
-        obj["metadata"].pop("managedFields", None)
+        owners = _replicas_owners(obj["metadata"].pop("managedFields", None) or ())
+        if owners:
+            obj["metadata"]["managedFields"] = owners
         return {"apiVersion": api_version, "kind": kind} | obj
 
     return decode
+
+
+def _replicas_owners(managed: Sequence[Object]) -> list[Object]:
+    return [
+        {
+            "manager": entry.get("manager", ""),
+            "time": entry.get("time", ""),
+            "fieldsV1": {"f:spec": {"f:replicas": {}}},
+        }
+        for entry in managed
+        if "f:replicas" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
+    ]
 
 
 def decoder(view: type[V]) -> Callable[[bytes], V]:

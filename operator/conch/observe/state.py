@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from conch.api import names, v1alpha1
 from conch.kube.views import Event, Object, Pod
 from conch.observe.activation import Activation, ActivationBook
+from conch.observe.foreign import NOBODY, Foreign, ForeignBook
 from conch.observe.inventory import InventoryBuilder, declared_kind
 from conch.observe.types import Assignment, Decision, Inventory, Key
 
@@ -54,6 +55,7 @@ class Observation:
     now: str  # RFC 3339
     activation: Activation | None = None  # of services that may go to zero
     cold_starts_s: tuple[float, ...] = ()
+    foreign: Foreign = NOBODY
 
 
 @dataclass(slots=True)
@@ -83,6 +85,7 @@ class ClusterState:
         self.assignments: dict[Key, Assignment] = {}
         self.decisions: dict[Key, Decision] = {}
         self.activation = ActivationBook()
+        self.foreign = ForeignBook()
         self.inventory_builder = InventoryBuilder()
         self._families: dict[Key, _Family] = {}
         self._pod_owner: dict[str, Key] = {}
@@ -237,6 +240,8 @@ class ClusterState:
             children[child] = raw
             if raw["kind"] == "EndpointSlice":
                 self.activation.learn(key, raw)
+            if child == ("Deployment", key.name):
+                self.foreign.learn(key, raw)
         return key
 
     def remove_child(self, raw: Object) -> Key | None:
@@ -252,6 +257,8 @@ class ClusterState:
         known = children.get((raw["kind"], meta["name"]))
         if known is not None and _same(known, raw):
             del children[raw["kind"], meta["name"]]
+            if (raw["kind"], meta["name"]) == ("Deployment", key.name):
+                self.foreign.forget(key)
         self._drop_if_empty(key)
         return key
 
@@ -330,6 +337,7 @@ class ClusterState:
             now=now,
             activation=self._activation(key, record, family),
             cold_starts_s=tuple(family.cold_starts_s),
+            foreign=self.foreign.of(key),
         )
 
     def _activation(self, key: Key, record: Record, family: _Family) -> Activation | None:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from conch.api import names, v1alpha1
 from conch.api.conditions import Reason
@@ -138,7 +139,7 @@ class PlacementLoop:
         if service is None or service.metadata.deletion_timestamp is not None:
             return None
         runtime, _ = self._state.runtime_of(record, self._builtin)
-        obs = self._state.observe(key, self._builtin, "")
+        obs = self._state.observe(key, self._builtin, datetime.now(UTC).isoformat())
         if runtime is None or obs is None:
             return None
         wanted = replicas.wanted(obs, service.spec.scaling)

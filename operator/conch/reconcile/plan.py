@@ -20,6 +20,7 @@ from conch.observe.types import AcceleratorKind, Assignment, Decision
 from conch.reconcile.steps import (
     accepted,
     available,
+    foreign,
     holding,
     placed,
     queue_limit,
@@ -111,15 +112,15 @@ def make(obs: Observation, options: Options) -> Plan:
     held = holding.judge(obs, wanted)
     if wanted == 0 and service.spec.scaling.idle is not None and not (held and held.addresses):
         # Nobody would hold what arrives meanwhile.
-        wanted = max(1, _live_replicas(obs))
+        wanted = max(0 if foreign.judge(obs) else 1, _live_replicas(obs))
     desired = _desired(obs, service, obs.runtime, kind, wanted, held, options)
-    foreign, dying = _strangers(obs, desired)
-    if foreign or dying:
+    stranger, dying = _strangers(obs, desired)
+    if stranger or dying:
         return Plan(
             verdict,
             place,
             replicas=wanted,
-            collision=foreign,
+            collision=stranger,
             terminating=bool(dying),
             building=True,
         )

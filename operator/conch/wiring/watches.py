@@ -10,7 +10,7 @@ import msgspec
 from conch.api import names
 from conch.kube.reflector import WATCH_S, Change, Reflector
 from conch.kube.transport import Api, path
-from conch.kube.views import Event, Node, Object, Pod, whole
+from conch.kube.views import Autoscaler, Event, Node, Object, Pod, whole
 from conch.observe.state import ClusterState
 from conch.reconcile.queue import Priority, WorkQueue
 
@@ -21,6 +21,11 @@ _OWNED = (
     ("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget", names.MANAGED_SELECTOR),
     # Of services that may go to zero only: our own, and those that Kubernetes keeps.
     ("discovery.k8s.io/v1", "endpointslices", "EndpointSlice", f"{names.LABEL_TO_ZERO}=true"),
+)
+
+
+Mirror = (
+    Reflector[Pod] | Reflector[Node] | Reflector[Event] | Reflector[Autoscaler] | Reflector[Object]
 )
 
 
@@ -40,7 +45,7 @@ def watches(
     namespaces: Sequence[str],
     activators: Activators | None = None,
     operator_namespace: str = "",
-) -> list[Reflector[Pod] | Reflector[Node] | Reflector[Event] | Reflector[Object]]:
+) -> list[Mirror]:
     """All reflectors, not yet running. No namespaces: the whole cluster."""
     scopes: Sequence[str | None] = namespaces or (None,)
 
@@ -91,9 +96,18 @@ def watches(
         if key is not None:
             queue.add(key, Priority.CHILD)
 
-    def build() -> Iterator[
-        Reflector[Pod] | Reflector[Node] | Reflector[Event] | Reflector[Object]
-    ]:
+    def on_autoscaler(change: Change[Autoscaler]) -> None:
+        if change.new is not None:
+            concerned = state.foreign.set_autoscaler(change.new)
+        elif change.old is not None:
+            concerned = state.foreign.remove_autoscaler(change.old.metadata.uid)
+        else:
+            return
+        for key in concerned:
+            if key in state.services:
+                queue.add(key, Priority.CHILD)
+
+    def build() -> Iterator[Mirror]:
         yield Reflector(
             api, path("v1", "nodes"), msgspec.json.Decoder(Node).decode, on_node, name="nodes"
         )
@@ -113,6 +127,13 @@ def watches(
                 # the server's own end of the watch.
                 inactivity_s=WATCH_S + 30,
                 name=f"mount events{suffix}",
+            )
+            yield Reflector(
+                api,
+                path("autoscaling/v2", "horizontalpodautoscalers", scope),
+                msgspec.json.Decoder(Autoscaler).decode,
+                on_autoscaler,
+                name=f"autoscalers{suffix}",
             )
             for api_version, plural, kind, selector in _OWNED:
                 yield Reflector(

@@ -8,6 +8,7 @@ from conch.api.conditions import Condition, ConditionType, Reason
 from conch.api.v1alpha1 import Scaling
 from conch.autoscale import schedule
 from conch.observe.state import Observation
+from conch.reconcile.steps import foreign
 
 # What keeps the replicas from following the demand.
 _NOT_FOLLOWING = {
@@ -24,8 +25,11 @@ def wanted(obs: Observation, scaling: Scaling) -> int:
     """Replicas wanted now.
 
     Before the autoscaler has anything to say (a start, no data) what runs stays as it is, so that
-    a restart of the operator never changes a fleet.
+    a restart of the operator never changes a fleet. What somebody else scales stays, too.
     """
+    deployment = obs.children.get(("Deployment", obs.key.name))
+    if deployment is not None and foreign.judge(obs):
+        return int(deployment["spec"].get("replicas", 1))
     if scaling.mode == "Fixed":
         return scaling.replicas or 0
     bounds = limits(obs, scaling)
@@ -35,7 +39,6 @@ def wanted(obs: Observation, scaling: Scaling) -> int:
     if obs.decision is not None:
         asked = obs.decision.replicas
     else:
-        deployment = obs.children.get(("Deployment", obs.key.name))
         # One that may go to zero begins with one: so it is seen to work, and its start is timed.
         first = max(1, bounds.least)
         asked = deployment["spec"].get("replicas", 1) if deployment else first
@@ -49,6 +52,8 @@ def limits(obs: Observation, scaling: Scaling) -> schedule.Limits:
 
 def judge(obs: Observation, scaling: Scaling, replicas: int) -> Condition:
     """Whether the number of replicas follows the demand, and from which numbers."""
+    if told := foreign.judge(obs):
+        return Condition(ConditionType.SCALING, "False", Reason.FOREIGN_SCALER, told)
     if scaling.mode == "Fixed":
         return _yes(Reason.FIXED, f"scaling.mode is Fixed: {replicas} replicas.")
     bounds = limits(obs, scaling)

@@ -1,0 +1,126 @@
+"""Who else changes the replicas of our Deployments: autoscalers that target them, other writers.
+
+An autoscaler is known by its target. KEDA shows as the HorizontalPodAutoscaler that it makes for
+each ScaledObject; the owner of that names it. Any other writer is known by Kubernetes' record of
+who owns ``spec.replicas``. In memory; pure but for being mutable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from conch.api import names
+from conch.kube.views import Autoscaler, Object
+from conch.observe.types import Key
+
+_TAKEOVERS_KEPT: Final = 8
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Takeover:
+    """``spec.replicas`` of our Deployment was set by somebody else."""
+
+    time: str  # RFC 3339, the API server's
+    manager: str
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Of one service: its Deployment's autoscalers by name, and who has written replicas lately.
+
+    ``owner`` is the field manager that owns ``spec.replicas`` now, "" when it is ours or nobody's.
+    """
+
+    autoscalers: tuple[str, ...] = ()
+    takeovers: tuple[Takeover, ...] = ()
+    owner: str = ""
+
+
+NOBODY: Final = Foreign()
+
+
+@dataclass(slots=True)
+class _Deployment:
+    uid: str
+    owner: str = ""
+    takeovers: list[Takeover] = field(default_factory=list)
+
+
+class ForeignBook:
+    """All of them, by service."""
+
+    def __init__(self) -> None:
+        self._autoscalers: dict[str, tuple[Key, str]] = {}  # uid -> target, name for people
+        self._by_target: dict[Key, dict[str, str]] = {}
+        self._deployments: dict[Key, _Deployment] = {}
+
+    def set_autoscaler(self, seen: Autoscaler) -> set[Key]:
+        """Take in a HorizontalPodAutoscaler; returns the services that this is news for."""
+        uid, target = seen.metadata.uid, seen.spec.scale_target_ref
+        before = self._autoscalers.get(uid)
+        after: tuple[Key, str] | None = None
+        if target.kind == "Deployment" and target.api_version.split("/")[0] == "apps":
+            after = Key(seen.metadata.namespace, target.name), _named(seen)
+        if before == after:
+            return set()
+        concerned = self.remove_autoscaler(uid)
+        if after is not None:
+            self._autoscalers[uid] = after
+            self._by_target.setdefault(after[0], {})[uid] = after[1]
+            concerned.add(after[0])
+        return concerned
+
+    def remove_autoscaler(self, uid: str) -> set[Key]:
+        """Forget one that is gone; returns the service it concerned, if any."""
+        known = self._autoscalers.pop(uid, None)
+        if known is None:
+            return set()
+        targeting = self._by_target[known[0]]
+        del targeting[uid]
+        if not targeting:
+            del self._by_target[known[0]]
+        return {known[0]}
+
+    def learn(self, key: Key, deployment: Object) -> None:
+        """Take in who owns the replicas of a service's Deployment."""
+        uid = str(deployment["metadata"].get("uid", ""))
+        known = self._deployments.get(key)
+        if known is None or known.uid != uid:
+            known = self._deployments[key] = _Deployment(uid)
+        known.owner = ""
+        for takeover in _takeovers(deployment):
+            known.owner = takeover.manager
+            if takeover not in known.takeovers:
+                known.takeovers.append(takeover)
+                del known.takeovers[:-_TAKEOVERS_KEPT]
+
+    def forget(self, key: Key) -> None:
+        """Forget a Deployment that is gone."""
+        self._deployments.pop(key, None)
+
+    def of(self, key: Key) -> Foreign:
+        """What is known for one service."""
+        found = self._deployments.get(key) or _Deployment("")
+        return Foreign(
+            tuple(sorted(self._by_target.get(key, {}).values())),
+            tuple(found.takeovers),
+            found.owner,
+        )
+
+
+def _named(seen: Autoscaler) -> str:
+    own = f"HorizontalPodAutoscaler {seen.metadata.name}"
+    for owner in seen.metadata.owner_references:
+        if owner.kind == "ScaledObject":
+            return f"ScaledObject {owner.name} (by its {own})"
+    return own
+
+
+def _takeovers(deployment: Object) -> Iterator[Takeover]:
+    for entry in deployment["metadata"].get("managedFields") or ():
+        fields = entry.get("fieldsV1") or {}
+        manager = str(entry.get("manager", ""))
+        if "f:replicas" in (fields.get("f:spec") or {}) and manager != names.MANAGER_SCALER:
+            yield Takeover(str(entry.get("time", "")), manager)
