@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 from conch.observe.types import BatchStat, Decision, ModelCounters, PodSample
@@ -20,18 +21,13 @@ from conch.twin.rules.reject import WithReject, reject_after_s
 from conch.twin.table import Table, measured
 from conch.twin.world import Scenario, World
 from e2e.autoscale.cases import Case
+from e2e.autoscale.store import modules
 
 TRACTABLE: Final = 1.2  # times the oracle's cost: within it a causal scaler has to succeed
 SURGE: Final = 1.3  # times the oracle's cost: what a scaler may spend on a surge
-TWIN_CODE: Final = (
-    "twin/kernel.py",
-    "twin/metrics.py",
-    "twin/result.py",
-    "twin/service.py",
-    "twin/traces.py",
-    "twin/world.py",
-    "twin/controller.py",
-)
+# What a world's outcome rests on: all of the twin but what plans, compares and tells.
+_BESIDE: Final = ("oracle", "table", "compare", "report", "chart", "synthetic", "fluid", "__init__")
+TWIN_CODE: Final = tuple(m for m in modules("twin") if not Path(m).stem.startswith(_BESIDE))
 ORACLE_CODE: Final = (*TWIN_CODE, "twin/oracle.py", "twin/table.py")
 RULE_CODE: Final = (*ORACLE_CODE, "twin/rules")
 CONCH_CODE: Final = (*ORACLE_CODE, "twin/rules/conch.py", "autoscale", "observe/types.py")

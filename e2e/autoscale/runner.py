@@ -217,8 +217,8 @@ def _runs(
             )
 
         for variant in _variants(plan, case, known):
-            seeds = plan.seeds if variant in ("reject", "plain") else min(2, plan.seeds)
-            for seed in range(seeds):
+            seeds = {"reject": plan.seeds, "plain": (plan.seeds + 1) // 2}.get(variant, 2)
+            for seed in range(min(seeds, plan.seeds)):
                 name = f"{variant}|{seed}"
                 yield job("conch", name, 1.7, CONCH_CODE, jobs.run_conch, variant, seed)
         if "keda" in plan.parts and known["tractable"]:

@@ -61,6 +61,11 @@ def code(*parts: str) -> str:
     return digest.hexdigest()[:16]
 
 
+def modules(package: str) -> list[str]:
+    """A package's own modules, as ``code`` takes them."""
+    return [f"{package}/{file.name}" for file in sorted((_CONCH / package).glob("*.py"))]
+
+
 def _files(path: Path) -> Iterable[Path]:
     return sorted(path.glob("*.py")) if path.is_dir() else [path]
 
