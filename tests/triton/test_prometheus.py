@@ -234,7 +234,7 @@ async def test_the_token_is_read_anew(server: Server, tmp_path: Path) -> None:
 async def test_many_pods_are_asked_for_in_parts(
     server: Server, client: Prometheus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prometheus, "_SERIES_PER_QUERY", 32)
+    monkeypatch.setattr(prometheus, "_SERIES_PER_QUERY", 48)
     server.body = answer(series("a") + series("b") + series("c"))
     pods = {name: name for name in "abc"}
     found = await client.look("default", pods, ["resnet"], 99, lambda: 50.0, {})

@@ -23,6 +23,7 @@ class Triton:
     def __init__(self) -> None:
         self.metrics = METRICS
         self.stats = STATS
+        self.configs: dict[str, bytes] = {}
         self.status = 200
         self.hang = asyncio.Event()
         self.hang.set()
@@ -35,6 +36,8 @@ class Triton:
         if request.path == "/metrics":
             return web.Response(body=self.metrics, status=self.status)
         await self.hang.wait()
+        if request.path.endswith("/config"):
+            return web.Response(body=self.configs.get(request.path.split("/")[3], b"{}"))
         return web.Response(body=self.stats)
 
 
@@ -160,3 +163,59 @@ async def test_cancelling_ends_the_scrape(triton: Triton, session: ClientSession
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+MEMBERS = ["pipe", "pre", "net"]
+
+
+async def look_at_ensemble(session: ClientSession, before: PodSample | None = None) -> PodSample:
+    return await scrape(session, "uid-1", "127.0.0.1", MEMBERS, 99, 0.5, lambda: 12.5, before)
+
+
+@pytest.fixture
+def ensemble(triton: Triton) -> Triton:
+    triton.metrics = (DATA / "24.10-ensemble.metrics.txt").read_bytes()
+    triton.stats = (DATA / "24.10-ensemble.stats.json").read_bytes()
+    triton.configs["pipe"] = (DATA / "24.10-ensemble.config.json").read_bytes()
+    return triton
+
+
+async def test_members_stand_for_their_ensemble(ensemble: Triton, session: ClientSession) -> None:
+    sample = await look_at_ensemble(session)
+    assert sample.error == ""
+    assert sample.models.keys() == {"pre", "net"}
+    assert sample.models["net"].batches[3].count > 0
+    assert sample.models["pre"].latency_s == sample.models["net"].latency_s
+    assert sample.models["pre"].beside_s > 0.05
+
+
+async def test_configurations_are_read_once_per_pod(
+    ensemble: Triton, session: ClientSession
+) -> None:
+    before = await look_at_ensemble(session)
+    assert ensemble.paths.count("/v2/models/pipe/config") == 1
+    ensemble.paths.clear()
+    sample = await look_at_ensemble(session, before)
+    assert ensemble.paths == ["/metrics"]  # nothing was done since
+    assert sample == before
+
+
+async def test_a_configuration_that_cannot_be_read_is_asked_for_again(
+    ensemble: Triton, session: ClientSession
+) -> None:
+    ensemble.configs["net"] = b"<html>"
+    sample = await look_at_ensemble(session)
+    assert "configuration cannot be read" in sample.error
+    ensemble.configs.clear()
+    sample = await look_at_ensemble(session, sample)
+    assert sample.models.keys() == {"pipe", "pre", "net"}
+
+
+async def test_a_pod_out_of_reach_is_told_from_one_that_talks_nonsense(
+    triton: Triton, session: ClientSession
+) -> None:
+    triton.metrics = b""
+    assert not (await look(session)).unreachable
+    assert (await look(session, "127.0.0.2")).unreachable
+    triton.status = 503
+    assert (await look(session)).unreachable

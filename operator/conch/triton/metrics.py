@@ -16,7 +16,7 @@ from typing import Final
 
 from conch.errors import TritonError
 from conch.triton.arguments import quantile
-from conch.triton.sample import ModelCounters
+from conch.triton.sample import Histogram, ModelCounters
 
 _SUCCESS: Final = "nv_inference_request_success"
 _FAILURE: Final = "nv_inference_request_failure"
@@ -27,10 +27,13 @@ _QUEUE_US: Final = "nv_inference_queue_duration_us"
 _REQUIRED: Final = (_SUCCESS, _FAILURE, _INFERENCES, _EXECUTIONS, _REQUEST_US, _QUEUE_US)
 _PENDING: Final = "nv_inference_pending_request_count"  # since 23.08
 _SUMMARY_US: Final = "nv_inference_request_summary_us"  # with summary_latencies=true
+# In milliseconds, with histogram_latencies=true: streaming models since 24.11, all since 26.01.
+_FIRST: Final = "nv_inference_first_response_histogram_ms"
+_FIRST_PARTS: Final = tuple(f"{_FIRST}_{part}" for part in ("bucket", "sum"))
 _COMPUTE_US: Final = tuple(
     f"nv_inference_compute_{part}_duration_us" for part in ("input", "infer", "output")
 )
-FAMILIES: Final = (*_REQUIRED, _PENDING, _SUMMARY_US, *_COMPUTE_US)
+FAMILIES: Final = (*_REQUIRED, _PENDING, _SUMMARY_US, *_FIRST_PARTS, *_COMPUTE_US)
 """What `from_series` uses; the text of a pod is read without the compute times."""
 
 Series = tuple[str, Mapping[str, str], float]
@@ -39,7 +42,7 @@ Series = tuple[str, Mapping[str, str], float]
 # Possessive, and no class matches a newline: time stays linear in the text whatever a broken
 # server sends.
 _SERIES: Final = re.compile(
-    rf"^({'|'.join((*_REQUIRED, _PENDING, _SUMMARY_US))})"
+    rf"^({'|'.join((*_REQUIRED, _PENDING, _SUMMARY_US, *_FIRST_PARTS))})"
     r'\{((?:[^"}\n]++|"(?:[^"\\\n]|\\.)*+")*+)\} +(\S+)',
     re.MULTILINE,
 )
@@ -50,6 +53,7 @@ _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 class _Sums:
     counters: dict[str, float] = field(default_factory=dict)
     latency_us: float | None = None
+    first_ms: dict[float, float] = field(default_factory=dict)  # cumulative count by bound
 
 
 def parse(text: str, models: Collection[str], percentile: float) -> dict[str, ModelCounters]:
@@ -80,6 +84,10 @@ def from_series(
                 sums.latency_us = max(value, sums.latency_us or 0.0)
             continue
         _check(family, labels, value)
+        if family == _FIRST_PARTS[0]:
+            bound = _bound(labels)
+            sums.first_ms[bound] = sums.first_ms.get(bound, 0.0) + value
+            continue
         sums.counters[family] = sums.counters.get(family, 0.0) + value
     return {model: _counters(model, sums) for model, sums in found.items()}
 
@@ -98,6 +106,26 @@ def _is_quantile(labels: Mapping[str, str], wanted: float) -> bool:
         return abs(float(labels.get("quantile", "nan")) - wanted) < 1e-6
     except ValueError:
         return False
+
+
+def _bound(labels: Mapping[str, str]) -> float:
+    try:
+        bound = float(labels.get("le", ""))
+    except ValueError:
+        bound = math.nan
+    if math.isnan(bound):
+        raise TritonError(f"a bucket of model {labels['model']} has no bound")
+    return bound
+
+
+def _first_response(sums: _Sums) -> Histogram | None:
+    """None also when versions have different buckets, or a bucket holds less than a smaller one."""
+    bounds = sorted(sums.first_ms)
+    counts = [sums.first_ms[bound] for bound in bounds]
+    sum_ms = sums.counters.get(_FIRST_PARTS[1])
+    if not bounds or not math.isinf(bounds[-1]) or sum_ms is None or counts != sorted(counts):
+        return None
+    return Histogram(tuple(bound / 1e3 for bound in bounds), tuple(counts), sum_ms / 1e3)
 
 
 def _check(family: str, labels: Mapping[str, str], value: float) -> None:
@@ -120,5 +148,6 @@ def _counters(model: str, sums: _Sums) -> ModelCounters:
         queue_s=counters[_QUEUE_US] / 1e6,
         pending=counters.get(_PENDING),
         latency_s=None if sums.latency_us is None else sums.latency_us / 1e6,
+        first_response=_first_response(sums),
         compute_s=sum(counters[f] for f in _COMPUTE_US) / 1e6 if computed else None,
     )

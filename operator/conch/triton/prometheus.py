@@ -24,7 +24,7 @@ import aiohttp
 import msgspec
 
 from conch.errors import TritonError
-from conch.triton import metrics
+from conch.triton import metrics, waiting
 from conch.triton.sample import FRESH_S, BatchStat, ModelCounters, PodSample
 
 # Two scrapes of the longest period that is of use must fit.
@@ -32,13 +32,15 @@ _WINDOW_S: Final = 75
 LONGEST_PERIOD_S: Final = 30.0
 _LATE_S: Final = 5.0  # a scrape may be this late, and half a period
 _SERIES_PER_QUERY: Final = 2000
-_SERIES_PER_MODEL: Final = 16
+_SERIES_PER_MODEL: Final = 24
 _MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 _MAX_ERROR_CHARS: Final = 300
 _CLOCK_S: Final = 60.0  # how long the difference between the clocks is believed
 _ASKED_AT_ONCE: Final = 8
 # What Triton itself puts on these series; every other label says who scraped them.
-_TRITONS_OWN: Final = frozenset({"__name__", "model", "version", "gpu_uuid", "reason", "quantile"})
+_TRITONS_OWN: Final = frozenset(
+    {"__name__", "model", "version", "gpu_uuid", "reason", "quantile", "le"}
+)
 
 
 _T = TypeVar("_T")
@@ -159,10 +161,20 @@ def sample(
         )
     counters = metrics.from_series(scrape.series, models, percentile)
     old = before.models if before is not None else {}
+    ensembles = before.ensembles if before is not None else None  # only the pod itself can tell
+    at_s = clock_s + scrape.at_s
+    elapsed_s = at_s - before.at_s if before is not None else 0.0
+    waited = {
+        name: waiting.streamed(
+            old.get(name), replace(c, batches=batches(old.get(name), c)), elapsed_s, 0.0, percentile
+        )
+        for name, c in counters.items()
+    }
     return PodSample(
         pod_uid,
-        clock_s + scrape.at_s,
-        {name: replace(c, batches=batches(old.get(name), c)) for name, c in counters.items()},
+        at_s,
+        waiting.fold(waited, ensembles or {}),
+        ensembles=ensembles,
         fresh_s=max(FRESH_S, 1.5 * (scrape.period_s or 0.0) + _LATE_S),
     )
 

@@ -18,6 +18,15 @@ class BatchStat:
 
 
 @dataclass(frozen=True, slots=True)
+class Histogram:
+    """Counts of durations: ``counts[i]`` of at most ``bounds_s[i]``, the last bound infinite."""
+
+    bounds_s: tuple[float, ...]
+    counts: tuple[float, ...]
+    sum_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCounters:
     """One model's counters on one pod, summed over versions, as Triton reports them.
 
@@ -33,6 +42,12 @@ class ModelCounters:
     pending: float | None
     latency_s: float | None = None  # at the objective's percentile, this pod, about the last minute
     batches: Mapping[int, BatchStat] = field(default_factory=dict)
+    # Until the first response: only where Triton reports it (streaming models since 24.11).
+    first_response: Histogram | None = None
+    recent: Histogram | None = None  # the same of about the last minute, fading
+    # Of a client's wait, what is spent outside this model's queue and batch (the other members of
+    # an ensemble); negative: what of the batch's time comes after the first response.
+    beside_s: float = 0.0
     # Compute time summed over requests: only of looks through Prometheus, which has no batches.
     compute_s: float | None = None
 
@@ -50,4 +65,6 @@ class PodSample:
     models: Mapping[str, ModelCounters]
     error: str = ""
     unreachable: bool = False
+    # Members by ensemble, None while not known. An ensemble itself is not among ``models``.
+    ensembles: Mapping[str, tuple[str, ...]] | None = None
     fresh_s: float = FRESH_S

@@ -6,15 +6,16 @@ raises (but for cancellation): what went wrong is the sample's ``error``.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Final
+from urllib.parse import quote
 
 import aiohttp
 
 from conch.api import names
 from conch.errors import TritonError
-from conch.triton import metrics, statistics
+from conch.triton import metrics, statistics, waiting
 from conch.triton.sample import ModelCounters, PodSample
 
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
@@ -58,30 +59,67 @@ async def scrape(
     at_s = now()
     try:
         counters = metrics.parse(text.decode("utf-8", "replace"), models, percentile)
+        ensembles = before.ensembles if before is not None else None
+        if ensembles is None:
+            ensembles = await _ensembles(session, host, models, timeout_s)
         if before is not None and _nothing_done(before, counters, at_s):
-            batches = {name: c.batches for name, c in before.models.items()}
+            found = {name: _known(c) for name, c in before.models.items()}
         else:
             url = f"http://{host}:{names.PORT_HTTP}/v2/models/stats"
-            batches = dict(statistics.parse(_body(await _get(session, url, timeout_s)), models))
+            found = dict(statistics.read(_body(await _get(session, url, timeout_s)), models))
             at_s = now()
     except TritonError as error:
         return PodSample(pod_uid, now(), {}, str(error)[:MAX_ERROR_CHARS])
-    return PodSample(
-        pod_uid,
-        at_s,
-        {name: dataclasses.replace(c, batches=batches[name]) for name, c in counters.items()},
-    )
+    old = before.models if before is not None else {}
+    elapsed_s = at_s - before.at_s if before is not None else 0.0
+    nothing = statistics.ModelStatistics({})  # of an ensemble, which is folded away
+    waited = {
+        name: waiting.streamed(
+            old.get(name),
+            replace(c, batches=found.get(name, nothing).batches),
+            elapsed_s,
+            found.get(name, nothing).tail_s,
+            percentile,
+        )
+        for name, c in counters.items()
+    }
+    return PodSample(pod_uid, at_s, waiting.fold(waited, ensembles or {}), ensembles=ensembles)
+
+
+def _known(before: ModelCounters) -> statistics.ModelStatistics:
+    return statistics.ModelStatistics(before.batches, max(0.0, -before.beside_s))
+
+
+async def _ensembles(
+    session: aiohttp.ClientSession, host: str, models: Collection[str], timeout_s: float
+) -> dict[str, tuple[str, ...]] | None:
+    """Which of the models are ensembles, and of which; None: ask again at the next look.
+
+    Asked once per pod, and only where there can be one: a model alone calls no other.
+    """
+    if len(models) < 2:
+        return {}
+    found = {}
+    for name in models:
+        url = f"http://{host}:{names.PORT_HTTP}/v2/models/{quote(name, safe='')}/config"
+        answer = await _get(session, url, timeout_s)
+        if isinstance(answer, TritonError):
+            return None
+        if called := waiting.members(answer):
+            found[name] = called
+    return found
 
 
 def _nothing_done(before: PodSample, counters: Mapping[str, ModelCounters], at_s: float) -> bool:
     """Whether no model has ended or holds a request since, and the last proof is young enough."""
     return (
         before.at_s // IDLE_PROOF_S == at_s // IDLE_PROOF_S
-        and before.models.keys() == counters.keys()
+        and before.ensembles is not None
+        and counters.keys() == before.models.keys() | before.ensembles.keys()
         and all(
             not c.pending
             and (c.executions, c.success, c.failure) == (old.executions, old.success, old.failure)
-            for old, c in ((before.models[name], c) for name, c in counters.items())
+            for old, c in ((old, counters[name]) for name, old in before.models.items())
         )
     )
 
