@@ -19,7 +19,7 @@ from conch.settings import Settings
 from tests.cli.conftest import FakeCluster
 
 Run = Callable[..., tuple[int, str, str]]
-COMMANDS = ("run", "status", "why", "crds", "generate", "digest", "version")
+COMMANDS = ("run", "status", "why", "simulate", "trace", "crds", "generate", "digest", "version")
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_every_command_has_help(run: Run, command: str) -> None:
 def test_help_lists_every_command_and_an_example(run: Run) -> None:
     _, out, _ = run("--help")
     assert all(f"\n  {command} " in out for command in COMMANDS)
-    for command in ("run", "status", "why", "crds", "digest"):
+    for command in ("run", "status", "why", "simulate", "trace", "crds", "digest"):
         assert "Example" in run(command, "-h")[1]
 
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 MISSING: Final = "conch simulate needs the extra: pip install 'conch-operator[twin]'"
 _MAX_BYTES: Final = 4 << 20  # of a service's file
 
+_LONGEST_S: Final = 31 * 86400  # of a trace: scalers look every few seconds
+
 ROUTINGS: Final = ("least", "random", "connections")
 
 
@@ -171,6 +173,9 @@ def run(options: Options) -> None:
         trace = traces.load(options.trace)
         if options.scale != 1:
             trace = trace.scaled(options.scale)
+        if trace.length_s > _LONGEST_S:
+            days = f"{trace.length_s / 86400:.0f} days"
+            raise UsageError(f"trace {trace.name} lasts {days}: cut it to {_LONGEST_S // 86400}")
         scenario = scenario_of(options, service, model, times, cold_start_s, learned)
         with Progress() as progress:
             found = compare.compare(scenario, trace, chosen, progress.tell)

@@ -54,13 +54,15 @@ class Scale:
         lines = [result.timeline for result in results]
         replicas = max(int(max(line.wanted.max(), line.ready.max())) for line in lines)
         demand = max(float(_means(line.arrivals, bin_s).max()) for line in lines)
+        capacity = found.capacity_rps[min(replicas, len(found.capacity_rps)) - 1]
         target_s = found.scenario.target_s
         seen = np.concatenate([_worst(line.p99_s, bin_s) for line in lines])
         seen = seen[np.isfinite(seen) & (seen > 0)]
         slowest = float(seen.max()) if seen.size else target_s
         fastest = float(seen.min()) if seen.size else target_s
         return Scale(
-            rps=1.05 * max(demand, 1e-9),
+            # Far more than twice what arrives need not be seen to be understood.
+            rps=1.05 * max(demand, min(capacity, 2 * max(demand, found.one_replica_rps))),
             replicas=max(1, replicas) * 1.1,
             low_s=min(fastest, target_s) / 1.3,
             # One run that drowns must not press all others flat.
@@ -75,7 +77,6 @@ def drawing(outcome: Outcome, found: Comparison, scale: Scale) -> str:
     line = outcome.result.timeline
     bins = math.ceil(line.arrivals.size / scale.bin_s)
     plot = _Plot(bins, line.arrivals.size / scale.bin_s)
-    rps = max(scale.rps, 1.05 * found.one_replica_rps)
     rates = np.array([0.0, *found.capacity_rps])
     capacity = np.interp(_means(line.ready, scale.bin_s), np.arange(rates.size), rates)
     arrived, late = _means(line.arrivals, scale.bin_s), _means(line.late, scale.bin_s)
@@ -83,9 +84,9 @@ def drawing(outcome: Outcome, found: Comparison, scale: Scale) -> str:
     allowed = 1 - found.scenario.percentile / 100
     target_s = found.scenario.target_s
     parts = [
-        plot.panel("requests/s", _linear(rps), _steps(rps)),
+        plot.panel("requests/s", _linear(scale.rps), _steps(scale.rps)),
         plot.area("demand", arrived),
-        plot.steps("capacity", np.minimum(capacity, rps)),
+        plot.steps("capacity", np.minimum(capacity, scale.rps)),
         plot.panel("replicas", _linear(scale.replicas), _steps(scale.replicas, whole=True)),
         plot.steps("wanted", _most(line.wanted, scale.bin_s)),
         plot.steps("capacity", _means(line.ready, scale.bin_s)),
