@@ -127,7 +127,7 @@ def _tuned(picture: Picture, signals: Signals, usual_s: float, latencies: list[f
         return tuning
     late_now, seen = late(policy, intervals, latencies)
     uneven = [i.unevenness for i in intervals.values() if i.unevenness is not None]
-    slowest_s = max(load.service_s for load in picture.loads)
+    spent_s = max(load.spent_s(1.5) for load in picture.loads)
     moment = Moment(
         at_s=max(s.at_s for s in signals.baselines.values()),
         level=picture.level,
@@ -138,7 +138,7 @@ def _tuned(picture: Picture, signals: Signals, usual_s: float, latencies: list[f
         late_seen=seen,
         reporting=signals.reporting,
         unevenness=sum(uneven) / len(uneven) if uneven else None,
-        slack_s=max(0.1 * policy.target_s, policy.target_s - 1.5 * slowest_s),
+        slack_s=max(0.1 * policy.target_s, policy.target_s - spent_s),
         cold_start_s=usual_s,
         horizon_s=picture.horizon_s,
     )
@@ -156,8 +156,8 @@ def _reject_after_s(picture: Picture, before: float | None) -> float | None:
         return None
     if not picture.loads or not all(load.capacity.reachable for load in picture.loads):
         return before
-    slowest_s = max(load.service_s for load in picture.loads)
-    wait_s = max(_LEAST_WAIT * policy.target_s, policy.target_s - _SERVED * slowest_s)
+    spent_s = max(load.spent_s(_SERVED) for load in picture.loads)
+    wait_s = max(_LEAST_WAIT * policy.target_s, policy.target_s - spent_s)
     if before is not None and abs(wait_s - before) <= _NEW_WAIT * before:
         return before
     return wait_s

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Final
 
 from conch.autoscale.capacity import Capacity, capacity
@@ -25,6 +26,7 @@ _NOISE_STEP: Final = 0.03
 _DRAIN_S: Final = 10.0  # a backlog is to be gone this long after new replicas are ready
 _MOST_DRAIN: Final = 0.5  # of the demand: the backlog sits on old replicas, new ones help little
 _USED_STEPS: Final = 100
+_LEAST_TARGET: Final = 0.01  # of the target, where others use it up: no size reaches it then
 _LATE_MEAN: Final = 0.8  # of the target: a mean latency beyond it is a backlog
 
 
@@ -38,6 +40,12 @@ class Load:
     capacity: Capacity
     largest_batch: int
     service_s: float  # of the largest batch
+    beside_s: float = 0.0  # see triton.sample.ModelCounters
+
+    def spent_s(self, times: float) -> float:
+        """What a client waits for beyond the queue, its batch counted so many times."""
+        answered_s = max(0.0, self.service_s + min(0.0, self.beside_s))
+        return max(0.0, self.beside_s) + times * answered_s
 
     @property
     def busy(self) -> float:
@@ -146,9 +154,19 @@ def learn(
                     interval, signals.stuck_pods[name], signals.baselines.keys()
                 ),
                 pending=interval.pending,
+                beside_s=_beside_s(model.beside_s, name, signals, policy.target_s),
             )
         learned[name] = model
     return learned
+
+
+def _beside_s(before_s: float, name: str, signals: Signals, target_s: float) -> float:
+    """The typical pod's, kept while it is about the same: capacity is costly to solve."""
+    found = [s.models[name].beside_s for s in signals.baselines.values() if name in s.models]
+    if not found:
+        return before_s
+    seen_s = median(found)
+    return seen_s if abs(seen_s - before_s) > _CURVE_STEP * target_s else before_s
 
 
 def _batch_limit(policy: ScalingPolicy, name: str, curve: Curve) -> int:
@@ -180,7 +198,7 @@ def _capacity(policy: ScalingPolicy, name: str, model: ModelState) -> Capacity |
         model.plan.service_s,
         policy.instances.get(name, 1),
         policy.percentile,
-        policy.target_s,
+        max(_LEAST_TARGET * policy.target_s, policy.target_s - model.beside_s),
         model.plan.noise,
         ahead=not policy.late_reject,
     )
@@ -224,6 +242,7 @@ def draw(
                 capacity=found,
                 largest_batch=limit,
                 service_s=model.plan.service_s[-1],
+                beside_s=model.beside_s,
             )
         )
     return Picture(

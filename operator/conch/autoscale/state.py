@@ -37,6 +37,7 @@ class ModelState:
     demand: Demand = field(default_factory=Demand)
     health: Health = field(default_factory=Health)
     pending: float = 0.0
+    beside_s: float = 0.0  # see triton.sample.ModelCounters
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,10 +118,15 @@ def streamed(
         return after
     if first is None:
         latency_s = None if after.latency_s is None else max(0.0, after.latency_s - tail_s)
-        return replace(after, latency_s=latency_s, beside_s=-tail_s)
+        request_s = max(0.0, after.request_s - tail_s * after.success)
+        return replace(after, latency_s=latency_s, request_s=request_s, beside_s=-tail_s)
     recent = _recent(before, first, elapsed_s)
     return replace(
-        after, latency_s=_at(recent, quantile(percentile)), recent=recent, beside_s=-tail_s
+        after,
+        latency_s=_at(recent, quantile(percentile)),
+        request_s=first.sum_s,
+        recent=recent,
+        beside_s=-tail_s,
     )
 
 
