@@ -8,6 +8,7 @@ import pytest
 
 from conch.api import names
 from conch.observe.state import ClusterState
+from conch.reconcile import memory
 from conch.reconcile.queue import WorkQueue
 from conch.wiring import runtime
 from conch.wiring.watches import watches
@@ -71,11 +72,21 @@ def test_the_operator_never_writes_what_users_own(render: Render) -> None:
     assert not writes & users
 
 
-def test_the_lease_is_the_one_the_operator_holds(render: Render) -> None:
-    (named,) = (
-        rule
+def test_the_lease_and_the_memory_are_those_the_operator_holds(render: Render) -> None:
+    named = {
+        (group, resource, verb): rule["resourceNames"]
         for role in of_kind(render(), "Role")
         for rule in role["rules"]
         if "resourceNames" in rule
-    )
-    assert named["resourceNames"] == [runtime.LEASE_NAME]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert named == {
+        ("coordination.k8s.io", "leases", "get"): [runtime.LEASE_NAME],
+        ("coordination.k8s.io", "leases", "update"): [runtime.LEASE_NAME],
+        ("", "configmaps", "get"): [memory.CONFIG_MAP],
+        ("", "configmaps", "patch"): [memory.CONFIG_MAP],
+    }
+    anywhere = {r for _, r, _ in _granted(of_kind(render(), "ClusterRole"))}
+    assert "configmaps" not in anywhere

@@ -47,6 +47,7 @@ ANNOTATION_QUEUE_LIMIT: Final = f"{GROUP}/queue-limit"
 MANAGER_WORKLOAD: Final = "conch"
 MANAGER_SCALER: Final = "conch-scaler"
 MANAGER_STATUS: Final = "conch-status"
+MANAGER_MEMORY: Final = "conch-memory"
 
 # Triton's ports, by the names used in Services and probes.
 PORT_HTTP: Final = 8000

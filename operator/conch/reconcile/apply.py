@@ -28,6 +28,11 @@ _PLURALS = {
     "PodDisruptionBudget": "poddisruptionbudgets",
 }
 
+_OWN_LABELS = {
+    names.LABEL_PART_OF: names.MANAGED_BY,
+    names.LABEL_MANAGED_BY: names.MANAGED_BY,
+}
+
 
 class RateLimit:
     """A token bucket: ``per_s`` on average, ``burst`` at once."""
@@ -108,6 +113,13 @@ class Writer:
             "spec": {"replicas": replicas},
         }
         return await self._api.apply(_child_path(deployment), deployment, names.MANAGER_SCALER)
+
+    async def remember(self, namespace: str, name: str, data: dict[str, str]) -> None:
+        """Write a ConfigMap of our own, in our own namespace."""
+        await self._turn()
+        meta = {"name": name, "namespace": namespace, "labels": _OWN_LABELS}
+        obj: Object = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data}
+        await self._api.apply(path("v1", "configmaps", namespace, name), obj, names.MANAGER_MEMORY)
 
     async def delete(self, live: Object) -> None:
         """Delete that very child; that it is gone already is fine."""

@@ -20,10 +20,12 @@ from conch.api.conditions import Reason
 from conch.autoscale import ScalerState, step
 from conch.autoscale.schedule import limits
 from conch.kube.views import Pod
+from conch.observe.attained import WINDOWS, Attained
 from conch.observe.durations import seconds
 from conch.observe.history import History
 from conch.observe.state import ClusterState, Record
 from conch.observe.types import Decision, Key, ScalingObservation, ScalingPolicy
+from conch.reconcile.memory import Memory
 from conch.reconcile.placement import holds_a_node
 from conch.reconcile.queue import Priority, WorkQueue
 from conch.reconcile.sources import Sources
@@ -68,7 +70,9 @@ class ScalingLoop:
         self._silent_since_s: dict[str, float] = {}
         self._defects: dict[str, str] = {}
         self._histories: dict[str, History] = {}
+        self._attained: dict[str, Attained] = {}
         self._to_zero = ToZero(state)
+        self.memory = Memory(state, self._scalers)
         self._sources = Sources(settings)
         self.last_round_s = 0.0
 
@@ -98,6 +102,7 @@ class ScalingLoop:
             self._silent_since_s,
             self._defects,
             self._histories,
+            self._attained,
         )
         for memory in memories:
             for uid in memory.keys() - living:
@@ -131,6 +136,7 @@ class ScalingLoop:
                 self._defects[uid] = repr(error)
                 logger.exception("%s: scaling failed", key)
             self._scalers.pop(uid, None)  # what it has learned may be the cause
+            self.memory.doubt(key, record)
             live = self._state.live_replicas(key)
             if live is not None and self._is_current(key, uid):
                 message = f"Conch failed on this: {error!r}: holding {live}"
@@ -153,16 +159,18 @@ class ScalingLoop:
             return
         now_s = asyncio.get_running_loop().time()
         self._histories.setdefault(uid, History(self._interval_s)).look(samples, now_s)
-        observation = self._observation(key, live, samples, now_s)
+        observation = self._observation(key, record, live, samples, now_s)
         self._scalers[uid], decision = step(
-            policy, self._scalers.get(uid) or ScalerState(), observation
+            policy, self._scalers.get(uid) or self.memory.begin(key, record), observation
         )
         if record.service is not None:
             idle = self._to_zero.decide(key, record.service, decision, samples, live, now_s)
             if limits(record.service.spec.scaling, now).least == 0:  # no schedule keeps it up
                 decision = idle
         self._metrics.deciding_seconds.inc(asyncio.get_running_loop().time() - now_s)
-        self._measure(key, policy, decision)
+        attained = self._attained.setdefault(uid, Attained())
+        attained.look(decision.ended, decision.late, now_s)
+        self._measure(key, policy, decision, attained)
         self._publish(key, uid, decision, live, now_s)
 
     def wake(self, key: Key) -> None:
@@ -248,7 +256,12 @@ class ScalingLoop:
         return sample
 
     def _observation(
-        self, key: Key, live: int, samples: tuple[PodSample, ...], now_s: float
+        self,
+        key: Key,
+        record: Record,
+        live: int,
+        samples: tuple[PodSample, ...],
+        now_s: float,
     ) -> ScalingObservation:
         alive = [p for p in self._state.pods(key) if p.metadata.deletion_timestamp is None]
         wall_s = datetime.now(UTC).timestamp()
@@ -265,7 +278,7 @@ class ScalingLoop:
                 max(0.0, wall_s - datetime.fromisoformat(p.metadata.creation_timestamp).timestamp())
                 for p in starting
             ),
-            cold_start_s=self._state.cold_starts_s(key),
+            cold_start_s=self._state.cold_starts_s(key) or self.memory.starts_s(key, record),
             room=max(0, assignment.room - waiting) if assignment else 0,
             samples=samples,
         )
@@ -293,14 +306,25 @@ class ScalingLoop:
         told = shown is not None and shown.replicas == decision.replicas
         return told and now_s - since_s < _SILENCE_TOLD_AFTER_S
 
-    def _measure(self, key: Key, policy: ScalingPolicy, decision: Decision) -> None:
+    def _measure(
+        self, key: Key, policy: ScalingPolicy, decision: Decision, attained: Attained
+    ) -> None:
         labels = (key.namespace, key.name)
+        self._metrics.ended.labels(*labels).inc(decision.ended)
+        self._metrics.late.labels(*labels).inc(decision.late)
+        allowed = 1 - policy.percentile / 100
+        for window in WINDOWS:
+            share, left = attained.share(window), attained.budget_left(window, allowed)
+            if share is not None and left is not None:
+                self._metrics.attained.labels(*labels, window).set(share)
+                self._metrics.budget_left.labels(*labels, window).set(left)
         for gauge, value in (
             (self._metrics.target, policy.target_s),
             (self._metrics.demand, decision.demand_rps),
             (self._metrics.bound, decision.bound_rps),
             (self._metrics.capacity, decision.capacity_rps),
             (self._metrics.latency, decision.latency_s),
+            (self._metrics.reject_after, decision.reject_after_s),
         ):
             if value is None:
                 gauge.remove(*labels)  # unknown now: no number is better than an old one

@@ -155,11 +155,14 @@ class Operator:
                     census.learn(api, self._state, queue, settings.namespaces)
                 ):
                     return self._exit_code
+                if not await self._either(scaling.memory.recall(api, settings.operator_namespace)):
+                    return self._exit_code
                 logger.info("all caches are synced")
                 start("placement", placement.run())
                 start("controller", controller.run())
                 start("scaling", scaling.run())
                 start("activators", activators.run())
+                start("memory", scaling.memory.keep(writer, settings.operator_namespace))
                 start(
                     "census",
                     census.keep(

@@ -1,0 +1,179 @@
+"""Learned curves that survive a restart: one ConfigMap in the operator's own namespace.
+
+Read once, before anything is decided; written seldom, and only when something was learned. What it
+holds is a start, never a need: without it, or with nonsense in it, services learn anew. Who may
+write it may slow a service's first minute down, so nobody but the operator needs to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from conch.api import names
+from conch.api.v1alpha1 import Model
+from conch.autoscale import ScalerState, memory
+from conch.errors import ConchError, LeaseLost, NotFound
+from conch.kube.transport import Api, path
+from conch.kube.views import Object
+from conch.observe.state import ClusterState, Record
+from conch.observe.types import Key
+from conch.reconcile.apply import Writer
+
+logger = logging.getLogger(__name__)
+
+CONFIG_MAP: Final = "conch-learned"
+_MOST_ENTRIES: Final = 1000
+_MOST_BYTES: Final = 768 * 1024  # the API server takes 1 MiB
+_LOOK_S: Final = 60.0
+_REST_S: Final = 600.0  # between two writes
+
+
+class Memory:
+    """What is remembered, by model and kind of server; ``scalers`` are the living, by uid."""
+
+    def __init__(self, state: ClusterState, scalers: Mapping[str, ScalerState]) -> None:
+        self._state = state
+        self._scalers = scalers
+        self._entries: dict[str, memory.Learned] = {}
+        self._doubted: set[str] = set()
+
+    # --- giving -----------------------------------------------------------------------------------
+
+    def begin(self, key: Key, record: Record) -> ScalerState:
+        """Where the scaler of a service starts."""
+        models = {
+            model.name: self._entries[entry].begin()
+            for model, entry in self._of(key, record)
+            if entry in self._entries and entry not in self._doubted
+        }
+        return ScalerState(models=models)
+
+    def starts_s(self, key: Key, record: Record) -> tuple[float, ...]:
+        """Cold starts of earlier lives: of the model that took longest."""
+        found = [
+            self._entries[entry].starts_s
+            for _, entry in self._of(key, record)
+            if entry in self._entries
+        ]
+        return max(found, key=lambda starts: max(starts, default=0.0), default=())
+
+    def doubt(self, key: Key, record: Record) -> None:
+        """The scaler failed on a service: what is remembered of it may be the cause."""
+        self._doubted.update(entry for _, entry in self._of(key, record))
+
+    # --- taking -----------------------------------------------------------------------------------
+
+    def learn(self, now: float) -> bool:
+        """Take in what scalers know now (``now``: the time of day); whether any of it is news."""
+        news = False
+        for key, record in list(self._state.services.items()):
+            scaler = self._scalers.get(str(record.raw["metadata"]["uid"]))
+            if scaler is None or record.service is None:
+                continue
+            for model, entry in self._of(key, record):
+                known = scaler.models.get(model.name)
+                if known is None or entry in self._doubted:
+                    continue
+                name = f"{key}: {model.name}"
+                starts = self._state.cold_starts_s(key)
+                learned = memory.after(
+                    self._entries.get(entry), name, known.curve, starts, int(now)
+                )
+                if learned is not None:
+                    self._entries[entry] = learned
+                    news = True
+        return news
+
+    def data(self) -> dict[str, str]:
+        """The ConfigMap's data: as many as fit, those that changed last first to stay."""
+        kept: dict[str, str] = {}
+        size = 0
+        newest = sorted(self._entries.items(), key=lambda item: -item[1].at)
+        for entry, learned in newest[:_MOST_ENTRIES]:
+            text = learned.text()
+            size += len(entry) + len(text.encode())
+            if size > _MOST_BYTES:
+                break
+            kept[entry] = text
+        self._entries = {entry: self._entries[entry] for entry in kept}
+        return kept
+
+    def load(self, data: Mapping[str, Any]) -> None:
+        """Take in what an earlier operator wrote; what cannot be read is left out and logged."""
+        problems = []
+        for entry, text in list(data.items())[:_MOST_ENTRIES]:
+            try:
+                self._entries[entry] = memory.read(str(text))
+            except ValueError as error:
+                problems.append(f"{entry}: {error}")
+        if problems:
+            logger.warning(
+                "ConfigMap %s: %d entries cannot be read and are ignored, such as %.200s",
+                CONFIG_MAP,
+                len(problems),
+                problems[0],
+            )
+
+    # --- keeping ----------------------------------------------------------------------------------
+
+    async def recall(self, api: Api, namespace: str) -> None:
+        """Read the ConfigMap; that there is none, or that it cannot be read, is no trouble."""
+        try:
+            found = await api.get(path("v1", "configmaps", namespace, CONFIG_MAP))
+        except NotFound:
+            return
+        except ConchError as error:
+            logger.warning(
+                "ConfigMap %s cannot be read, services learn anew: %s", CONFIG_MAP, error
+            )
+            return
+        data = found.get("data")
+        self.load(data if isinstance(data, dict) else {})
+
+    async def keep(self, writer: Writer, namespace: str) -> None:
+        """Write what is news, now and then, until cancelled."""
+        loop = asyncio.get_running_loop()
+        news, due_s = False, loop.time()
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            news |= self.learn(time.time())
+            if not news or loop.time() < due_s:
+                continue
+            due_s = loop.time() + _REST_S
+            try:
+                await writer.remember(namespace, CONFIG_MAP, self.data())
+                news = False
+            except LeaseLost:
+                raise
+            except ConchError as error:
+                logger.warning("ConfigMap %s cannot be written: %s", CONFIG_MAP, error)
+
+    def _of(self, key: Key, record: Record) -> Iterator[tuple[Model, str]]:
+        """The service's models, each with the name of what is remembered of it.
+
+        It holds all that a service time depends on: what is served, by which image, on what. The
+        namespace, too: what one tenant's model does must not steer another's.
+        """
+        deployment = self._state.child(key, "Deployment", key.name)
+        if deployment is None or record.service is None:
+            return
+        template = deployment["spec"]["template"]
+        containers = template["spec"]["containers"]
+        server: Object = next((c for c in containers if c["name"] == names.CONTAINER_TRITON), {})
+        where = [
+            key.namespace,
+            server.get("image", ""),
+            template["metadata"].get("labels", {}).get(names.LABEL_ACCELERATOR, ""),
+            server.get("resources", {}).get("requests", {}),
+        ]
+        for model in record.service.spec.models:
+            config = model.config.model_dump(exclude_none=True) if model.config else {}
+            what = [model.source.digest or model.source.uri, config.get("instances", 1)]
+            text = json.dumps([where, what], sort_keys=True)
+            yield model, hashlib.sha256(text.encode()).hexdigest()[:20]
