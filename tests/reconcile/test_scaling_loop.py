@@ -287,3 +287,24 @@ def test_a_policy_says_what_was_promised_in_numbers() -> None:
     policy = policy_of(state(raw(spec)).services[KEY], MOMENT)
     assert (policy.target_s, policy.percentile) == (0.1, 99)
     assert (policy.models, policy.instances, policy.max_batch) == (("m",), {"m": 2}, {})
+
+
+async def test_late_requests_use_up_the_budget(world: World) -> None:
+    for late in (0.0, 1.0):
+        world.answer = decision(1, Reason.WITHIN_OBJECTIVE, ended=100.0, late=late)
+        await world.round()
+    assert world.gauge("conch_service_requests_total") == 200
+    assert world.gauge("conch_service_late_requests_total") == 1
+    labels = {"namespace": KEY.namespace, "service": KEY.name}
+    for window in ("1h", "30d"):
+        found = {
+            name: world.metrics.registry.get_sample_value(name, {**labels, "window": window})
+            for name in ("conch_service_attained_ratio", "conch_service_error_budget_left_ratio")
+        }
+        assert list(found.values()) == [pytest.approx(0.995), pytest.approx(0.5)]
+
+
+async def test_without_requests_there_is_no_share(world: World) -> None:
+    await world.round()
+    assert world.gauge("conch_service_requests_total") == 0
+    assert b"conch_service_attained_ratio{" not in world.metrics.exposition()

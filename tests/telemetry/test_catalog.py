@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 
 from conch.telemetry.catalog import Metrics
 
@@ -17,14 +17,15 @@ def test_names_follow_prometheus_conventions() -> None:
 
 def test_a_service_that_is_gone_leaves_no_series() -> None:
     metrics = Metrics()
-    gauges = [g for g in vars(metrics).values() if isinstance(g, Gauge)]
-    of_services = [g for g in gauges if g._labelnames == ("namespace", "service")]
-    assert of_services
-    for gauge in of_services:
-        gauge.labels("team", "gone").set(1)
-        gauge.labels("team", "stays").set(1)
+    found = [m for m in vars(metrics).values() if isinstance(m, Counter | Gauge)]
+    of_services = [m for m in found if m._labelnames[:2] == ("namespace", "service")]
+    assert {len(m._labelnames) for m in of_services} == {2, 3}
+    for metric in of_services:
+        more = ["1h"] if len(metric._labelnames) == 3 else []
+        metric.labels("team", "gone", *more)
+        metric.labels("team", "stays", *more)
     metrics.forget_service("team", "gone")
     metrics.forget_service("team", "never seen")
-    for gauge in of_services:
-        [family] = gauge.collect()
-        assert [s.labels["service"] for s in family.samples] == ["stays"], family.name
+    for metric in of_services:
+        [family] = metric.collect()
+        assert {s.labels["service"] for s in family.samples} == {"stays"}, family.name

@@ -73,6 +73,7 @@ def step(
     )
     state, replicas, reason, message = _decide(picture, state, signals)
     known = bool(picture.loads)
+    late_now, _ = late(policy, signals.intervals, latencies)
     return state, Decision(
         replicas=replicas,
         reason=reason,
@@ -88,6 +89,8 @@ def step(
         failing=tuple(m for m in policy.models if models[m].health.failing() is not None),
         pods_without_metrics=signals.silent,
         reject_after_s=state.reject_after_s,
+        ended=sum(i.succeeded + i.failed for i in signals.intervals.values()),
+        late=late_now,
     )
 
 

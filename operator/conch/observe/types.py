@@ -192,3 +192,7 @@ class Decision:
     pods_without_metrics: int = 0
     # Queue wait after which a request can't make the target: Triton's queue policy. None: no limit.
     reject_after_s: float | None = None
+    # Requests that ended since the last look, and those of them that were late or failed; the rest
+    # of the late ones cannot be seen when Triton reports no latencies.
+    ended: float = 0.0
+    late: float = 0.0

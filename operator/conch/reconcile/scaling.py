@@ -163,14 +163,13 @@ class ScalingLoop:
         self._scalers[uid], decision = step(
             policy, self._scalers.get(uid) or self.memory.begin(key, record), observation
         )
+        self._account(key, uid, policy, decision, now_s)
         if record.service is not None:
             idle = self._to_zero.decide(key, record.service, decision, samples, live, now_s)
             if limits(record.service.spec.scaling, now).least == 0:  # no schedule keeps it up
                 decision = idle
         self._metrics.deciding_seconds.inc(asyncio.get_running_loop().time() - now_s)
-        attained = self._attained.setdefault(uid, Attained())
-        attained.look(decision.ended, decision.late, now_s)
-        self._measure(key, policy, decision, attained)
+        self._measure(key, policy, decision)
         self._publish(key, uid, decision, live, now_s)
 
     def wake(self, key: Key) -> None:
@@ -287,6 +286,8 @@ class ScalingLoop:
         shown = self._state.decisions.get(key)
         if self._is_moment_of_silence(uid, shown, decision, now_s):
             return
+        if first and shown is None and (decision.reason, decision.replicas) == _FIRST_LOOK(live):
+            return  # the second look is seconds away; what was told before a restart holds
         age_s = now_s - self._shown_at_s.get(uid, float("-inf"))
         if shown is not None and not _differs(shown, decision, age_s):
             return
@@ -306,18 +307,27 @@ class ScalingLoop:
         told = shown is not None and shown.replicas == decision.replicas
         return told and now_s - since_s < _SILENCE_TOLD_AFTER_S
 
-    def _measure(
-        self, key: Key, policy: ScalingPolicy, decision: Decision, attained: Attained
+    def _account(
+        self, key: Key, uid: str, policy: ScalingPolicy, decision: Decision, now_s: float
     ) -> None:
         labels = (key.namespace, key.name)
         self._metrics.ended.labels(*labels).inc(decision.ended)
         self._metrics.late.labels(*labels).inc(decision.late)
+        attained = self._attained.setdefault(uid, Attained())
+        attained.look(decision.ended, decision.late, now_s)
         allowed = 1 - policy.percentile / 100
         for window in WINDOWS:
-            share, left = attained.share(window), attained.budget_left(window, allowed)
-            if share is not None and left is not None:
-                self._metrics.attained.labels(*labels, window).set(share)
-                self._metrics.budget_left.labels(*labels, window).set(left)
+            for gauge, value in (
+                (self._metrics.attained, attained.share(window)),
+                (self._metrics.budget_left, attained.budget_left(window, allowed)),
+            ):
+                if value is None:
+                    gauge.remove(*labels, window)
+                else:
+                    gauge.labels(*labels, window).set(value)
+
+    def _measure(self, key: Key, policy: ScalingPolicy, decision: Decision) -> None:
+        labels = (key.namespace, key.name)
         for gauge, value in (
             (self._metrics.target, policy.target_s),
             (self._metrics.demand, decision.demand_rps),

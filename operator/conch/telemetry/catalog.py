@@ -114,10 +114,41 @@ class Metrics:
         self.target = Gauge(
             "conch_service_latency_target_seconds", "The objective's target.", _SERVICE, registry=r
         )
+        self.reject_after = Gauge(
+            "conch_service_reject_after_seconds",
+            "Wait in the queue after which a request is rejected; only with late-reject.",
+            _SERVICE,
+            registry=r,
+        )
+        self.ended = Counter(
+            "conch_service_requests_total",
+            "Requests that ended: answered, rejected or failed.",
+            _SERVICE,
+            registry=r,
+        )
+        self.late = Counter(
+            "conch_service_late_requests_total",
+            "Of those, the ones beyond the target, rejected or failed, as far as Triton lets know.",
+            _SERVICE,
+            registry=r,
+        )
+        self.attained = Gauge(
+            "conch_service_attained_ratio",
+            "Share of requests within the objective, in a window (1h, 30d) since the start.",
+            (*_SERVICE, "window"),
+            registry=r,
+        )
+        self.budget_left = Gauge(
+            "conch_service_error_budget_left_ratio",
+            "What is left of the late requests that the objective allows in a window: 1 all, 0 "
+            "none, below 0 none and more were late.",
+            (*_SERVICE, "window"),
+            registry=r,
+        )
 
     def forget_service(self, namespace: str, name: str) -> None:
         """Drop the series of a service that is gone."""
-        for gauge in (
+        for metric in (
             self.wanted,
             self.ready,
             self.demand,
@@ -125,8 +156,13 @@ class Metrics:
             self.capacity,
             self.latency,
             self.target,
+            self.reject_after,
+            self.ended,
+            self.late,
         ):
-            gauge.remove(namespace, name)
+            metric.remove(namespace, name)
+        for gauge in (self.attained, self.budget_left):
+            gauge.remove_by_labels({"namespace": namespace, "service": name})
 
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""
