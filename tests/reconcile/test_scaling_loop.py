@@ -308,3 +308,17 @@ async def test_without_requests_there_is_no_share(world: World) -> None:
     await world.round()
     assert world.gauge("conch_service_requests_total") == 0
     assert b"conch_service_attained_ratio{" not in world.metrics.exposition()
+
+
+async def test_the_first_look_after_a_start_tells_nothing_and_the_second_does(world: World) -> None:
+    world.answer = decision(1, Reason.LEARNING)
+    await world.round()
+    assert await world.woken() == set()
+    await world.round()
+    assert await world.woken() == {KEY}
+
+
+async def test_what_changes_the_number_is_told_at_the_first_look(world: World) -> None:
+    world.answer = decision(3, Reason.LEARNING)  # of a minimum that was raised meanwhile
+    await world.round()
+    assert await world.woken() == {KEY}

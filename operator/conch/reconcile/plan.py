@@ -27,6 +27,7 @@ from conch.reconcile.steps import (
     replicas,
     serving,
     summary,
+    told,
 )
 from conch.render import Holding, QueueLimit, RenderOptions, children, needs_apply
 
@@ -163,6 +164,8 @@ def conclude(obs: Observation, plan: Plan, outcome: Outcome) -> Status:
         state = available.judge(obs, plan.replicas, paused)
         scaling = replicas.judge(obs, service.spec.scaling, plan.replicas)
         answers = serving.judge(obs)
+        if obs.decision is None:  # an operator that has just started knows no better
+            scaling, answers = told.kept(obs, scaling), told.kept(obs, answers)
         steps += [state.condition, scaling, answers]
         verdict = summary.judge(
             steps,
@@ -182,6 +185,8 @@ def conclude(obs: Observation, plan: Plan, outcome: Outcome) -> Status:
             },
         }
         body |= _placement(obs.assignment) | _measured(service, obs.decision)
+        if obs.decision is None:
+            body |= told.numbers(obs)
         body |= _revision(obs) | _scheduled(obs, service.spec.scaling)
     old = obs.raw.get("status", {}).get("conditions", [])
     body["conditions"] = conditions.merge(old, everything, generation, obs.now)

@@ -160,6 +160,7 @@ class ScalingLoop:
         now_s = asyncio.get_running_loop().time()
         self._histories.setdefault(uid, History(self._interval_s)).look(samples, now_s)
         observation = self._observation(key, record, live, samples, now_s)
+        first = uid not in self._scalers
         self._scalers[uid], decision = step(
             policy, self._scalers.get(uid) or self.memory.begin(key, record), observation
         )
@@ -170,6 +171,8 @@ class ScalingLoop:
                 decision = idle
         self._metrics.deciding_seconds.inc(asyncio.get_running_loop().time() - now_s)
         self._measure(key, policy, decision)
+        if first and decision.reason is Reason.LEARNING and decision.replicas == live:
+            return  # one look says nothing: what was told before, by whomever, holds until the next
         self._publish(key, uid, decision, live, now_s)
 
     def wake(self, key: Key) -> None:
@@ -286,8 +289,6 @@ class ScalingLoop:
         shown = self._state.decisions.get(key)
         if self._is_moment_of_silence(uid, shown, decision, now_s):
             return
-        if first and shown is None and (decision.reason, decision.replicas) == _FIRST_LOOK(live):
-            return  # the second look is seconds away; what was told before a restart holds
         age_s = now_s - self._shown_at_s.get(uid, float("-inf"))
         if shown is not None and not _differs(shown, decision, age_s):
             return
