@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from conch.triton.sample import BatchStat
@@ -19,6 +19,8 @@ PRIOR_MARGINAL: Final = 0.5  # of s(1): what one more request in a batch costs u
 _SHRINK: Final = 5.0  # executions after which a size's own mean outweighs the line
 _OUTLIER: Final = 2.0  # times the mean: the most one look may claim once a size is known
 _KNOWN: Final = 10.0  # executions
+_DRIFT_WEIGHT: Final = 200.0  # executions that move all sizes half-way, when all seem slower
+_DRIFT_MOST: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,9 @@ class Curve:
             for k, size in self.sizes.items()
             if size.weight * keep > 0.05
         }
+        drift = _drift(sizes, seen)
+        if drift != 1:
+            sizes = {k: replace(size, mean_s=size.mean_s * drift) for k, size in sizes.items()}
         for k, stat in seen.items():
             if stat.count > 0 and stat.compute_s > 0:
                 sizes[k] = _merged(sizes.get(k), stat)
@@ -104,6 +109,22 @@ class Curve:
         slope = sum(w * (k - mean_k) * (s - mean_s) for k, s, w in points) + pull * prior
         slope = min(max(0.0, slope / (spread + pull)), mean_s / mean_k)
         return max(0.0, mean_s - slope * mean_k), slope
+
+
+def _drift(sizes: Mapping[int, _Size], seen: Mapping[int, BatchStat]) -> float:
+    """By how much everything became slower or faster: a busy neighbour, a clock, a longer input
+    slow down the batches that are not seen just now, too."""
+    count = expected_s = took_s = 0.0
+    for k, stat in seen.items():
+        known = sizes.get(k)
+        if known is not None and known.weight >= _KNOWN and stat.count > 0 and stat.compute_s > 0:
+            count += stat.count
+            expected_s += stat.count * known.mean_s
+            took_s += min(stat.compute_s, _OUTLIER * stat.count * known.mean_s)
+    if expected_s <= 0:
+        return 1.0
+    off = min(_DRIFT_MOST, max(-_DRIFT_MOST, took_s / expected_s - 1))
+    return 1 + off * count / (count + _DRIFT_WEIGHT)
 
 
 def _merged(old: _Size | None, stat: BatchStat) -> _Size:

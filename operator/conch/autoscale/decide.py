@@ -23,10 +23,10 @@ _QUIET_S: Final = 60.0  # silence is believed after this long: frozen counters l
 _PACE_S: Final = 5.0
 _PACE: Final = 3  # one part in this many goes at a time
 _LONGEST_GAP_S: Final = 600.0  # between two steps; beyond it, the clock has jumped
-_SERVED: Final = (
-    1.2  # times the largest batch's time: what a request needs once it leaves the queue
-)
-_LEAST_WAIT: Final = 0.1  # of the target: less would reject what comes in time
+_SERVED: Final = 1.1  # times the largest batch's time: the rest of a request's way
+# Of a full batch's time: one that arrived just after it began has waited that long, and can still
+# be in time in the next, smaller one.
+_LEAST_WAIT: Final = 0.8
 _NEW_WAIT: Final = 0.2
 
 
@@ -159,8 +159,9 @@ def _reject_after_s(picture: Picture, before: float | None) -> float | None:
         return None
     if not picture.loads or not all(load.capacity.reachable for load in picture.loads):
         return before
+    slowest_s = max(load.service_s for load in picture.loads)
     spent_s = max(load.spent_s(_SERVED) for load in picture.loads)
-    wait_s = max(_LEAST_WAIT * policy.target_s, policy.target_s - spent_s)
+    wait_s = max(_LEAST_WAIT * slowest_s, policy.target_s - spent_s)
     if before is not None and abs(wait_s - before) <= _NEW_WAIT * before:
         return before
     return wait_s

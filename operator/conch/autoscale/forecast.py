@@ -70,7 +70,7 @@ class Forecast:
         known = self._repeating(horizon_s)
         times, levels = _with(known.at_s, at_s), _with(known.level, level)
         demands = _with(known.demand, demand)
-        ahead = _slots(horizon_s)
+        ahead = known._slots(horizon_s)
         based = tuple(
             _with(column, value)
             for column, value in zip(
@@ -114,7 +114,7 @@ class Forecast:
         period = period_of(self.demand)
         if period == self.period or not self.judged:
             return replace(self, sought=0)
-        ahead = _slots(horizon_s)
+        ahead = self._slots(horizon_s)
         base = array("d", (before(self.level, i, ahead, period) for i in range(len(self.level))))
         first = math.ceil(ahead / period) * period if period else 0
         ratios = array("d")
@@ -128,6 +128,10 @@ class Forecast:
             period=period,
             sought=0,
         )
+
+    def _slots(self, horizon_s: float) -> int:
+        lasted_s = self.at_s[-1] - self.at_s[0] if len(self.at_s) > 1 else SLOT_S
+        return max(1, math.ceil(horizon_s * max(1, len(self.at_s) - 1) / lasted_s))
 
     def base(self, number: int, level: float) -> float:
         """Base ``number`` as of now; the first is ``level`` itself."""
@@ -146,10 +150,6 @@ def _with(known: array[float], value: float) -> array[float]:
     longer = known[:]
     longer.append(value)
     return longer
-
-
-def _slots(horizon_s: float) -> int:
-    return max(1, math.ceil(horizon_s / SLOT_S))
 
 
 def _ratio(highest: float, base: float) -> float:

@@ -22,6 +22,8 @@ HOLDS_S: Final = (15.0, 60.0, 300.0)
 FORGETTING_S: Final = 5400.0
 _TRIAL_S: Final = 400.0  # before it, the first setting is followed
 _PENALTY: Final = 40.0  # of cost, for all requests late beyond the budget
+_HOPELESS: Final = 2.0  # times the objective's late share: what is beyond can't be bought back
+_HOPELESS_PENALTY: Final = 16.0
 _PREFERENCE: Final = 0.3  # for late ones within the budget
 _WORTH_SWITCHING: Final = 0.01
 _LONGEST_SLOT_S: Final = 30.0
@@ -30,6 +32,14 @@ _CHURN_S: Final = 30.0  # replica-seconds that a start is taken to cost beyond i
 _UNSEEN_S: Final = 600.0
 _UNSEEN_SHARE: Final = 0.1
 _UNSEEN_RISE: Final = 1.15
+_UNSEEN_RISE_QUEUED: Final = 1.2  # where what is missed once has to be worked off
+# Beyond this many times what foresight would have cost, money buys little: it is not a matter of
+# headroom any more.
+_DEAR: Final = 1.25
+_DEARER: Final = 4.0
+_FORESIGHT: Final = 1.25  # cold starts: what foresight starts early, and keeps between two rises
+_GRACE: Final = 0.3  # replicas: where two are needed, a third is half as much again
+_TIGHT: Final = 0.95  # foresight spends the error budget, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +68,10 @@ class Shadows:
     backlog: tuple[float, ...] = (0.0,) * len(SETTINGS)
     cost: tuple[float, ...] = (0.0,) * len(SETTINGS)
     late: tuple[float, ...] = (0.0,) * len(SETTINGS)
+    due: tuple[int, ...] = ()  # replicas that each slot's demand needed
+    ideal: float = 0.0  # replica-seconds that foresight would have cost
     arrived: float = 0.0
+    lasted: float = 0.0
     watched_s: float = 0.0
     chosen: int = FIRST
 
@@ -93,6 +106,7 @@ class Shadows:
         played = self._played(at_s, demand * trim, fleet, cold_start_s, slack_s)
         keep = at_s - max(HOLDS_S[-1], 1.3 * cold_start_s) - _LONGEST_SLOT_S
         drop = bisect_left(played.at_s, keep)
+        due = max(least, fleet.needed(_TIGHT * demand * trim, most))
         wishes = array(
             "L",
             [
@@ -117,9 +131,12 @@ class Shadows:
             played.backlog,
             played.cost,
             played.late,
+            (*played.due[drop:], due),
+            played.ideal,
             played.arrived,
+            played.lasted,
             played.watched_s,
-            played._best(forecast, allowed),
+            played._best(forecast, allowed, fleet),
         )
 
     def _played(
@@ -133,6 +150,7 @@ class Shadows:
         end = max(1, bisect_right(self.at_s, at_s - 1e-3))
         start = min(end - 1, bisect_left(self.at_s, at_s - 1.05 * cold_start_s))
         ready = list(map(min, zip(*self.asked[start:end], strict=True)))
+        early = min(end - 1, bisect_left(self.at_s, at_s - _FORESIGHT * cold_start_s))
         lost = {c: fleet.late_share(demand, c) for c in set(ready)}
         backlog, late = [], []
         for c, waiting, sum_late in zip(ready, self.backlog, self.late, strict=True):
@@ -151,26 +169,41 @@ class Shadows:
                 paid * keep + c * seconds for paid, c in zip(self.cost, self.asked[-1], strict=True)
             ),
             tuple(late),
+            self.due,
+            self.ideal * keep + seconds * max(self.due[early:]),
             self.arrived * keep + demand * seconds,
+            self.lasted * keep + seconds,
             self.watched_s + seconds,
             self.chosen,
         )
 
-    def _best(self, forecast: Forecast, allowed: float) -> int:
-        if self.watched_s < _TRIAL_S or self.arrived <= 0:
+    def _best(self, forecast: Forecast, allowed: float, fleet: Fleet) -> int:
+        if self.watched_s < _TRIAL_S or min(self.arrived, self.ideal) <= 0:
             return self.chosen
-        cheapest = min(self.cost)
+        hopeless = _HOPELESS * fleet.late
+        dear = _DEAR * self.ideal + _GRACE * self.lasted
+        rise_unseen = _UNSEEN_RISE if fleet.reject else _UNSEEN_RISE_QUEUED
         unseen = _UNSEEN_SHARE * _UNSEEN_S / (_UNSEEN_S + self.watched_s)
         feared = [
-            unseen * max(0.0, 1 - rise / _UNSEEN_RISE)
+            unseen * max(0.0, 1 - rise / rise_unseen)
             for rises in forecast.rises
             for rise in rises
             for _ in HOLDS_S
         ]
         shares = [late / self.arrived + f for late, f in zip(self.late, feared, strict=True)]
         regret = [
-            paid / cheapest + _PENALTY * max(0.0, share - allowed) + _PREFERENCE * share
+            paid / self.ideal
+            + _DEARER * max(0.0, paid - dear) / self.ideal
+            + _penalty(share - allowed, hopeless)
+            + _PREFERENCE * share
             for paid, share in zip(self.cost, shares, strict=True)
         ]
         best = min(range(len(regret)), key=regret.__getitem__)
         return best if regret[best] < regret[self.chosen] - _WORTH_SWITCHING else self.chosen
+
+
+def _penalty(over: float, hopeless: float) -> float:
+    """What lateness over the budget weighs against cost."""
+    if over <= 0:
+        return 0.0
+    return _PENALTY * min(over, hopeless) + _HOPELESS_PENALTY * max(0.0, over - hopeless)

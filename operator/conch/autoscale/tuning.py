@@ -14,7 +14,7 @@ from conch.autoscale.fleet import Fleet
 from conch.autoscale.forecast import SLOT_S, Forecast
 from conch.autoscale.shadows import Shadows
 
-_SLACK_SLOT_S: Final = 0.5  # looks are not on the dot
+_SLACK_SLOT_S: Final = 1.5  # looks are not on the dot, nor are the scrapes behind them
 _EVENNESS_PRIOR: Final = 0.7
 _EVENNESS_PRIOR_WEIGHT: Final = 20.0  # degrees of freedom: pods beyond the first, per look
 _EVENNESS_WEIGHT: Final = 400.0
