@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -22,7 +23,7 @@ from conch.reconcile.queue import WorkQueue
 from conch.reconcile.scaling import ScalingLoop, policy_of
 from conch.settings import Settings
 from conch.telemetry.catalog import Metrics
-from conch.triton.sample import PodSample
+from conch.triton.sample import ModelCounters, PodSample
 from tests.kube.fake_api import until
 from tests.reconcile.builders import KEY, MOMENT, build, decision, placed, pod, raw, state
 
@@ -115,6 +116,35 @@ async def test_a_decision_that_is_not_carried_out_is_not_told_each_round(world: 
         world.answer = decision(5, demand_rps=demand)
         await world.round()
         assert await world.woken() == set()
+
+
+async def test_what_arrived_is_kept_for_conch_trace(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_s = 100.0
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: at_s)
+
+    async def counted(_: Any, uid: str, *__: Any) -> PodSample:
+        answered = 12.0 * at_s
+        counters = ModelCounters(answered, 0.0, answered, answered, 0.0, 0.0, 0.0)
+        return PodSample(uid, at_s, {"resnet": counters})
+
+    monkeypatch.setattr(scaling, "scrape", counted)
+    world.answer = decision(1, Reason.WITHIN_OBJECTIVE)
+    assert world.loop.arrivals(KEY.namespace, KEY.name) is None
+    for _ in range(5):
+        await world.round()
+        at_s += 2.0
+    at_s -= 1.0
+    found = world.loop.arrivals(KEY.namespace, KEY.name)
+    assert found is not None
+    assert (found["bin_s"], found["rates"]) == (2.0, {"resnet": [12.0] * 3})
+    age = datetime.now(UTC) - datetime.fromisoformat(found["end"])
+    assert 3.0 <= age.total_seconds() < 30.0  # the last whole bin ended at 106
+    assert world.loop.arrivals(KEY.namespace, "unknown") is None
+    world.cluster.remove_service(KEY, raw()["metadata"]["uid"])
+    await world.round()
+    assert world.loop.arrivals(KEY.namespace, KEY.name) is None
 
 
 async def test_a_moment_without_metrics_is_not_told_and_one_that_lasts_is(

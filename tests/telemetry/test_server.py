@@ -35,6 +35,7 @@ async def world() -> AsyncIterator[World]:
         metrics_port=0,
         alive=[lambda: made.wrong["alive"]],
         ready=[lambda: None, lambda: made.wrong["ready"]],
+        arrivals=lambda namespace, name: {"rates": {name: [1.5]}} if namespace == "demo" else None,
     )
     made.port = runner.addresses[0][1]
     yield made
@@ -59,6 +60,12 @@ async def test_metrics_are_exposed(world: World) -> None:
     code, text = await world.get("/metrics")
     assert code == 200
     assert "conch_leader 1.0" in text.splitlines()
+
+
+async def test_what_arrived_at_a_service_is_told(world: World) -> None:
+    assert await world.get("/debug/arrivals/demo/a") == (200, '{"rates": {"a": [1.5]}}')
+    assert (await world.get("/debug/arrivals/other/a"))[0] == 404
+    assert (await world.get("/debug/arrivals/demo/a/b"))[0] == 404
 
 
 async def test_a_port_that_is_taken_is_a_mistake_in_the_settings() -> None:
