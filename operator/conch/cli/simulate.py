@@ -364,8 +364,8 @@ def notes_on(
         at_most = int((conch.timeline.wanted >= scenario.max_replicas).sum())
         if at_most > 0.02 * conch.timeline.wanted.size:
             notes.append(
-                f"maxReplicas {scenario.max_replicas} was reached for {at_most} s: more would "
-                "have been asked for."
+                f"maxReplicas {scenario.max_replicas} was reached for {at_most} s: that limit, "
+                "not the scaler, may be what made requests late."
             )
     return tuple(notes)
 

@@ -56,11 +56,13 @@ footer{margin:2rem 0 1rem}
 .result thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 .result,.result tbody,.result tr{display:block}
 .result tr{border:1px solid var(--line);border-radius:10px;padding:.5rem .8rem;margin:.6rem 0;
-display:grid;grid-template-columns:1fr 1fr;gap:0 1.2rem}
+display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1fr);gap:0 1rem}
 .result th{grid-column:1/-1;border:0;padding:.2rem 0;font-size:1.05rem;white-space:normal}
-.result td{display:flex;justify-content:space-between;gap:.5rem;border:0;padding:.15rem 0}
-.result td::before{content:attr(data-name);color:var(--soft);font-size:.875rem}
+.result td{display:flex;justify-content:space-between;align-items:baseline;gap:.4rem;border:0;
+padding:.15rem 0;font-size:.9375rem}
+.result td::before{content:attr(data-name);color:var(--soft);font-size:.8125rem}
 td[style]{background:none}
 dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.5rem}}
+@media(max-width:370px){.result tr{grid-template-columns:1fr}}
 @media print{.card{break-inside:avoid}}
 """.replace("\n", "")
