@@ -16,10 +16,11 @@ from conch.api import conditions, names, v1alpha1
 from conch.api.conditions import Condition, ConditionType, Reason
 from conch.kube.views import Object
 from conch.observe.state import ChildId, Observation
-from conch.observe.types import AcceleratorKind, Assignment, Decision
+from conch.observe.types import AcceleratorKind
 from conch.reconcile.steps import (
     accepted,
     available,
+    figures,
     foreign,
     holding,
     placed,
@@ -184,10 +185,10 @@ def conclude(obs: Observation, plan: Plan, outcome: Outcome) -> Status:
                 "grpc": f"{obs.key.name}.{obs.key.namespace}.svc:{names.PORT_GRPC}",
             },
         }
-        body |= _placement(obs.assignment) | _measured(service, obs.decision)
+        body |= figures.placement(obs.assignment) | figures.measured(service, obs.decision)
         if obs.decision is None:
             body |= told.numbers(obs)
-        body |= _revision(obs) | _scheduled(obs, service.spec.scaling)
+        body |= figures.revision(obs) | figures.scheduled(obs, service.spec.scaling)
     old = obs.raw.get("status", {}).get("conditions", [])
     body["conditions"] = conditions.merge(old, everything, generation, obs.now)
     return Status(body, tuple(everything), _again_s(obs, plan, outcome))
@@ -368,70 +369,3 @@ def _applied(plan: Plan, outcome: Outcome) -> Condition:
     return Condition(
         ConditionType.APPLIED, "True", Reason.APPLIED, "Deployment and Service are as wanted."
     )
-
-
-def _placement(assignment: Assignment | None) -> dict[str, Any]:
-    if assignment is None or assignment.kind is None:
-        return {}
-    return {"accelerator": assignment.kind.name}
-
-
-def _revision(obs: Observation) -> dict[str, Any]:
-    ready = [p for p in obs.pods if p.ready]
-    if not ready:
-        return {}
-    return {"revision": ready[-1].metadata.labels.get("pod-template-hash", "")}
-
-
-def _scheduled(obs: Observation, scaling: v1alpha1.Scaling) -> dict[str, Any]:
-    if not scaling.schedules:
-        return {}
-    bounds = replicas.limits(obs, scaling)
-    shown: dict[str, Any] = {"minReplicas": bounds.least, "maxReplicas": bounds.most}
-    if bounds.active:
-        shown["active"] = list(bounds.active)
-    if bounds.until is not None:
-        shown["until"] = _time(bounds.until)
-    if bounds.coming is not None:
-        shown |= {"next": bounds.coming[0], "nextStart": _time(bounds.coming[1])}
-    return {"schedule": shown}
-
-
-def _time(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _measured(service: v1alpha1.InferenceService, decision: Decision | None) -> dict[str, Any]:
-    if decision is None:
-        return {}
-    body: dict[str, Any] = {}
-    if decision.latency_s is not None:
-        body["latency"] = {
-            "observed": seconds(decision.latency_s),
-            "target": service.spec.objectives.latency.target,
-        }
-    if service.spec.scaling.mode == "Latency":
-        numbers = {
-            "demand": rate(decision.demand_rps),
-            "bound": rate(decision.bound_rps),
-            "capacityPerReplica": rate(decision.capacity_rps),
-            "horizon": None if decision.horizon_s is None else seconds(decision.horizon_s),
-        }
-        body["decision"] = {
-            "replicas": decision.replicas,
-            "reason": decision.reason.value,
-            "message": decision.message,
-        } | {k: v for k, v in numbers.items() if v is not None}
-    return body
-
-
-def rate(value: float | None) -> str | None:
-    """Requests per second as people write them: 3 significant digits."""
-    if value is None:
-        return None
-    return f"{value:.0f}/s" if value >= 100 else f"{value:.3g}/s"
-
-
-def seconds(value: float) -> str:
-    """A duration as people write it: 85ms, 1.2s."""
-    return f"{value * 1000:.0f}ms" if value < 1 else f"{value:.3g}s"

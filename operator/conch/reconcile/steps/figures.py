@@ -1,0 +1,82 @@
+"""What the status says beside its conditions: numbers, as people write them. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from conch.api import v1alpha1
+from conch.observe.state import Observation
+from conch.observe.types import Assignment, Decision
+from conch.reconcile.steps import replicas
+
+
+def placement(assignment: Assignment | None) -> dict[str, Any]:
+    """The class the service is on."""
+    if assignment is None or assignment.kind is None:
+        return {}
+    return {"accelerator": assignment.kind.name}
+
+
+def revision(obs: Observation) -> dict[str, Any]:
+    """The pod template that the newest ready pod was made from."""
+    ready = [p for p in obs.pods if p.ready]
+    if not ready:
+        return {}
+    return {"revision": ready[-1].metadata.labels.get("pod-template-hash", "")}
+
+
+def scheduled(obs: Observation, scaling: v1alpha1.Scaling) -> dict[str, Any]:
+    """What holds now by the schedules, and what comes; nothing without any."""
+    if not scaling.schedules:
+        return {}
+    bounds = replicas.limits(obs, scaling)
+    shown: dict[str, Any] = {"minReplicas": bounds.least, "maxReplicas": bounds.most}
+    if bounds.active:
+        shown["active"] = list(bounds.active)
+    if bounds.until is not None:
+        shown["until"] = _time(bounds.until)
+    if bounds.coming is not None:
+        shown |= {"next": bounds.coming[0], "nextStart": _time(bounds.coming[1])}
+    return {"schedule": shown}
+
+
+def _time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def measured(service: v1alpha1.InferenceService, decision: Decision | None) -> dict[str, Any]:
+    """Latency as measured, and in mode Latency the decision with its numbers."""
+    if decision is None:
+        return {}
+    body: dict[str, Any] = {}
+    if decision.latency_s is not None:
+        body["latency"] = {
+            "observed": _seconds(decision.latency_s),
+            "target": service.spec.objectives.latency.target,
+        }
+    if service.spec.scaling.mode == "Latency":
+        numbers = {
+            "demand": _rate(decision.demand_rps),
+            "bound": _rate(decision.bound_rps),
+            "capacityPerReplica": _rate(decision.capacity_rps),
+            "horizon": None if decision.horizon_s is None else _seconds(decision.horizon_s),
+        }
+        body["decision"] = {
+            "replicas": decision.replicas,
+            "reason": decision.reason.value,
+            "message": decision.message,
+        } | {k: v for k, v in numbers.items() if v is not None}
+    return body
+
+
+def _rate(value: float | None) -> str | None:
+    """Requests per second as people write them: 3 significant digits."""
+    if value is None:
+        return None
+    return f"{value:.0f}/s" if value >= 100 else f"{value:.3g}/s"
+
+
+def _seconds(value: float) -> str:
+    """A duration as people write it: 85ms, 1.2s."""
+    return f"{value * 1000:.0f}ms" if value < 1 else f"{value:.3g}s"
