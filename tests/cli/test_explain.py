@@ -52,24 +52,14 @@ def test_ready_service(service: Object) -> None:
     assert found.placement == ("l4: 1 node, 1 of 4 units free", "t4: no node")
 
 
-def test_decision_shows_its_numbers(service: Object) -> None:
-    decision = _why(service).decision
-    assert decision is not None
-    assert decision.formula == "97/s / 34/s = 2.9"
-    assert decision.limits == "minReplicas 1, maxReplicas 6"
-
-
-@pytest.mark.parametrize("capacity", [None, "0/s", "nonsense"])
-def test_no_formula_without_its_numbers(service: Object, capacity: str | None) -> None:
-    service["status"]["decision"]["capacityPerReplica"] = capacity or ""
-    decision = _why(service).decision
-    assert decision is not None
-    assert decision.formula == ""
-
-
-def test_no_decision_in_other_modes(service: Object) -> None:
-    del service["status"]["decision"]
-    assert _why(service).decision is None
+def test_decisions_are_told_apart_from_other_events(service: Object) -> None:
+    events = [
+        event(service, "ScaleUp", "2026-11-22T11:58:00Z", "Normal"),
+        event(service, "Ready", "2026-11-22T11:57:00Z", "Normal"),
+    ]
+    found = _why(service, [], events)
+    assert [d.reason for d in found.past] == ["ScaleUp"]
+    assert [e.reason for e in found.events or ()] == ["Ready"]
 
 
 def test_what_holds_it_back_comes_with_the_next_step(service: Object) -> None:
@@ -168,11 +158,11 @@ def test_events_newest_first_without_the_noise_of_pods(service: Object) -> None:
         event(service, "Old", "2026-11-22T11:00:00Z", "Normal"),
         event(one, "Scheduled", "2026-11-22T11:59:59Z", "Normal"),
         event(one, "BackOff", "2026-11-22T11:50:00Z", count=7),
-        event(service, "ScaleUp", "2026-11-22T11:58:00Z", "Normal"),
+        event(service, "Placed", "2026-11-22T11:58:00Z", "Normal"),
     ]
     found = _why(service, [one], events).events or ()
     assert [(e.reason, e.age_s, e.count) for e in found] == [
-        ("ScaleUp", 120, 1),
+        ("Placed", 120, 1),
         ("BackOff", 600, 7),
         ("Old", 3600, 1),
     ]

@@ -34,7 +34,11 @@ def _busy(service: Object) -> Gathered:
     stuck["status"]["conditions"].append(
         {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
     )
-    return Gathered(service, [stuck], [event(service, "NoCapacity", "2026-11-22T11:59:00Z")])
+    events = [
+        event(service, "NoCapacity", "2026-11-22T11:59:00Z"),
+        event(service, "ScaleUp", "2026-11-22T11:58:00Z", message="83 req/s: 3 replicas (was 2)"),
+    ]
+    return Gathered(service, [stuck], events)
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
@@ -50,10 +54,20 @@ def test_the_answer_comes_first_and_everything_is_there(service: Object) -> None
         "demo/resnet is ready (Ready): 3/3 replicas on l4; p99 312ms measured, 400ms promised"
     )
     assert second.startswith("Placed: l4: 0 of 4 units free")
-    titles = ["Next step", "Scaling decision", "Placement", "Conditions", "Pods", "Events"]
+    titles = [
+        "Next step", "Scaling decision", "Last decisions", "Placement", "Conditions", "Pods",
+        "Events",
+    ]  # fmt: skip
     places = [text.index(f"\n{title}\n") for title in titles]
     assert places == sorted(places)
-    for number in ("83/s", "97/s within 12s", "34/s", "97/s / 34/s = 2.9", "maxReplicas 6"):
+    for number in (
+        "83/s",
+        "97/s within 12s",
+        "34/s",
+        "97/s / 34/s = 2.9",
+        "maxReplicas 6",
+        "(was 2)",
+    ):
         assert number in text
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from conch.api import names
 from conch.errors import ConchError, Forbidden, NotFound
 from conch.kube.transport import path
+
+_T = TypeVar("_T")
 
 Object = dict[str, Any]
 PLURAL = "inferenceservices"
@@ -40,6 +42,7 @@ class Gathered:
     service: Object
     pods: list[Object] | None
     events: list[Object] | None
+    deployment: Object | None = None
 
 
 async def services(api: Reader, namespace: str | None) -> list[Object]:
@@ -57,24 +60,24 @@ async def gather(api: Reader, namespace: str, name: str) -> Gathered:
     except NotFound as error:
         others = await services(api, namespace)
         raise Missing(_not_found(namespace, name, others)) from error
-    pods, events = await asyncio.gather(
+    pods, events, deployment = await asyncio.gather(
         _optional(
             api.list(path("v1", "pods", namespace), label_selector=names.selector_string(name))
         ),
         _optional(api.list(path("v1", "events", namespace))),
+        _optional(api.get(path("apps/v1", "deployments", namespace, name))),
     )
     if events is not None:
         uids = {o["metadata"].get("uid") for o in (service, *(pods or []))}
         events = [e for e in events if e.get("involvedObject", {}).get("uid") in uids]
-    return Gathered(service, pods, events)
+    return Gathered(service, pods, events, deployment)
 
 
-async def _optional(request: Any) -> list[Object] | None:
-    """The answer, or None where RBAC says no: the rest is still worth showing."""
+async def _optional(request: Coroutine[Any, Any, _T]) -> _T | None:
+    """The answer, or None where RBAC says no or nothing is: the rest is still worth showing."""
     try:
-        answer: list[Object] = await request
-        return answer
-    except Forbidden:
+        return await request
+    except (Forbidden, NotFound):
         return None
 
 

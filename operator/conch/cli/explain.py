@@ -6,7 +6,6 @@ computed again that the operator has decided; it must not print.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,8 +14,10 @@ from typing import Any
 import msgspec
 
 from conch.api.conditions import ConditionType
+from conch.cli import decision
 from conch.cli.advice import UNSEEN, advice
 from conch.cli.cluster import Gathered
+from conch.cli.decision import DecisionLine, PastDecision, clean
 from conch.kube.views import Pod
 from conch.reconcile.steps.pods import diagnose
 
@@ -29,8 +30,6 @@ _EVENTS = 8
 
 NOT_SEEN = "NotSeenYet"
 """In place of a reason while the status is empty."""
-
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +61,6 @@ class ConditionLine:
     reason: str
     message: str
     age_s: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class DecisionLine:
-    """The last scaling decision and its numbers, as the status has them."""
-
-    replicas: int
-    reason: str
-    message: str
-    demand: str
-    bound: str
-    capacity_per_replica: str
-    horizon: str
-    formula: str
-    limits: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +96,7 @@ class Explanation:
     conditions: tuple[ConditionLine, ...]
     holding_back: tuple[ConditionLine, ...]
     decision: DecisionLine | None
+    past: tuple[PastDecision, ...]
     placement: tuple[str, ...]
     pods: tuple[PodLine, ...] | None
     events: tuple[EventLine, ...] | None
@@ -145,16 +130,21 @@ def explain(found: Gathered, now: datetime) -> Explanation:
     """Everything about one service."""
     service = found.service
     conditions = tuple(_conditions(service, now))
+    past, events = None, None
+    if found.events is not None:
+        past, others = decision.past([(_event_age(e, now), e) for e in found.events])
+        events = _events(others)
     holding_back = tuple(c for c in conditions if not c.good and c.type not in _SUMMARY)
     return Explanation(
         summary=summarise(service, now),
         notes=tuple(_notes(service)),
         conditions=conditions,
         holding_back=holding_back,
-        decision=_decision(service),
+        decision=decision.line(service, found.deployment),
+        past=past or (),
         placement=_verdicts(_condition(service, ConditionType.PLACED)),
         pods=None if found.pods is None else _pods(found.pods, now),
-        events=None if found.events is None else _events(found.events, now),
+        events=events,
         next_steps=_next_steps(service, holding_back),
     )
 
@@ -166,11 +156,6 @@ def age(timestamp: str | None, now: datetime) -> float | None:
     except ValueError:
         return None
     return max(0.0, (now - (then if then.tzinfo else then.replace(tzinfo=UTC))).total_seconds())
-
-
-def clean(text: str) -> str:
-    """Text from the cluster on one line, without what would drive a terminal."""
-    return " ".join(_CONTROL.sub(" ", text).split())
 
 
 def _at(obj: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
@@ -219,38 +204,6 @@ def _notes(service: Object) -> Sequence[str]:
     return notes
 
 
-def _decision(service: Object) -> DecisionLine | None:
-    decision = _at(service, "status", "decision")
-    if not decision:
-        return None
-    scaling = _at(service, "spec", "scaling")
-    replicas = int(decision.get("replicas", 0))
-    low, high = scaling.get("minReplicas", 1), scaling.get("maxReplicas", 10)
-    idle = scaling.get("idle", {}).get("toZeroAfter", "")
-    to_zero = f", to zero after {idle}" if idle else ""
-    bound, capacity = decision.get("bound", ""), decision.get("capacityPerReplica", "")
-    return DecisionLine(
-        replicas=replicas,
-        reason=decision.get("reason", ""),
-        message=clean(decision.get("message", "")),
-        demand=decision.get("demand", ""),
-        bound=bound,
-        capacity_per_replica=capacity,
-        horizon=decision.get("horizon", ""),
-        formula=_formula(bound, capacity),
-        limits=f"minReplicas {low}, maxReplicas {high}{to_zero}",
-    )
-
-
-def _formula(bound: str, capacity: str) -> str:
-    """`97/s / 34/s = 2.9`, empty when a number is missing."""
-    try:
-        share = float(bound.removesuffix("/s")) / float(capacity.removesuffix("/s"))
-    except (ValueError, ZeroDivisionError):
-        return ""
-    return f"{bound} / {capacity} = {share:.1f}"
-
-
 def _verdicts(placed: Object | None) -> tuple[str, ...]:
     """The planner's sentence, one class per line."""
     message = clean(str((placed or {}).get("message", "")))
@@ -293,29 +246,33 @@ def _starting(pod: Pod) -> str:
     return "Starting"
 
 
-def _events(events: Sequence[Object], now: datetime) -> tuple[EventLine, ...]:
+def _event_age(event: Object, now: datetime) -> float | None:
+    series = event.get("series") or {}
+    when = (
+        series.get("lastObservedTime")
+        or event.get("lastTimestamp")
+        or event.get("eventTime")
+        or event.get("firstTimestamp")
+        or event["metadata"].get("creationTimestamp")
+    )
+    return age(when, now)
+
+
+def _events(events: Sequence[tuple[float | None, Object]]) -> tuple[EventLine, ...]:
     """The latest ones, newest first; of pods only the warnings."""
     lines = []
-    for event in events:
-        if event.get("type") == "Normal" and event["involvedObject"].get("kind") == "Pod":
-            continue
-        series = event.get("series") or {}
-        when = (
-            series.get("lastObservedTime")
-            or event.get("lastTimestamp")
-            or event.get("eventTime")
-            or event.get("firstTimestamp")
-            or event["metadata"].get("creationTimestamp")
-        )
+    for age_s, event in events:
         about = event.get("involvedObject", {})
+        if event.get("type") == "Normal" and about.get("kind") == "Pod":
+            continue
         lines.append(
             EventLine(
-                age_s=age(when, now),
+                age_s=age_s,
                 type=event.get("type", ""),
                 reason=event.get("reason", ""),
                 about=f"{about.get('kind', '')}/{about.get('name', '')}",
                 message=clean(event.get("message", "")),
-                count=series.get("count") or event.get("count") or 1,
+                count=decision.count(event),
             )
         )
     lines.sort(key=lambda line: float("inf") if line.age_s is None else line.age_s)

@@ -11,7 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from conch.cli.explain import NOT_SEEN, ConditionLine, DecisionLine, Explanation, Summary
+from conch.cli.decision import DecisionLine, PastDecision
+from conch.cli.explain import NOT_SEEN, ConditionLine, Explanation, Summary
 
 _PIPE_WIDTH = 160  # nobody wraps a pipe
 _UNWRAPPED = 10_000
@@ -84,6 +85,8 @@ def why(found: Explanation, *, plain: bool) -> RenderableType:
         parts += [_title("Next step"), *(_indent(step) for step in steps)]
     if found.decision is not None:
         parts += [_title("Scaling decision"), _indent(_decision(found.decision))]
+    if found.past:
+        parts += [_title("Last decisions"), _indent(_past(found.past))]
     if found.placement:
         parts += [_title("Placement"), *(_indent(Text(v)) for v in found.placement)]
     if found.conditions:
@@ -117,21 +120,37 @@ def _decision(decision: DecisionLine) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     rows = [
         ("demand now", decision.demand),
-        ("to be ready for", f"{decision.bound} within {decision.horizon} (start-up of a replica)"),
+        ("to be ready for", _horizon(decision)),
         ("one replica carries", decision.capacity_per_replica),
         ("replicas needed", decision.formula),
         ("allowed", decision.limits),
+        ("schedule", decision.schedule),
+        ("rejected", decision.rejecting),
+        ("what binds", decision.binding),
     ]
-    if not decision.bound:
-        rows.pop(1)
-    elif not decision.horizon:
-        rows[1] = ("to be ready for", decision.bound)
     for name, value in rows:
         if value:
             table.add_row(name, value)
     count = f"{decision.replicas} replica{'' if decision.replicas == 1 else 's'}"
     headline = Text(f"{decision.reason}: {count}. ", style="bold")
     return Group(headline + Text(decision.message, style="not bold"), table)
+
+
+def _horizon(decision: DecisionLine) -> str:
+    if not (decision.bound and decision.horizon):
+        return decision.bound
+    return f"{decision.bound} within {decision.horizon} (start-up of a replica)"
+
+
+def _past(decisions: Sequence[PastDecision]) -> Table:
+    table = _table(header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for past in decisions:
+        repeated = f" (x{past.count})" if past.count > 1 else ""
+        table.add_row(duration(past.age_s), past.reason, Text(past.message + repeated))
+    return table
 
 
 def _conditions(conditions: Sequence[ConditionLine], *, plain: bool) -> Table:
