@@ -3,10 +3,11 @@ import pytest
 
 from conch.observe.types import PodSample
 from conch.twin import kernel
+from conch.twin.fleet import build_fleet
 from conch.twin.kernel import READY, Fleet
 from conch.twin.metrics import MODEL, Snapshot, snapshot
 from conch.twin.service import ServiceModel
-from conch.twin.world import Scenario, build_fleet
+from conch.twin.world import Scenario
 
 
 def alone(arrivals: np.ndarray, **service: object) -> Fleet:

@@ -3,13 +3,16 @@
 Decides nothing about replicas: ``world`` starts, drains and kills them between two calls of
 ``advance``. Everything is in the arrays of one ``Fleet``; a replica is a slot.
 
-Triton's dynamic batcher, as far as it matters here (core, dynamic_batch_scheduler.cc,
-rate_limiter.cc): a free instance takes the largest batch that waits, up to the limit, or waits for
-a preferred size as long as the queue delay allows. With a queue delay up to two batches per
-instance are closed ahead of time, and joined when they fit into one; without one a closed batch
-grows until it starts, and with a time-out, a limit of the queue or priorities
-(``support_prefetching_``) a batch is formed when an instance asks for it.
-Requests past the time-out are refused then, not earlier.
+Triton's dynamic batcher (core, dynamic_batch_scheduler.cc, rate_limiter.cc, instance_queue.cc; all
+measured on 24.10): a free instance takes the largest batch that waits, up to the limit, or waits
+for a preferred size as long as the queue delay allows. Without a queue delay a batch that is
+closed ahead of time grows until it starts, which is the same. With one (``AHEAD``) the batcher
+sleeps until enough requests for the next preferred size wait, so that batches start with fewer
+than they could; up to two per instance are closed ahead, and joined when they fit into one. With a
+time-out, a limit of the queue or priorities nothing is closed ahead (``support_prefetching_``), and
+since 24.05 the batcher may miss that an instance got free (``LOST``: it is notified just before the
+instance waits): it then starts with the next arrival, or half a second later. Requests past the
+time-out are refused when a batch is formed, not earlier.
 """
 
 from __future__ import annotations
@@ -67,7 +70,13 @@ RETRY_DELAY_S: Final = 4
 RECYCLE_S: Final = 5
 MAX_QUEUE: Final = 6
 AHEAD: Final = 7
-PARAMS: Final = 8
+LOST: Final = 8  # share of the ends of batches that a batcher with a queue policy misses
+PARAMS: Final = 9
+
+# States of the batch that a batcher works on.
+RENEW: Final = 0  # executing or full
+EMPTY: Final = 1
+GROWS: Final = 2  # the last one closed, which takes more
 
 LEAST: Final = 0
 RANDOM: Final = 1
@@ -76,6 +85,8 @@ CONNECTIONS: Final = 2
 # prometheus-cpp's summary: a window of 60 s that moves in steps of 12 s.
 WINDOW_STEP_S: Final = 12.0
 WINDOW_STEPS: Final = 5
+NAP_S: Final = 0.5  # the batcher looks this often when nobody wakes it
+_EPS_S: Final = 1e-9
 SHORTEST_S: Final = 1e-4  # lower end of the latency histogram
 BINS_PER_E: Final = 32.0  # bins per factor e: 3 % wide
 BINS: Final = 512
@@ -93,6 +104,7 @@ class Fleet(NamedTuple):
     rng: npt.NDArray[np.uint64]  # 1
     service_s: Floats  # b + 1
     best_preferred: Ints  # b + 1; largest preferred size within, 0 when none
+    next_preferred: Ints  # b + 1; smallest preferred size above, the smallest when none
     drift_s: Floats
     drift: Floats
     priority: Floats  # p; cumulative shares
@@ -108,6 +120,11 @@ class Fleet(NamedTuple):
     speed: Floats  # r; factor of the service time
     closed: Ints  # r, 2 m; sizes of batches closed ahead, in order
     n_closed: Ints  # r
+    n_open: Ints  # r; waiting requests in no batch yet (only kept with AHEAD)
+    first_open: Ints  # r; the oldest of them
+    current: Ints  # r; the batcher's batch: RENEW, EMPTY or GROWS
+    enough: Ints  # r; requests for which the batcher wakes up
+    sleep_s: Floats  # r; when it wakes up by itself
     touched_s: Floats  # r; until when the integrals are counted
     empty_s: Floats  # r; when a draining slot became empty
     ends_s: Floats  # r, m; infinite when idle
@@ -237,23 +254,13 @@ def _oldest_s(f: Fleet, slot: int) -> float:
 def _batch_size(f: Fleet, slot: int, now_s: float) -> int:
     """How many a free instance takes now; 0 when it waits for more (sets the timer)."""
     limit = f.service_s.size - 1
-    if f.n_closed[slot] > 0:
-        size = f.closed[slot, 0]
-        taken = 1
-        while taken < f.n_closed[slot] and size + f.closed[slot, taken] <= limit:
-            size += f.closed[slot, taken]
-            taken += 1
-        for i in range(taken, f.n_closed[slot]):
-            f.closed[slot, i - taken] = f.closed[slot, i]
-        f.n_closed[slot] -= taken
-        return int(size)
     most = min(f.waiting[slot], limit)
     delay_s = f.params[QUEUE_DELAY_S]
     preferred = f.best_preferred[most]
     if delay_s <= 0:
         return int(preferred if preferred > 0 else most)
     due_s = _oldest_s(f, slot) + delay_s
-    if now_s >= due_s - 1e-9:
+    if now_s >= due_s - _EPS_S:
         return int(most)
     if preferred > 0:
         return int(preferred)
@@ -262,47 +269,141 @@ def _batch_size(f: Fleet, slot: int, now_s: float) -> int:
 
 
 @_inlined
+def _execute(f: Fleet, slot: int, size: int, now_s: float) -> None:
+    """The next ``size`` requests onto a free instance."""
+    instance = 0
+    while f.ends_s[slot, instance] < np.inf:
+        instance += 1
+    _touch(f, slot, now_s)
+    f.idle[slot] -= 1
+    first = _pop(f, slot)
+    last = first
+    for _ in range(size - 1):
+        request = _pop(f, slot)
+        f.link[last] = request
+        last = request
+    f.first[slot, instance] = first
+    f.size[slot, instance] = size
+    f.starts_s[slot, instance] = now_s
+    f.ends_s[slot, instance] = now_s + f.service_s[size] * f.speed[slot] * _factor(f, now_s)
+
+
+@_inlined
+def _take_closed(f: Fleet, slot: int, now_s: float) -> int:
+    """Size of the batch a free instance makes of those closed ahead: the first, and what fits.
+
+    A batch that is looked at for joining is closed for good, whether or not it fits.
+    """
+    size = f.closed[slot, 0]
+    taken = 1
+    offered = 1
+    request = f.head[slot, 0]
+    for _ in range(size):
+        request = f.link[request]
+    while taken < f.n_closed[slot] and now_s - f.arrival_s[request] > f.params[QUEUE_DELAY_S]:
+        offered = taken + 1
+        if size + f.closed[slot, taken] > f.service_s.size - 1:
+            break
+        for _ in range(f.closed[slot, taken]):
+            request = f.link[request]
+        size += f.closed[slot, taken]
+        taken += 1
+    if offered == f.n_closed[slot] and f.current[slot] == GROWS:
+        f.current[slot] = RENEW
+    for i in range(taken, f.n_closed[slot]):
+        f.closed[slot, i - taken] = f.closed[slot, i]
+    f.n_closed[slot] -= taken
+    return int(size)
+
+
+@_inlined
+def _close_ahead(f: Fleet, slot: int, now_s: float) -> None:
+    """One round of the batcher's thread: batches out of open requests, until it must wait."""
+    limit = f.service_s.size - 1
+    most = f.best_preferred[limit]
+    delay_s = f.params[QUEUE_DELAY_S]
+    f.sleep_s[slot] = np.inf
+    while True:
+        if f.current[slot] == RENEW:
+            f.current[slot] = EMPTY
+            f.enough[slot] = 0
+        if f.n_open[slot] == 0:
+            f.sleep_s[slot] = now_s + NAP_S
+            break
+        if f.n_closed[slot] >= f.closed.shape[1]:
+            break  # the instance that takes one wakes it
+        has = f.closed[slot, f.n_closed[slot] - 1] if f.current[slot] == GROWS else 0
+        take = min(f.n_open[slot], limit - has)
+        total = has + take
+        due_s = f.arrival_s[f.first_open[slot]] + delay_s
+        due = now_s >= due_s - _EPS_S
+        full = False
+        if f.best_preferred[total] > has and not due:
+            take = f.best_preferred[total] - has
+        elif has >= most or f.n_open[slot] > take or total >= most:
+            full = True
+        elif not due:
+            f.enough[slot] = f.next_preferred[total] - has
+            if has == 0 or f.best_preferred[has] == has:
+                f.sleep_s[slot] = due_s
+                break
+        if take > 0:
+            if f.current[slot] == GROWS:
+                f.closed[slot, f.n_closed[slot] - 1] += take
+            else:
+                f.closed[slot, f.n_closed[slot]] = take
+                f.n_closed[slot] += 1
+                f.current[slot] = GROWS
+            f.n_open[slot] -= take
+            for _ in range(take):
+                f.first_open[slot] = f.link[f.first_open[slot]]
+        if full:
+            f.current[slot] = RENEW
+        if f.idle[slot] > 0 and f.n_closed[slot] > 0:
+            _execute(f, slot, _take_closed(f, slot, now_s), now_s)
+
+
+@_inlined
+def _serve_ahead(f: Fleet, slot: int, now_s: float) -> None:
+    """What happens in a replica that closes batches ahead, after an arrival, an end or a nap."""
+    room = f.n_closed[slot] < f.closed.shape[1]
+    awake = room and (f.current[slot] == RENEW or f.n_open[slot] >= f.enough[slot])
+    if f.sleep_s[slot] <= now_s + _EPS_S:
+        naps = math.ceil((now_s - f.sleep_s[slot]) / NAP_S)
+        f.sleep_s[slot] += NAP_S * max(0, naps)
+        awake = awake or f.sleep_s[slot] <= now_s + _EPS_S
+    while f.idle[slot] > 0 and f.n_closed[slot] > 0:
+        _execute(f, slot, _take_closed(f, slot, now_s), now_s)
+        awake = True
+    if awake and f.n_open[slot] > 0:
+        _close_ahead(f, slot, now_s)
+    f.timer_s[slot] = f.sleep_s[slot] if f.n_open[slot] > 0 else np.inf
+
+
+@_inlined
+def _next_event_s(f: Fleet, slot: int) -> float:
+    event_s = f.timer_s[slot]
+    for instance in range(f.ends_s.shape[1]):
+        event_s = min(event_s, f.ends_s[slot, instance])
+    return float(event_s)
+
+
+@_inlined
 def _serve(f: Fleet, slot: int, now_s: float) -> None:
-    """Start what can be started, close what can be closed, note the slot's next event."""
-    instances = f.ends_s.shape[1]
-    timeout = f.params[REJECT_AFTER_S] < np.inf
+    """Start what can be started, and note the slot's next event."""
     f.timer_s[slot] = np.inf
-    while f.idle[slot] > 0 and f.waiting[slot] > 0:
-        if timeout:
+    if f.params[AHEAD] > 0:
+        _serve_ahead(f, slot, now_s)
+    while f.idle[slot] > 0 and f.waiting[slot] > 0 and f.params[AHEAD] == 0:
+        if f.params[REJECT_AFTER_S] < np.inf:
             _expire(f, slot, now_s)
             if f.waiting[slot] == 0:
                 break
         size = _batch_size(f, slot, now_s)
         if size == 0:
             break
-        instance = 0
-        while f.ends_s[slot, instance] < np.inf:
-            instance += 1
-        _touch(f, slot, now_s)
-        f.idle[slot] -= 1
-        first = _pop(f, slot)
-        last = first
-        for _ in range(size - 1):
-            request = _pop(f, slot)
-            f.link[last] = request
-            last = request
-        f.first[slot, instance] = first
-        f.size[slot, instance] = size
-        f.starts_s[slot, instance] = now_s
-        f.ends_s[slot, instance] = now_s + f.service_s[size] * f.speed[slot] * _factor(f, now_s)
-    if f.params[AHEAD] > 0 and not timeout and f.idle[slot] == 0:
-        open_ = f.waiting[slot]
-        for i in range(f.n_closed[slot]):
-            open_ -= f.closed[slot, i]
-        while open_ > 0 and f.n_closed[slot] < 2 * instances:
-            size = min(open_, f.service_s.size - 1)
-            f.closed[slot, f.n_closed[slot]] = size
-            f.n_closed[slot] += 1
-            open_ -= size
-    event_s = f.timer_s[slot]
-    for instance in range(instances):
-        event_s = min(event_s, f.ends_s[slot, instance])
-    f.event_s[slot] = event_s
+        _execute(f, slot, size, now_s)
+    f.event_s[slot] = _next_event_s(f, slot)
 
 
 @_inlined
@@ -324,11 +425,13 @@ def _answered(f: Fleet, slot: int, latency_s: float, step: int) -> None:
 
 
 @_inlined
-def _complete(f: Fleet, slot: int, now_s: float) -> None:
-    """Answer the batches of a slot that end now."""
+def _complete(f: Fleet, slot: int, now_s: float) -> bool:
+    """Answer the batches of a slot that end now; whether there were any."""
+    ended = False
     for instance in range(f.ends_s.shape[1]):
         if f.ends_s[slot, instance] > now_s:
             continue
+        ended = True
         _touch(f, slot, now_s)
         now_epoch = int(now_s / WINDOW_STEP_S)
         step = now_epoch % WINDOW_STEPS
@@ -356,6 +459,7 @@ def _complete(f: Fleet, slot: int, now_s: float) -> None:
         f.outstanding[slot] -= size
         f.idle[slot] += 1
         f.ends_s[slot, instance] = np.inf
+    return ended
 
 
 @_inlined
@@ -414,6 +518,9 @@ def _admit(f: Fleet, request: int, now_s: float) -> int:
     else:
         f.head[slot, level] = request
     f.tail[slot, level] = request
+    f.n_open[slot] += 1
+    if f.n_open[slot] == 1:
+        f.first_open[slot] = request
     return slot
 
 
@@ -435,6 +542,7 @@ def advance(f: Fleet, until_s: float) -> None:
             entry = RETRY_NEXT
         if min(now_s, event_s) >= until_s:
             return
+        missed = False
         if now_s < event_s:
             slot = _admit(f, ints[entry], now_s)
             ints[entry] += 1
@@ -443,8 +551,13 @@ def advance(f: Fleet, until_s: float) -> None:
         else:
             now_s = event_s
             slot = event_slot
-            _complete(f, slot, now_s)
-        _serve(f, slot, now_s)
+            ended = _complete(f, slot, now_s)
+            if ended and f.params[LOST] > 0 and _uniform(f.rng) < f.params[LOST]:
+                f.timer_s[slot] = now_s + NAP_S
+                f.event_s[slot] = _next_event_s(f, slot)
+                missed = True
+        if not missed:
+            _serve(f, slot, now_s)
         if f.state[slot] == DRAINING and f.outstanding[slot] == 0:
             f.empty_s[slot] = now_s
         if f.event_s[slot] < event_s:
@@ -469,10 +582,19 @@ def kill(f: Fleet, slot: int, now_s: float) -> None:
                 request = f.link[request]
             f.ends_s[slot, instance] = np.inf
     f.outstanding[slot] = 0
-    f.n_closed[slot] = 0
     f.idle[slot] = f.ends_s.shape[1]
     f.timer_s[slot] = np.inf
     f.event_s[slot] = np.inf
+
+
+def form_anew(f: Fleet) -> None:
+    """Forget what was closed ahead, when batches are formed in another way from now on."""
+    f.n_closed[:] = 0
+    f.current[:] = RENEW
+    f.enough[:] = 0
+    f.n_open[:] = f.waiting
+    f.first_open[:] = f.head[:, 0]
+    f.sleep_s[:] = np.inf
 
 
 def clear(f: Fleet, slot: int, now_s: float, speed: float) -> None:
@@ -483,9 +605,10 @@ def clear(f: Fleet, slot: int, now_s: float, speed: float) -> None:
     f.empty_s[slot] = now_s
     for array in (f.counters, f.batch_count, f.batch_s, f.histogram, f.outstanding, f.waiting):
         array[slot] = 0
-    f.n_closed[slot] = 0
+    f.n_closed[slot] = f.n_open[slot] = f.enough[slot] = 0
+    f.current[slot] = RENEW
     f.epoch[slot] = -1
     f.head[slot] = f.tail[slot] = -1
     f.idle[slot] = f.ends_s.shape[1]
-    f.ends_s[slot] = f.timer_s[slot] = f.event_s[slot] = np.inf
+    f.ends_s[slot] = f.timer_s[slot] = f.event_s[slot] = f.sleep_s[slot] = np.inf
     f.ints[SLOTS_USED] = max(f.ints[SLOTS_USED], slot + 1)

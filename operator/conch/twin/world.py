@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import math
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
@@ -17,85 +17,15 @@ from conch.errors import UsageError
 from conch.observe.types import Decision, PodSample, ScalingObservation
 from conch.twin import kernel, metrics
 from conch.twin.controller import Controller, Sight
-from conch.twin.kernel import DRAINING, FREE, READY, STARTING, Fleet
+from conch.twin.fleet import build_fleet, set_batcher
+from conch.twin.kernel import DRAINING, FREE, READY, STARTING
 from conch.twin.result import Fates, Result, Timeline, minutes_ok
-from conch.twin.service import ServiceModel
+from conch.twin.scenario import Scenario as Scenario
 from conch.twin.traces import Trace
-
-Routing = Literal["least", "random", "connections"]
 
 _LEFT_OVER_S: Final = 600.0  # requests still queued this long after the trace are given up
 _COLD_STARTS: Final = 16  # as many measured ones the scaler is told
-_SAMPLE: Final = 512  # latencies kept between two looks
 _LOADING: Final = 0.5  # of a cold start: from here on the server's process runs
-_ROUTINGS: Final = {
-    "least": kernel.LEAST,
-    "random": kernel.RANDOM,
-    "connections": kernel.CONNECTIONS,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """Everything about a service and its cluster but the requests and the scaler.
-
-    ``cold_start_s`` is the median, drawn uniformly within ``cold_start_spread`` of it.
-    ``routing``: ``least`` outstanding, ``random`` per request, or ``connections``: that many
-    long-lived channels, each moved after about ``recycle_s``. A look at the metrics shows them as
-    of a scrape (every ``scrape_interval_s``; 0: continuously) about ``lag_s`` ago (uniform, drawn
-    per look); a share ``loss`` of the pods' scrapes fails. ``rejected`` clients come back with
-    probability ``retry_share`` after ``retry_delay_s``. ``crashes_per_hour`` is per ready pod;
-    ``node_losses_s`` are moments at which ``pods_per_node`` pods die, replaced after
-    ``eviction_s``. ``room`` is how many pods the cluster can hold (None: any number), and a share
-    ``never_ready`` of all pods never becomes ready. ``drain_s`` is the least a drain lasts.
-    """
-
-    service: ServiceModel
-    cold_start_s: float
-    target_s: float
-    max_replicas: int
-    min_replicas: int = 1
-    initial_replicas: int = 1
-    percentile: float = 99.0
-    cold_start_spread: float = 0.25
-    routing: Routing = "least"
-    channels: int = 64
-    recycle_s: float = 300.0
-    scrape_interval_s: float = 2.0
-    lag_s: tuple[float, float] = (2.0, 5.0)
-    loss: float = 0.0
-    crashes_per_hour: float = 0.0
-    node_losses_s: tuple[float, ...] = ()
-    pods_per_node: int = 4
-    eviction_s: float = 300.0
-    room: int | None = None
-    never_ready: float = 0.0
-    drain_s: float = 0.0
-    reject_after_s: float | None = None
-    retry_share: float = 0.0
-    retry_delay_s: float = 1.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Raises UsageError for what can't be simulated."""
-        if not (math.isfinite(self.cold_start_s) and self.cold_start_s > 0):
-            raise UsageError(f"a cold start takes more than 0 s, not {self.cold_start_s:g}")
-        if not 0 <= self.cold_start_spread < 1:
-            raise UsageError(
-                f"the cold start's spread is within 0..1, not {self.cold_start_spread}"
-            )
-        if not (math.isfinite(self.target_s) and self.target_s > 0):
-            raise UsageError(f"the latency target must be more than 0 s, not {self.target_s:g}")
-        if not 0 < self.percentile < 100:
-            raise UsageError(f"the percentile is within 0..100, not {self.percentile}")
-        if not 0 <= self.min_replicas <= self.max_replicas or self.max_replicas < 1:
-            raise UsageError(
-                f"replicas from {self.min_replicas} to {self.max_replicas} is no range"
-            )
-        if self.routing not in _ROUTINGS:
-            raise UsageError(f"routing {self.routing!r} is none of {', '.join(_ROUTINGS)}")
-        if not 0 <= self.lag_s[0] <= self.lag_s[1] or self.scrape_interval_s < 0:
-            raise UsageError("metrics can't be older than none: lag and scrape interval are >= 0")
 
 
 @dataclass(slots=True, eq=False)
@@ -421,9 +351,13 @@ class _Run:
         if reject_after_s is None:
             reject_after_s = self._scenario.reject_after_s
         limit_s = math.inf if reject_after_s is None else reject_after_s
-        if limit_s < math.inf and self._fleet.params[kernel.REJECT_AFTER_S] == math.inf:
-            self._fleet.n_closed[:] = 0  # a queue policy forms batches when an instance asks
-        self._fleet.params[kernel.REJECT_AFTER_S] = limit_s
+        params = self._fleet.params
+        if limit_s == params[kernel.REJECT_AFTER_S]:
+            return
+        if math.isinf(limit_s) or math.isinf(params[kernel.REJECT_AFTER_S]):
+            kernel.form_anew(self._fleet)
+        params[kernel.REJECT_AFTER_S] = limit_s
+        set_batcher(params, self._scenario.service)
 
     # --- the end ----------------------------------------------------------------------------------
 
@@ -464,75 +398,3 @@ class _Run:
             length_s=self._length_s,
             timeline=timeline,
         )
-
-
-def build_fleet(
-    scenario: Scenario, arrivals: np.ndarray[tuple[int], np.dtype[np.float64]]
-) -> Fleet:
-    """The arrays of a run, with no replica yet. Room for twice the replicas: some drain."""
-    service = scenario.service
-    n = arrivals.size
-    room = 3 * n if scenario.retry_share > 0 else 0
-    slots = 2 * max(scenario.max_replicas, scenario.initial_replicas) + 16
-    instances, limit, levels = service.instances, service.max_batch, len(service.priorities)
-    ints = np.zeros(kernel.INTS, dtype=np.int64)
-    ints[kernel.TRACE_END] = ints[kernel.RETRY_NEXT] = ints[kernel.RETRY_END] = n
-    ints[kernel.ROUTING] = _ROUTINGS[scenario.routing]
-    policy = service.max_queue_size > 0 or levels > 1
-    params = np.zeros(kernel.PARAMS)
-    params[kernel.REJECT_AFTER_S] = (
-        math.inf if scenario.reject_after_s is None else scenario.reject_after_s
-    )
-    params[kernel.QUEUE_DELAY_S] = service.max_queue_delay_s
-    params[kernel.NOISE] = math.sqrt(math.log1p(service.noise**2))
-    params[kernel.RETRY_SHARE] = scenario.retry_share
-    params[kernel.RETRY_DELAY_S] = scenario.retry_delay_s
-    params[kernel.RECYCLE_S] = scenario.recycle_s
-    params[kernel.MAX_QUEUE] = service.max_queue_size or math.inf
-    params[kernel.AHEAD] = service.ahead and service.max_queue_delay_s > 0 and not policy
-    preferred = service.preferred or (limit,)
-    best = [max((p for p in preferred if p <= k), default=0) for k in range(limit + 1)]
-    shares = np.cumsum(service.priorities)
-
-    def integers(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-        return np.zeros(shape, dtype=np.int64)
-
-    return Fleet(
-        arrival_s=np.concatenate([arrivals, np.full(room, np.inf)]),
-        latency_s=np.full(n + room, np.nan, dtype=np.float32),
-        link=np.full(n + room, -1, dtype=np.int32),
-        ints=ints,
-        params=params,
-        rng=np.array([scenario.seed * 2654435761 + 0x9E3779B97F4A7C15], dtype=np.uint64),
-        service_s=np.array([0.0, *service.service_s]),
-        best_preferred=np.array(best, dtype=np.int64),
-        drift_s=np.array([t for t, _ in service.drift]),
-        drift=np.array([factor for _, factor in service.drift]),
-        priority=shares / shares[-1],
-        state=integers(slots),
-        ready=integers(slots),
-        outstanding=integers(slots),
-        waiting=integers(slots),
-        head=integers(slots, levels) - 1,
-        tail=integers(slots, levels) - 1,
-        idle=integers(slots) + instances,
-        timer_s=np.full(slots, np.inf),
-        event_s=np.full(slots, np.inf),
-        speed=np.ones(slots),
-        closed=integers(slots, 2 * instances),
-        n_closed=integers(slots),
-        touched_s=np.zeros(slots),
-        empty_s=np.zeros(slots),
-        ends_s=np.full((slots, instances), np.inf),
-        starts_s=np.zeros((slots, instances)),
-        first=integers(slots, instances),
-        size=integers(slots, instances),
-        counters=np.zeros((slots, kernel.COUNTERS)),
-        batch_count=np.zeros((slots, limit + 1)),
-        batch_s=np.zeros((slots, limit + 1)),
-        histogram=np.zeros((slots, kernel.WINDOW_STEPS, kernel.BINS), dtype=np.int32),
-        epoch=integers(slots, kernel.WINDOW_STEPS) - 1,
-        sample_s=np.zeros(_SAMPLE),
-        channel=integers(scenario.channels) - 1,
-        channel_until_s=np.zeros(scenario.channels),
-    )
