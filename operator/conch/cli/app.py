@@ -19,7 +19,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from conch import __version__
-from conch.cli import simulate, trace
+from conch.cli import twin
 from conch.cli.options import Context, Format, Kubeconfig, Namespace, Output
 from conch.errors import (
     ApiUnreachable,
@@ -248,12 +248,12 @@ app.command(
     short_help="Try scalers on a trace: late requests and cost.",
     epilog="Example: conch simulate service.yaml --trace trace.csv --cold-start 40s "
     '--service-time "40ms+20ms*b" --max-batch 8 --compare keda,hpa,oracle -o report.html',
-)(simulate.command)
+)(twin.simulate)
 app.command(
     "trace",
     short_help="Write what arrived at a service, for simulate.",
     epilog="Example: conch trace resnet -n vision --minutes 30 -o resnet.csv",
-)(trace.command)
+)(twin.trace)
 
 
 @app.command(

@@ -11,9 +11,8 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import typer
 import yaml
 from pydantic import ValidationError
 from rich.table import Table
@@ -22,7 +21,6 @@ from rich.text import Text
 from conch.api import names
 from conch.api.v1alpha1 import InferenceService, Model
 from conch.cli import service_time as written
-from conch.cli.options import Context, Kubeconfig, Namespace
 from conch.cli.output import Report
 from conch.errors import UsageError
 from conch.observe.durations import seconds
@@ -62,90 +60,6 @@ class Options:
     namespace: str | None = None
     kubeconfig: Path | None = None
     context: str | None = None
-
-
-def command(
-    service: Annotated[
-        str,
-        typer.Argument(
-            metavar="SERVICE", help="File with the InferenceService; with --from-cluster its name."
-        ),
-    ],
-    trace: Annotated[Path, typer.Option("--trace", help="What arrives: docs/simulate.md.")],
-    cold_start: Annotated[
-        str | None,
-        typer.Option("--cold-start", help="From asking for a replica until it serves, e.g. 40s."),
-    ] = None,
-    service_time: Annotated[
-        str | None,
-        typer.Option(
-            "--service-time", help='Time of a batch of b: "40ms+20ms*b", 250ms, or a list.'
-        ),
-    ] = None,
-    max_batch: Annotated[
-        int | None, typer.Option("--max-batch", help="Largest batch; default: the service's.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", help="Which model, when the service has several.")
-    ] = None,
-    from_cluster: Annotated[
-        bool,
-        typer.Option(
-            "--from-cluster", help="Ask the running service for batch times and cold start."
-        ),
-    ] = False,
-    compare: Annotated[
-        str,
-        typer.Option(
-            "--compare",
-            help="Beside Conch: keda,hpa@0.6,static+reject,oracle…, all or none.",
-        ),
-    ] = "keda,hpa,static",
-    scale: Annotated[float, typer.Option("--scale", help="This many times the trace.")] = 1.0,
-    routing: Annotated[
-        str, typer.Option("--routing", help="least (busy replica), random, or connections.")
-    ] = "least",
-    noise: Annotated[
-        float, typer.Option("--noise", help="Relative scatter of one execution's time.")
-    ] = 0.05,
-    price: Annotated[
-        str | None, typer.Option("--price", help='A replica for an hour, e.g. "0.80 EUR".')
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Another seed, other chances.")] = 0,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write a report: one HTML file.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
-    namespace: Namespace = None,
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-) -> None:
-    """Play a trace against a service: how many requests late, at what cost, under which scaler.
-
-    Nothing in any cluster changes.
-    """
-    run(
-        Options(
-            service=service,
-            trace=trace,
-            cold_start=cold_start,
-            service_time=service_time,
-            max_batch=max_batch,
-            model=model,
-            from_cluster=from_cluster,
-            compare="" if compare == "none" else compare,
-            scale=scale,
-            routing=routing,
-            noise=noise,
-            price=price,
-            seed=seed,
-            output=output,
-            json=as_json,
-            namespace=namespace,
-            kubeconfig=kubeconfig,
-            context=context,
-        )
-    )
 
 
 def run(options: Options) -> None:

@@ -11,18 +11,17 @@ import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
-import typer
 
 from conch.api import names
 from conch.cli import cluster
+from conch.cli.context import check, default_namespace
 from conch.cli.from_cluster import RawReader, proxy
-from conch.cli.options import Context, Kubeconfig, Namespace
 from conch.cli.output import Report
 from conch.errors import ApiError, ConchError, Forbidden, NotFound, UsageError
-from conch.kube.transport import path
+from conch.kube.transport import Api, path
 from conch.settings import Settings
 
 LONGEST_MIN: Final = 60.0
@@ -51,28 +50,17 @@ class Found:
         return len(self.rates) * self.bin_s / 60
 
 
-def command(
-    name: Annotated[str, typer.Argument(help="The InferenceService.")],
-    namespace: Namespace = None,
-    minutes: Annotated[
-        float, typer.Option("--minutes", help="The last so many, at most 60.")
-    ] = LONGEST_MIN,
-    model: Annotated[
-        str | None, typer.Option("--model", help="Which model, when the service has several.")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="File to write; default: print it.")
-    ] = None,
-    operator_namespace: Annotated[
-        str, typer.Option("--operator-namespace", help="Where Conch itself runs.")
-    ] = Settings().operator_namespace,
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
+def run(
+    name: str,
+    namespace: str | None,
+    minutes: float,
+    model: str | None,
+    output: Path | None,
+    operator_namespace: str,
+    kubeconfig: Path | None,
+    context: str | None,
 ) -> None:
-    """Write what arrived at a service, in requests a second, for `conch simulate --trace`."""
-    from conch.cli.context import check, default_namespace
-    from conch.kube.transport import Api
-
+    """All of it. Raises ConchError in words."""
     if not 0 < minutes <= LONGEST_MIN:
         raise UsageError(f"--minutes {minutes:g}: give more than 0, at most {LONGEST_MIN:g}")
     check(kubeconfig, context)
