@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from conch.autoscale.health import Health
 from conch.autoscale.signals import Interval
 
@@ -26,6 +28,13 @@ def test_a_large_share_of_failures() -> None:
     assert Health().after(interval(2, 8, 3), (), ()).failing() == 3 / 11
     assert Health().after(interval(2, 80, 3), (), ()).failing() is None
     assert Health().after(interval(2, 0, 3), (), ()).failing() is None  # three requests
+
+
+def test_what_a_queues_policy_rejects_is_no_failure_of_the_model() -> None:
+    overloaded = replace(interval(2, 60, 40), rejected=40.0)
+    assert Health().after(overloaded, (), ()).failing() is None
+    broken = replace(interval(2, 30, 70), rejected=40.0)
+    assert Health().after(broken, (), ()).failing() == 30 / 100
 
 
 def test_failures_are_forgotten() -> None:

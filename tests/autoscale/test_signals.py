@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from conch.autoscale.signals import Interval, Signals, gather
@@ -34,6 +36,12 @@ def test_failures_are_demand() -> None:
     found = look(sample("a", 102, counters(1000, failure=80)))
     assert interval(found).rate == 40
     assert interval(found).failed == 80
+
+
+def test_what_is_rejected_is_told_apart() -> None:
+    after = replace(counters(1000, failure=80), rejected=60.0)
+    found = interval(look(sample("a", 102, after)))
+    assert (found.rate, found.failed, found.rejected) == (40, 80, 60)
 
 
 def test_a_draining_queue_is_no_negative_demand() -> None:

@@ -53,7 +53,8 @@ def test_versions_and_gpus_are_summed_and_other_models_left_out() -> None:
 def test_failures_are_summed_over_reasons() -> None:
     text = BUSY.replace('reason="REJECTED",version="1"} 0', 'reason="REJECTED",version="1"} 7')
     text = text.replace('reason="BACKEND",version="1"} 0', 'reason="BACKEND",version="1"} 5')
-    assert parse(text, ["resnet"], 99)["resnet"].failure == 12
+    found = parse(text, ["resnet"], 99)["resnet"]
+    assert (found.failure, found.rejected) == (12, 7)
 
 
 def test_without_the_pending_gauge() -> None:

@@ -19,7 +19,7 @@ _SHORTEST_SILENCE_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Requests of one model that ended in one interval."""
+    """Requests of one model that ended in one interval: by the model's own doing, or not."""
 
     end_s: float
     succeeded: float
@@ -39,7 +39,9 @@ class Health:
         """With one more interval; ``stuck`` pods answered nothing in it, ``pods`` still exist."""
         if interval is None:
             return self
-        outcomes = (*self.outcomes, Outcome(interval.end_s, interval.succeeded, interval.failed))
+        # A request that the queue's policy rejects is no sign of a model that fails.
+        well, failed = interval.succeeded + interval.rejected, interval.failed - interval.rejected
+        outcomes = (*self.outcomes, Outcome(interval.end_s, well, failed))
         before = self.stuck_since_s or {}
         return Health(
             tuple(o for o in outcomes if interval.end_s - o.end_s < _WINDOW_S),

@@ -45,6 +45,7 @@ class Interval:
     failed: float
     pending: float
     request_s: float = 0.0  # latencies of those that ended, summed
+    rejected: float = 0.0  # of the failed: by a queue's own policy
     # Variance of what arrived at each pod over a Poisson process's; None: too few to say.
     unevenness: float | None = None
     batches: Mapping[int, BatchStat] = field(default_factory=dict)
@@ -83,6 +84,7 @@ class _Delta:
     executed: float
     pending: float
     request_s: float
+    rejected: float
     batches: Mapping[int, BatchStat]
 
 
@@ -198,6 +200,7 @@ def _delta(
         executed=after.executions - before.executions,
         pending=after.pending or 0.0,
         request_s=max(0.0, after.request_s - before.request_s),
+        rejected=min(failed, max(0.0, after.rejected - before.rejected)),
         batches=_executed(before, after),
     )
 
@@ -223,6 +226,7 @@ def _makes_sense(counters: ModelCounters) -> bool:
         counters.executions,
         counters.request_s,
         counters.queue_s,
+        counters.rejected,
         counters.pending or 0.0,
         counters.latency_s or 0.0,
     )
@@ -266,6 +270,7 @@ def _interval(
         failed=sum(d.failed for d in deltas),
         pending=sum(d.pending for d in deltas) * scale,
         request_s=sum(d.request_s for d in deltas),
+        rejected=sum(d.rejected for d in deltas),
         unevenness=_unevenness(deltas, batch),
         batches=_typical(deltas),
     )

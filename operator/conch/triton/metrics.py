@@ -53,6 +53,7 @@ _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 class _Sums:
     counters: dict[str, float] = field(default_factory=dict)
     latency_us: float | None = None
+    rejected: float = 0.0
     first_ms: dict[float, float] = field(default_factory=dict)  # cumulative count by bound
 
 
@@ -89,6 +90,8 @@ def from_series(
             sums.first_ms[bound] = sums.first_ms.get(bound, 0.0) + value
             continue
         sums.counters[family] = sums.counters.get(family, 0.0) + value
+        if family == _FAILURE and labels.get("reason") == "REJECTED":
+            sums.rejected += value
     return {model: _counters(model, sums) for model, sums in found.items()}
 
 
@@ -147,6 +150,7 @@ def _counters(model: str, sums: _Sums) -> ModelCounters:
         request_s=counters[_REQUEST_US] / 1e6,
         queue_s=counters[_QUEUE_US] / 1e6,
         pending=counters.get(_PENDING),
+        rejected=sums.rejected,
         latency_s=None if sums.latency_us is None else sums.latency_us / 1e6,
         first_response=_first_response(sums),
         compute_s=sum(counters[f] for f in _COMPUTE_US) / 1e6 if computed else None,

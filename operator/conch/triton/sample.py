@@ -48,6 +48,7 @@ class ModelCounters:
     # Of a client's wait, what is spent outside this model's queue and batch (the other members of
     # an ensemble); negative: what of the batch's time comes after the first response.
     beside_s: float = 0.0
+    rejected: float = 0.0  # of the failures: by a queue's own policy
     # Compute time summed over requests: only of looks through Prometheus, which has no batches.
     compute_s: float | None = None
 
