@@ -89,6 +89,18 @@ async def test_servers_that_cannot_be_asked(
         await ask(running, "demo", "resnet", None)
 
 
+async def test_the_price_stands_on_the_class(running: Cluster) -> None:
+    assert (await ask(running, "demo", "resnet", None)).price is None  # only discovered
+    annotations = {"conch.dev/price-per-hour": "0.80 EUR"}
+    running.collections["/apis/conch.dev/v1alpha1/acceleratorclasses"] = [
+        {"metadata": {"name": "l4", "annotations": annotations}}
+    ]
+    learned = await ask(running, "demo", "resnet", None)
+    assert (learned.price, learned.price_of, learned.accelerators) == ("0.80 EUR", "l4", 1)
+    running.forbidden = {"/apis/conch.dev/v1alpha1/acceleratorclasses"}
+    assert (await ask(running, "demo", "resnet", None)).price is None
+
+
 async def test_nobody_to_ask(running: Cluster) -> None:
     running.collections[PODS] = [started("a", "00:30", ready=False)]
     with pytest.raises(ConchError, match="no ready replica"):

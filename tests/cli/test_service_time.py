@@ -61,10 +61,10 @@ def test_durations_that_are_none(text: str) -> None:
     ],
 )
 def test_prices(text: str, expected: Price) -> None:
-    assert price(text) == expected
+    assert price("--price", text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "-1", "EUR", "1 <b>", "1,50", "nan", "9" * 400])
 def test_prices_that_are_none(text: str) -> None:
     with pytest.raises(UsageError, match=r"0\.80 EUR"):
-        price(text)
+        price("--price", text)

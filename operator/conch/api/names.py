@@ -36,6 +36,9 @@ SLICE_MANAGER: Final = GROUP
 ANNOTATION_MODELS: Final = f"{GROUP}/models"  # on our EndpointSlice: names, comma-separated
 ANNOTATION_HOLD_S: Final = f"{GROUP}/hold-seconds"  # on our EndpointSlice
 
+# On an AcceleratorClass, by people: what one costs in an hour, for `conch simulate`.
+ANNOTATION_PRICE: Final = f"{GROUP}/price-per-hour"
+
 LEADER_LEASE: Final = "conch-leader"  # in the operator's namespace; its holder decides
 
 # Bookkeeping on children; never read from what a user wrote.

@@ -20,7 +20,7 @@ from conch.api import names
 from conch.api.v1alpha1 import InferenceService
 from conch.autoscale.curve import Curve
 from conch.cli import cluster
-from conch.errors import ApiError, ApiUnreachable, ConchError, Forbidden, TritonError
+from conch.errors import ApiError, ApiUnreachable, ConchError, Forbidden, NotFound, TritonError
 from conch.kube.transport import path
 from conch.kube.views import Pod
 from conch.triton import statistics
@@ -46,6 +46,9 @@ class Learned:
     max_batch: int | None
     instances: int | None
     cold_start_s: float | None
+    price: str | None = None  # of a replica for an hour, as its AcceleratorClass has it
+    price_of: str = ""  # that class
+    accelerators: int = 1  # of a replica
 
     def curve_s(self, max_batch: int) -> tuple[float, ...]:
         """s(1) … s(max_batch); empty while nothing was executed."""
@@ -105,6 +108,9 @@ async def ask(api: RawReader, namespace: str, name: str, model: str | None) -> L
         max_batch=max(1, config.max_batch_size),
         instances=groups or None,
         cold_start_s=max(1.0, means.median(starts_s)) if starts_s else None,
+        price=await _price(api, service.status.accelerator),
+        price_of=service.status.accelerator or "",
+        accelerators=service.spec.placement.accelerators.count,
     )
 
 
@@ -151,6 +157,18 @@ async def _config(api: RawReader, namespace: str, pod: str, model: str) -> _Conf
         return msgspec.json.decode(body, type=_Config)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ConchError(f"pod {pod}: its model's configuration can't be read") from error
+
+
+async def _price(api: RawReader, accelerator: str | None) -> str | None:
+    """Of one accelerator. Classes that were only discovered are no objects, and have none."""
+    if not accelerator:
+        return None
+    try:
+        found = await api.get(path(names.API_VERSION, "acceleratorclasses", None, accelerator))
+    except (NotFound, Forbidden):
+        return None
+    annotations = found["metadata"].get("annotations") or {}
+    return annotations.get(names.ANNOTATION_PRICE)
 
 
 async def _raw(api: RawReader, namespace: str, pod: str, rest: str) -> bytes:

@@ -100,12 +100,12 @@ class Price:
     unit: str = ""
 
 
-def price(text: str) -> Price:
-    """``0.80``, ``0.80 EUR`` or ``$0.80``, for a replica and an hour."""
+def price(where: str, text: str) -> Price:
+    """``0.80``, ``0.80 EUR`` or ``$0.80``, for a replica and an hour; ``where`` it is written."""
     compact = text.strip()
     if compact[:1] in "$€£¥" and compact[1:]:
         compact = compact[1:] + compact[0]
     match = _PRICE.fullmatch(compact)
     if match is None or not math.isfinite(float(match[1])):
-        raise UsageError(f"--price {text}: give a replica's price for an hour, such as 0.80 EUR")
+        raise UsageError(f"{where} {text}: give a price for an hour, such as 0.80 EUR")
     return Price(float(match[1]), match[2])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -64,7 +64,7 @@ class Options:
 
 def run(options: Options) -> None:
     """All of it. Raises UsageError for what can't be simulated, before anything is."""
-    price = written.price(options.price) if options.price is not None else None
+    price = written.price("--price", options.price) if options.price is not None else None
     # Cheap mistakes are told before the simulator is loaded, which takes a second or more.
     cold_start_s = (
         written.duration("--cold-start", options.cold_start, "40s") if options.cold_start else None
@@ -72,6 +72,8 @@ def run(options: Options) -> None:
     times = written.service_time(options.service_time) if options.service_time else None
     _check(options)
     learned = _learned(options) if options.from_cluster else None
+    if price is None and learned is not None:
+        price = learned_price(learned)
     service = learned.service if learned else read_service(Path(options.service))
     model = choose(service, options.model)
     try:
@@ -192,7 +194,7 @@ def choose(service: InferenceService, name: str | None) -> Model:
 
 
 def _late_reject(service: InferenceService) -> bool:
-    return bool(getattr(service.spec.objectives.latency, "reject_late", False))
+    return service.spec.objectives.latency.reject_late
 
 
 def scenario_of(
@@ -251,6 +253,15 @@ def learned_curve_s(learned: Learned | None, limit: int | None) -> tuple[float, 
             " give --service-time"
         )
     return found
+
+
+def learned_price(learned: Learned) -> written.Price | None:
+    """Of a replica with all its accelerators."""
+    if learned.price is None:
+        return None
+    where = f"AcceleratorClass {learned.price_of}: {names.ANNOTATION_PRICE}"
+    one = written.price(where, learned.price)
+    return replace(one, per_hour=one.per_hour * max(1, learned.accelerators))
 
 
 def notes_on(
