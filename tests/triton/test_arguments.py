@@ -47,6 +47,11 @@ def test_flags_are_gated_by_release(flag: str, last_without: str, first_with: st
     assert flag in flags(first_with)
 
 
+def test_the_time_until_the_first_response_is_reported_where_it_can_be() -> None:
+    assert "histogram_latencies=true" not in flags("24.10")["metrics-config"]
+    assert "histogram_latencies=true" in flags("24.11")["metrics-config"]
+
+
 def test_no_flag_outside_the_table() -> None:
     assert set(flags("26.08")) <= {flag.name for flag in FLAGS}
 
