@@ -1,7 +1,8 @@
 """load_step_to_patch_s: how soon the replicas follow a step of the load, on real servers.
 
 From the moment the step's first request was due to the API server having answered the patch of
-`replicas`, by the audit log. One service with a low steady load takes the step several times.
+`replicas`, by the audit log. A new service takes the step each time: one that has
+seen it before expects it.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import asyncio
 from dataclasses import dataclass
 from statistics import median
 
-from e2e.bench import real_world, services
+from e2e.bench import real_world, world
 from e2e.bench.audit import AuditLog, Write
-from e2e.bench.client import SERVICES, Client, Objects
+from e2e.bench.client import Client
 from e2e.bench.figure import Context, Figure, Result
 from e2e.bench.inside import run
 from e2e.bench.real_load import load
@@ -25,8 +26,6 @@ LOW_PER_S, HIGH_PER_S = 15, 105
 PHASES = f"{LOW_PER_S}x20,{HIGH_PER_S}x12"
 MOST_REPLICAS = 6
 NEEDED = 3
-CALM = ("NoTraffic", "AtMinimum", "WithinObjective")
-"""Reasons that are given when one replica is thought to be enough."""
 _LIMIT_S = 600.0
 
 
@@ -71,12 +70,11 @@ def _measure(ctx: Context) -> Result:
 async def _turns(ctx: Context, cluster: Cluster) -> list[Step]:
     steps = []
     async with Client(cluster) as client:
-        address = await real_world.serve(client, NAME, minReplicas=1, maxReplicas=MOST_REPLICAS)
         for turn in range(TURNS):
+            address = await real_world.serve(client, NAME, minReplicas=1, maxReplicas=MOST_REPLICAS)
             steps.append(await _step(cluster, client, address, seed=turn))
             ctx.progress(f"turn {turn + 1} of {TURNS}: {steps[-1]}")
-            await _back_to_one(client)
-        await client.delete(f"{SERVICES.format(services.NAMESPACE)}/{NAME}")
+            await world.sweep(client)
     return steps
 
 
@@ -94,21 +92,6 @@ async def _step(cluster: Cluster, client: Client, address: str, seed: int) -> St
             f"{asked} replicas were asked for at {HIGH_PER_S} requests/s, not {NEEDED} or more"
         )
     return Step(after[0], after[-1], asked)
-
-
-async def _back_to_one(client: Client) -> None:
-    """At once, by the spec: waiting for the scaler to give replicas back takes minutes."""
-    await real_world.change(client, NAME, {"scaling": {"maxReplicas": 1}})
-    async with asyncio.timeout(real_world.READY_LIMIT_S):
-        await real_world.until_replicas(client, NAME, lambda asked, ready: asked == ready == 1)
-        # Before it knows that the load is over it would go up again.
-        await client.until(SERVICES.format(services.NAMESPACE), _calm)
-    await real_world.change(client, NAME, {"scaling": {"maxReplicas": MOST_REPLICAS}})
-
-
-def _calm(there: Objects) -> bool:
-    decision = there[NAME].get("status", {}).get("decision", {})
-    return decision.get("replicas") == 1 and decision.get("reason") in CALM
 
 
 LOAD_STEP = Figure(
