@@ -7,7 +7,6 @@ seen it before expects it.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from statistics import median
 
