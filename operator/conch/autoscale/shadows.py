@@ -29,7 +29,7 @@ _WORTH_SWITCHING: Final = 0.01
 _LONGEST_SLOT_S: Final = 30.0
 _CHURN_S: Final = 30.0  # replica-seconds that a start is taken to cost beyond its cold start
 # What has not been seen may still come: as if a tenth of some time had been 15 % above the level.
-_UNSEEN_S: Final = 600.0
+_UNSEEN_S: Final = 300.0
 _UNSEEN_SHARE: Final = 0.1
 _UNSEEN_RISE: Final = 1.15
 _UNSEEN_RISE_QUEUED: Final = 1.2  # where what is missed once has to be worked off

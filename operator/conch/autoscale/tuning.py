@@ -15,6 +15,7 @@ from conch.autoscale.forecast import SLOT_S, Forecast
 from conch.autoscale.shadows import Shadows
 
 _SLACK_SLOT_S: Final = 1.5  # looks are not on the dot, nor are the scrapes behind them
+_CERTAIN: Final = 1000.0  # requests in a slot
 _EVENNESS_PRIOR: Final = 0.7
 _EVENNESS_PRIOR_WEIGHT: Final = 20.0  # degrees of freedom: pods beyond the first, per look
 _EVENNESS_WEIGHT: Final = 400.0
@@ -80,7 +81,11 @@ class Tuning:
         if gathered.seconds < SLOT_S - _SLACK_SLOT_S:
             return gathered
         demand = gathered.demand_s / gathered.seconds
-        expected = fleet.late_share(demand * self.budget.trim, moment.reporting)
+        # Counts scatter by chance, which the capacity knows of already: few are taken with the
+        # level, which rests on more.
+        trust = gathered.arrived / (gathered.arrived + _CERTAIN)
+        likely = trust * demand + (1 - trust) * moment.level
+        expected = fleet.late_share(likely * self.budget.trim, moment.reporting)
         budget = self.budget.after(
             gathered.seconds,
             gathered.arrived,
@@ -92,7 +97,7 @@ class Tuning:
         forecast = self.forecast.after(moment.at_s, moment.level, demand, moment.horizon_s)
         shadows = self.shadows.after(
             moment.at_s,
-            demand,
+            likely,
             forecast,
             fleet,
             moment.cold_start_s,
