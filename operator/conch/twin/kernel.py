@@ -587,6 +587,32 @@ def kill(f: Fleet, slot: int, now_s: float) -> None:
     f.event_s[slot] = np.inf
 
 
+@_compiled
+def latency_bins(
+    histogram: npt.NDArray[np.int32], epoch: Ints, slots: Ints, now_epoch: int, share: float
+) -> Ints:
+    """Per slot the histogram's bin of the quantile ``share`` of the last minute; -1 without any."""
+    found = np.full(slots.size, -1)
+    for i in range(slots.size):
+        slot = slots[i]
+        total = 0
+        for step in range(WINDOW_STEPS):
+            if epoch[slot, step] > now_epoch - WINDOW_STEPS:
+                total += histogram[slot, step, :].sum()
+        if total == 0:
+            continue
+        rank = math.ceil(share * total)
+        below = 0
+        for place in range(BINS):
+            for step in range(WINDOW_STEPS):
+                if epoch[slot, step] > now_epoch - WINDOW_STEPS:
+                    below += histogram[slot, step, place]
+            if below >= rank:
+                found[i] = place
+                break
+    return found
+
+
 def form_anew(f: Fleet) -> None:
     """Forget what was closed ahead, when batches are formed in another way from now on."""
     f.n_closed[:] = 0

@@ -43,17 +43,15 @@ def snapshot(
     in_flight: dict[str, float] = {}
     busy: dict[str, float] = {}
     instances = fleet.ends_s.shape[1]
-    for uid, slot in pods:
+    seen = list(pods)
+    latencies_s = _latencies_s(fleet, [slot for _, slot in seen], now_s, percentile)
+    for (uid, slot), latency_s in zip(seen, latencies_s, strict=True):
         counters = fleet.counters[slot].tolist()
         since_s = now_s - float(fleet.touched_s[slot])
         outstanding = int(fleet.outstanding[slot])
         in_flight[uid] = counters[kernel.IN_FLIGHT_S] + since_s * outstanding
         busy[uid] = counters[kernel.BUSY_S] + since_s * (fleet.idle[slot] < instances)
-        samples[uid] = PodSample(
-            uid,
-            now_s,
-            {MODEL: _counters(fleet, slot, counters, _latency_s(fleet, slot, now_s, percentile))},
-        )
+        samples[uid] = PodSample(uid, now_s, {MODEL: _counters(fleet, slot, counters, latency_s)})
     ended = int(min(fleet.ints[kernel.SAMPLED], fleet.sample_s.size))
     latencies = tuple(np.sort(fleet.sample_s[:ended]).tolist())
     fleet.ints[kernel.SAMPLED] = 0
@@ -81,14 +79,18 @@ def _counters(
     )
 
 
-def _latency_s(fleet: Fleet, slot: int, now_s: float, percentile: float) -> float | None:
-    """The summary's quantile: of the last 48 to 60 s, in steps of twelve."""
-    epoch = int(now_s / kernel.WINDOW_STEP_S)
-    recent = fleet.epoch[slot] > epoch - kernel.WINDOW_STEPS
-    if not recent.any():
-        return None
-    total = np.cumsum(fleet.histogram[slot][recent].sum(axis=0))
-    if total[-1] == 0:
-        return None
-    found = int(np.searchsorted(total, math.ceil(total[-1] * percentile / 100)))
-    return float(kernel.SHORTEST_S * math.exp((found + 0.5) / kernel.BINS_PER_E))
+def _latencies_s(
+    fleet: Fleet, slots: list[int], now_s: float, percentile: float
+) -> list[float | None]:
+    """The summaries' quantile: of the last 48 to 60 s, in steps of twelve."""
+    bins = kernel.latency_bins(
+        fleet.histogram,
+        fleet.epoch,
+        np.array(slots, dtype=np.int64),
+        int(now_s / kernel.WINDOW_STEP_S),
+        percentile / 100,
+    )
+    return [
+        None if found < 0 else kernel.SHORTEST_S * math.exp((found + 0.5) / kernel.BINS_PER_E)
+        for found in bins.tolist()
+    ]
