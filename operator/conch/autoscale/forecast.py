@@ -39,6 +39,7 @@ _PRIOR: Final = 1.2  # until then, at the quantile below
 _PRIOR_AT: Final = 0.8
 _NOTHING: Final = 0.03  # busy replicas: a rise from nothing is no ratio
 _MOST: Final = 8.0
+_LEAST_OF_LEVEL: Final = 0.75
 _SEEK: Final = 60  # slots between two searches for a period
 
 
@@ -133,13 +134,13 @@ class Forecast:
         lasted_s = self.at_s[-1] - self.at_s[0] if len(self.at_s) > 1 else SLOT_S
         return max(1, math.ceil(horizon_s * max(1, len(self.at_s) - 1) / lasted_s))
 
-    def base(self, number: int, level: float) -> float:
-        """Base ``number`` as of now; the first is ``level`` itself."""
-        return level if number == 0 or not self.at_s else self.bases[number][-1]
-
-    def rise(self, base: int, boldness: int) -> float:
-        """The factor over ``base`` to expect at ``LEVELS[boldness]``."""
-        return self.rises[base][boldness] if self.rises else _prior(*LEVELS[boldness])
+    def expected(self, base: int, boldness: int, level: float) -> float:
+        """The most to expect over the horizon, now that demand is at ``level``: never much less
+        than that, whatever the past says."""
+        if not self.rises:
+            return level * _prior(*LEVELS[boldness])
+        start = self.bases[base][-1] if base and self.at_s else level
+        return max(start * self.rises[base][boldness], _LEAST_OF_LEVEL * level)
 
     def detached(self) -> Forecast:
         """What holds whatever the clock does: ratios without their times."""

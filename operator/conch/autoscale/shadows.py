@@ -107,12 +107,13 @@ class Shadows:
         keep = at_s - max(HOLDS_S[-1], 1.3 * cold_start_s) - _LONGEST_SLOT_S
         drop = bisect_left(played.at_s, keep)
         due = max(least, fleet.needed(_TIGHT * demand * trim, most))
+        level = forecast.level[-1]
         wishes = array(
-            "L",
+            "I",
             [
-                fleet.needed(base[-1] * rise * trim, most)
-                for base, rises in zip(forecast.bases, forecast.rises, strict=True)
-                for rise in rises
+                fleet.needed(forecast.expected(base, boldness, level) * trim, most)
+                for base in range(BASES)
+                for boldness in range(len(LEVELS))
             ],
         )
         times = (*played.at_s[drop:], at_s)

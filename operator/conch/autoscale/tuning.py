@@ -112,8 +112,7 @@ class Tuning:
     def bound(self, level: float) -> float:
         """The most demand to expect over the horizon, in busy replicas, by the chosen setting."""
         setting = self.shadows.setting
-        base = self.forecast.base(setting.base, level)
-        return base * self.forecast.rise(setting.base, setting.boldness) * self.budget.trim
+        return self.forecast.expected(setting.base, setting.boldness, level) * self.budget.trim
 
     def detached(self) -> Tuning:
         """What still holds after the clock has jumped."""
