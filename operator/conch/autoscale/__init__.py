@@ -8,13 +8,18 @@ How to drive it, per service and every few seconds::
         state, decision = step(policy, state, ScalingObservation(now_s=…, samples=…, …))
         …                                       # write decision.replicas, report the rest
 
-``now_s`` and ``PodSample.at_s`` must come from the same monotonic clock. ``step`` costs about
-half a millisecond, and 2 to 30 ms more when a service curve has changed (``capacity``, cached).
+``now_s`` and ``PodSample.at_s`` must come from the same monotonic clock. ``step`` costs about a
+millisecond, and 2 to 30 ms more when a service curve has changed (``capacity``, cached). Fields,
+promises and the whole of the idea: docs/scaler.md.
 
 - ``signals``  what arrived between two looks; which numbers to believe
 - ``curve``    the service time of a batch of k, learned
 - ``capacity`` what one replica carries within the objective: a queue, solved
-- ``horizon``  cold start, and the most to expect until a new replica is ready
+- ``fleet``    what many carry together, and what is late beyond
+- ``horizon``  cold start; what arrives now
+- ``bases``    what the past leads one to expect; ``forecast`` by how much to exceed it
+- ``shadows``  what each setting would have cost; ``budget`` the lateness that is left
+- ``tuning``   these together
 - ``strain``   what measured lateness adds, slowly
 - ``health``   models that answer nothing or fail
 - ``picture``  demand against capacity, per model
