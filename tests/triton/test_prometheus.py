@@ -72,6 +72,8 @@ class Server:
     async def __call__(self, request: web.BaseRequest) -> web.Response:
         assert request.path == "/prom/api/v1/query"
         form = await request.post()
+        # A real one (2.42) refuses fractions of seconds: "cannot parse "1.5s" to a valid duration".
+        assert re.fullmatch(r"[0-9]+ms", str(form["timeout"]))
         self.queries.append(str(form["query"]))
         self.authorization.append(request.headers.get("Authorization"))
         await self.hang.wait()

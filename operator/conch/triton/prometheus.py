@@ -278,7 +278,7 @@ class Prometheus:
             try:
                 async with self._open().post(
                     self._url,
-                    data={"query": promql, "timeout": f"{self._timeout_s:g}s"},
+                    data={"query": promql, "timeout": f"{1e3 * self._timeout_s:.0f}ms"},  # no 1.5s
                     headers=self._headers(),
                     timeout=limit,
                     allow_redirects=False,
