@@ -18,7 +18,7 @@ from conch.autoscale import ScalerState
 from conch.kube import views
 from conch.observe.state import ClusterState
 from conch.observe.types import Decision, Key, ScalingObservation, ScalingPolicy
-from conch.reconcile import scaling
+from conch.reconcile import scaling, sources
 from conch.reconcile.queue import WorkQueue
 from conch.reconcile.scaling import ScalingLoop, policy_of
 from conch.settings import Settings
@@ -352,3 +352,35 @@ async def test_what_changes_the_number_is_told_at_the_first_look(world: World) -
     world.answer = decision(3, Reason.LEARNING)  # of a minimum that was raised meanwhile
     await world.round()
     assert await world.woken() == {KEY}
+
+
+async def test_pods_out_of_reach_are_looked_at_through_prometheus(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, dict[str, str]]] = []
+
+    class Prometheus:
+        def __init__(self, url: str, *_: object) -> None:
+            assert url == "http://prometheus:9090"
+
+        async def look(
+            self, namespace: str, pods: dict[str, str], *_: object
+        ) -> tuple[PodSample, ...]:
+            asked.append((namespace, pods))
+            return tuple(PodSample(uid, 1.0, {}) for uid in pods.values())
+
+    async def out_of_reach(_: Any, uid: str, *__: Any) -> PodSample:
+        return PodSample(uid, 0.0, {}, "refused", unreachable=True)
+
+    monkeypatch.setattr(sources, "Prometheus", Prometheus)
+    monkeypatch.setattr(scaling, "scrape", out_of_reach)
+    settings = Settings(prometheus_url="http://prometheus:9090")
+    world.loop = ScalingLoop(world.cluster, world.queue, settings, world.metrics)
+    for _ in range(5):
+        await world.round()
+    assert [s.error for _, _, o in world.seen for s in o.samples] == ["refused"] * 4 + [""]
+    [(namespace, pods)] = asked
+    (known,) = world.cluster.pods(KEY)
+    assert (namespace, pods) == (KEY.namespace, {known.metadata.name: known.metadata.uid})
+    good = world.metrics.registry.get_sample_value("conch_scrapes_total", {"result": "ok"})
+    assert good == 1
