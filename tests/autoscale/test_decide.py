@@ -59,6 +59,19 @@ def test_starting_pods_are_capacity() -> None:
     assert world.look().replicas in (4, 5)  # not four more
 
 
+def test_cold_starts_that_nobody_measured_are_seen() -> None:
+    world = running(20, pods=2)
+    world.cold_start_s = ()
+    for age_s in range(0, 50, 2):
+        world.replicas, world.starting_age_s = 3, (float(age_s),)
+        world.look()
+    world.pods["pod-2"], world.starting_age_s = counters(), ()
+    world.look()
+    horizon_s = world.look().horizon_s
+    assert horizon_s is not None
+    assert horizon_s == pytest.approx(50 + 5)  # fifty seconds, and a look
+
+
 def test_one_step_up_is_bounded() -> None:
     world = running(20, max_replicas=1000)
     overloaded(world, 5000)

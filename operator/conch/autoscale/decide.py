@@ -28,6 +28,7 @@ _SERVED: Final = 1.1  # times the largest batch's time: the rest of a request's 
 # be in time in the next, smaller one.
 _LEAST_WAIT: Final = 0.8
 _NEW_WAIT: Final = 0.2
+_STARTS: Final = 16
 
 
 def step(
@@ -36,6 +37,9 @@ def step(
     """The next state and what to do. Never raises for odd data: it holds and says so."""
     now_s = observation.now_s
     state = _after_jumps(state, now_s)
+    state = replace(state, cold_start_s=_cold_starts_s(state, observation))
+    if not observation.cold_start_s:
+        observation = replace(observation, cold_start_s=state.cold_start_s)
     signals = gather(
         state.baselines,
         observation.samples,
@@ -63,6 +67,8 @@ def step(
     state = replace(
         state,
         stepped_s=now_s,
+        ready=observation.ready,
+        starting_age_s=observation.starting_age_s,
         fresh_s=now_s if signals.intervals else state.fresh_s,
         baselines=signals.baselines,
         models=models,
@@ -103,9 +109,20 @@ def _after_jumps(state: ScalerState, now_s: float) -> ScalerState:
             name: ModelState(curve=model.curve, plan=model.plan)
             for name, model in state.models.items()
         },
+        cold_start_s=state.cold_start_s,
         tuning=state.tuning.detached(),
         reject_after_s=state.reject_after_s,
     )
+
+
+def _cold_starts_s(state: ScalerState, observation: ScalingObservation) -> tuple[float, ...]:
+    """The last cold starts, by what became ready since the last step: the oldest, most likely."""
+    grown = observation.ready - state.ready
+    if state.stepped_s is None or grown <= 0:
+        return state.cold_start_s
+    elapsed_s = observation.now_s - state.stepped_s
+    took_s = sorted((age_s + elapsed_s for age_s in state.starting_age_s), reverse=True)
+    return (*state.cold_start_s, *took_s[:grown])[-_STARTS:]
 
 
 def _horizon(observation: ScalingObservation) -> tuple[float, float]:

@@ -90,7 +90,7 @@ class Forecast:
             back = back.after(levels[judged], based[MEAN][judged], highest)
             judged += 1
         kept = tuple(
-            array("d", (*old, *new)[-_KEPT:]) if new else old
+            (old + array("d", new))[-_KEPT:] if new else old
             for old, new in zip(known.ratios, found, strict=True)
         )
         drop = max(0, len(times) - _KEPT)

@@ -108,7 +108,7 @@ def gather(
         p: s
         for p, s in listed.items()
         if not s.error
-        and -STALE_S <= now_s - s.at_s <= s.fresh_s
+        and -STALE_S <= now_s - s.at_s <= s.fresh_s + SHORTEST_S
         and all(map(_makes_sense, s.models.values()))
     }
     deltas: dict[str, list[_Delta]] = {model: [] for model in models}

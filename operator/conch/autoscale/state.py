@@ -53,5 +53,9 @@ class ScalerState:
     models: Mapping[str, ModelState] = field(default_factory=dict)
     arriving_s: float | None = None
     reject_after_s: float | None = None
+    # As observed last, and the cold starts seen in between: for loops that measure none.
+    ready: int = 0
+    starting_age_s: tuple[float, ...] = ()
+    cold_start_s: tuple[float, ...] = ()
     tuning: Tuning = field(default_factory=Tuning)
     strain: Strain = field(default_factory=Strain)
