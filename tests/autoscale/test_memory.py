@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conch.api.conditions import Reason
 from conch.autoscale import ScalerState, step
@@ -40,6 +42,25 @@ def test_text_gives_the_same_back() -> None:
     assert found.curve.noise() > 0
     assert (found.model, found.at, found.starts_s) == ("team/web: m", 7, (12.5, 40.0))
     assert read(found.text()) == found
+
+
+@given(
+    st.dictionaries(
+        st.integers(1, 256),
+        st.builds(BatchStat, st.integers(20, 10**7), st.floats(1e-3, 1e5)),
+        min_size=1,
+        max_size=99,
+    ),
+    st.lists(st.floats(0, 86400), max_size=20).map(tuple),
+)
+def test_whatever_is_remembered_can_be_read(
+    seen: dict[int, BatchStat], starts_s: tuple[float, ...]
+) -> None:
+    learned = remembered(Curve().learned(seen, 0.0), *starts_s)
+    found = read(learned.text())
+    assert found.curve.sizes.keys() == learned.curve.sizes.keys()
+    assert found.starts_s == pytest.approx(learned.starts_s, rel=1e-3)
+    assert after(found, "m", learned.curve, starts_s, 8) is None, "rounding is no news"
 
 
 def test_what_is_about_the_same_is_no_news() -> None:

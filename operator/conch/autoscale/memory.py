@@ -38,7 +38,10 @@ class _Text(msgspec.Struct, forbid_unknown_fields=True):
         ],
         msgspec.Meta(max_length=_SIZES),
     ]
-    starts: Annotated[list[_Seconds], msgspec.Meta(max_length=_STARTS)] = []
+    # Kubernetes' times are whole seconds: a start may take none.
+    starts: Annotated[
+        list[Annotated[float, msgspec.Meta(ge=0, le=86400)]], msgspec.Meta(max_length=_STARTS)
+    ] = []
 
 
 _DECODER: Final = msgspec.json.Decoder(_Text)
