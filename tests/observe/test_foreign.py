@@ -8,7 +8,7 @@ import pytest
 
 from conch.api import names
 from conch.kube.views import Autoscaler, AutoscalerSpec, Metadata, OwnerReference, ScaleTarget
-from conch.observe.foreign import ForeignBook, Takeover
+from conch.observe.foreign import ForeignBook, Retake
 from conch.observe.types import Key
 
 KEY = Key("team", "web")
@@ -23,9 +23,9 @@ def autoscaler(
     return Autoscaler(meta, AutoscalerSpec(ScaleTarget(group, kind, target)))
 
 
-def deployment(*owners: tuple[str, str], uid: str = "d1") -> dict[str, Any]:
+def deployment(*owners: str, uid: str = "d1") -> dict[str, Any]:
     fields = {"f:spec": {"f:replicas": {}, "f:paused": {}}}
-    managed = [{"manager": m, "time": t, "fieldsV1": fields} for m, t in owners]
+    managed = [{"manager": m, "fieldsV1": fields} for m in owners]
     other = {"manager": "editor", "time": "t", "fieldsV1": {"f:metadata": {"f:labels": {}}}}
     meta = {"uid": uid, "name": KEY.name, "managedFields": [other, *managed]}
     return {"kind": "Deployment", "metadata": meta}
@@ -65,23 +65,27 @@ def test_keda_is_named_by_what_its_user_wrote() -> None:
 
 def test_who_takes_the_replicas_is_remembered_for_a_while() -> None:
     book = ForeignBook()
-    book.learn(KEY, deployment((names.MANAGER_SCALER, "t0")))
-    assert (book.of(KEY).owner, book.of(KEY).takeovers) == ("", ())
-    book.learn(KEY, deployment((names.MANAGER_SCALER, "t0"), ("kubectl", "t1")))
-    book.learn(KEY, deployment((names.MANAGER_SCALER, "t0"), ("kubectl", "t1")))
-    assert (book.of(KEY).owner, book.of(KEY).takeovers) == ("kubectl", (Takeover("t1", "kubectl"),))
-    book.learn(KEY, deployment((names.MANAGER_SCALER, "t2")))
-    assert book.of(KEY).owner == "", "ours again"
+    book.learn(KEY, deployment(names.MANAGER_SCALER))
+    book.retaken(KEY, "t0")
+    assert (book.of(KEY).owner, book.of(KEY).retakes) == ("", ()), "our own number is no retake"
+    book.learn(KEY, deployment(names.MANAGER_SCALER, "kubectl"))
+    assert (book.of(KEY).owner, book.of(KEY).retakes) == ("kubectl", ())
+    book.retaken(KEY, "t1")
+    book.learn(KEY, deployment(names.MANAGER_SCALER))
+    assert (book.of(KEY).owner, book.of(KEY).retakes) == ("", (Retake("t1", "kubectl"),))
     for number in range(20):
-        book.learn(KEY, deployment(("kubectl", f"u{number}")))
-    assert [t.time for t in book.of(KEY).takeovers] == [f"u{n}" for n in range(12, 20)]
+        book.learn(KEY, deployment("kubectl"))
+        book.retaken(KEY, f"u{number}")
+    assert [t.time for t in book.of(KEY).retakes] == [f"u{n}" for n in range(12, 20)]
 
 
 def test_a_deployment_made_anew_has_no_past() -> None:
     book = ForeignBook()
-    book.learn(KEY, deployment(("kubectl", "t1")))
+    book.learn(KEY, deployment("kubectl"))
+    book.retaken(KEY, "t1")
     book.learn(KEY, deployment(uid="d2"))
-    assert book.of(KEY).takeovers == ()
-    book.learn(KEY, deployment(("kubectl", "t1"), uid="d2"))
+    assert book.of(KEY).retakes == ()
+    book.learn(KEY, deployment("kubectl", uid="d2"))
     book.forget(KEY)
-    assert (book.of(KEY).owner, book.of(KEY).takeovers) == ("", ())
+    book.retaken(KEY, "t2")
+    assert (book.of(KEY).owner, book.of(KEY).retakes) == ("", ())

@@ -30,12 +30,12 @@ def world(scaling: dict[str, Any] | None = None, live: int = 3) -> ClusterState:
     return cluster
 
 
-def written(cluster: ClusterState, replicas: int, *managers: tuple[str, str]) -> None:
+def written(cluster: ClusterState, replicas: int, *managers: str) -> None:
     """The Deployment as the server has it after somebody wrote its replicas."""
     live = cluster.child(KEY, "Deployment", KEY.name)
     assert live is not None
     fields = {"f:spec": {"f:replicas": {}}}
-    managed = [{"manager": m, "time": t, "fieldsV1": fields} for m, t in managers]
+    managed = [{"manager": m, "fieldsV1": fields} for m in managers]
     version = str(int(live["metadata"]["resourceVersion"]) + 1)
     meta = {**live["metadata"], "uid": "d", "resourceVersion": version, "managedFields": managed}
     cluster.set_child({**live, "metadata": meta, "spec": {**live["spec"], "replicas": replicas}})
@@ -74,7 +74,7 @@ def test_what_it_does_is_followed_without_a_write_but_the_status() -> None:
     cluster = world()
     cluster.foreign.set_autoscaler(HPA)
     for replicas in (7, 1):
-        written(cluster, replicas, ("kube-controller-manager", "2026-01-01T00:00:05Z"))
+        written(cluster, replicas, "kube-controller-manager")
         plan = planning.make(observe(cluster), OPTIONS)
         assert (plan.replicas, plan.scale_to) == (replicas, None)
     obs = observe(cluster)
@@ -89,7 +89,7 @@ def test_what_it_does_is_followed_without_a_write_but_the_status() -> None:
 def test_it_may_even_go_to_zero_where_the_activator_holds() -> None:
     cluster = world()
     cluster.foreign.set_autoscaler(HPA)
-    written(cluster, 0, ("keda-operator", "2026-01-01T00:00:05Z"))
+    written(cluster, 0, "keda-operator")
     plan = planning.make(observe(cluster), OPTIONS)
     assert (plan.replicas, plan.scale_to) == (0, None)
 
@@ -105,23 +105,24 @@ def test_a_hand_in_it_is_put_right_and_a_fight_is_ended() -> None:
     cluster = world()
     for number, minute in enumerate(("01", "02", "03")):
         at = f"2026-01-01T00:{minute}:00Z"
-        written(cluster, 8, ("kubectl", at))
-        obs = dataclasses.replace(observe(cluster), now=at)
-        plan = planning.make(obs, OPTIONS)
+        written(cluster, 8, "kubectl")
+        plan = planning.make(dataclasses.replace(observe(cluster), now=at), OPTIONS)
         assert plan.scale_to == (5 if number < 2 else None)
         if number < 2:
             assert scaling_of(cluster, at).reason is Reason.SCALE_UP
-            written(cluster, 5, (names.MANAGER_SCALER, at))
+            cluster.foreign.retaken(KEY, at)
+            written(cluster, 5, names.MANAGER_SCALER)
     told = scaling_of(cluster, "2026-01-01T00:04:00Z")
     assert (told.status, told.reason) == ("False", Reason.FOREIGN_SCALER)
     assert told.message.startswith("Field manager kubectl keeps setting spec.replicas of Deployme")
     late = dataclasses.replace(observe(cluster), now="2026-01-01T00:11:30Z")
-    assert planning.make(late, OPTIONS).scale_to == 5, "it has stopped: two are left in ten minutes"
+    assert planning.make(late, OPTIONS).scale_to == 5, "one in ten minutes is no fight"
 
 
 def test_different_hands_are_no_fight() -> None:
     cluster = world()
     for who in ("kubectl", "dashboard", "helm"):
-        written(cluster, 8, (who, "2026-01-01T00:01:00Z"))
+        written(cluster, 8, who)
+        cluster.foreign.retaken(KEY, "2026-01-01T00:01:00Z")
     obs = dataclasses.replace(observe(cluster), now="2026-01-01T00:02:00Z")
     assert planning.make(obs, OPTIONS).scale_to == 5

@@ -221,7 +221,6 @@ def _replicas_owners(managed: Sequence[Object]) -> list[Object]:
     return [
         {
             "manager": entry.get("manager", ""),
-            "time": entry.get("time", ""),
             "fieldsV1": {"f:spec": {"f:replicas": {}}},
         }
         for entry in managed

@@ -2,12 +2,12 @@
 
 An autoscaler is known by its target. KEDA shows as the HorizontalPodAutoscaler that it makes for
 each ScaledObject; the owner of that names it. Any other writer is known by Kubernetes' record of
-who owns ``spec.replicas``. In memory; pure but for being mutable.
+who owns ``spec.replicas``; how often, by how many times Conch had to take it back, so that no other
+clock than ours is needed. In memory; pure but for being mutable.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,26 +15,26 @@ from conch.api import names
 from conch.kube.views import Autoscaler, Object
 from conch.observe.types import Key
 
-_TAKEOVERS_KEPT: Final = 8
+_RETAKES_KEPT: Final = 8
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Takeover:
-    """``spec.replicas`` of our Deployment was set by somebody else."""
+@dataclass(frozen=True, slots=True)
+class Retake:
+    """Conch took ``spec.replicas`` of its Deployment back from somebody."""
 
-    time: str  # RFC 3339, the API server's
+    time: str  # RFC 3339
     manager: str
 
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """Of one service: its Deployment's autoscalers by name, and who has written replicas lately.
+    """Of one service: its Deployment's autoscalers by name, and whom replicas were taken from.
 
     ``owner`` is the field manager that owns ``spec.replicas`` now, "" when it is ours or nobody's.
     """
 
     autoscalers: tuple[str, ...] = ()
-    takeovers: tuple[Takeover, ...] = ()
+    retakes: tuple[Retake, ...] = ()
     owner: str = ""
 
 
@@ -45,7 +45,7 @@ NOBODY: Final = Foreign()
 class _Deployment:
     uid: str
     owner: str = ""
-    takeovers: list[Takeover] = field(default_factory=list)
+    retakes: list[Retake] = field(default_factory=list)
 
 
 class ForeignBook:
@@ -89,12 +89,14 @@ class ForeignBook:
         known = self._deployments.get(key)
         if known is None or known.uid != uid:
             known = self._deployments[key] = _Deployment(uid)
-        known.owner = ""
-        for takeover in _takeovers(deployment):
-            known.owner = takeover.manager
-            if takeover not in known.takeovers:
-                known.takeovers.append(takeover)
-                del known.takeovers[:-_TAKEOVERS_KEPT]
+        known.owner = _owner(deployment)
+
+    def retaken(self, key: Key, now: str) -> None:
+        """Conch writes replicas now, over whoever owns them."""
+        known = self._deployments.get(key)
+        if known is not None and known.owner:
+            known.retakes.append(Retake(now, known.owner))
+            del known.retakes[:-_RETAKES_KEPT]
 
     def forget(self, key: Key) -> None:
         """Forget a Deployment that is gone."""
@@ -105,7 +107,7 @@ class ForeignBook:
         found = self._deployments.get(key) or _Deployment("")
         return Foreign(
             tuple(sorted(self._by_target.get(key, {}).values())),
-            tuple(found.takeovers),
+            tuple(found.retakes),
             found.owner,
         )
 
@@ -118,9 +120,10 @@ def _named(seen: Autoscaler) -> str:
     return own
 
 
-def _takeovers(deployment: Object) -> Iterator[Takeover]:
+def _owner(deployment: Object) -> str:
     for entry in deployment["metadata"].get("managedFields") or ():
         fields = entry.get("fieldsV1") or {}
         manager = str(entry.get("manager", ""))
         if "f:replicas" in (fields.get("f:spec") or {}) and manager != names.MANAGER_SCALER:
-            yield Takeover(str(entry.get("time", "")), manager)
+            return manager
+    return ""

@@ -224,6 +224,7 @@ class Controller:
                 return outcome
             refused += outcome.refused
         if plan.scale_to is not None and not refused:
+            self._state.foreign.retaken(obs.key, obs.now)
             try:
                 live = await self._writer.scale(obs.key, plan.scale_to)
                 self._state.set_child({"apiVersion": "apps/v1", "kind": "Deployment", **live})

@@ -12,7 +12,7 @@ from typing import Final
 from conch.api import names
 from conch.observe.state import Observation
 
-_FIGHT: Final = 3  # writes of the same manager within the time below
+_PATIENCE: Final = 2  # times that replicas are taken back from the same manager in the time below
 _FIGHT_S: Final = 600.0
 
 
@@ -39,19 +39,16 @@ def judge(obs: Observation) -> str:
 
 
 def _fighter(obs: Observation) -> str:
-    """The manager that owns replicas now and took them again and again lately, or ""."""
+    """The manager that owns replicas although they were taken back lately, and again; or ""."""
     owner = obs.foreign.owner
     now = datetime.fromisoformat(obs.now)
     recent = [
-        takeover
-        for takeover in obs.foreign.takeovers
-        if takeover.manager == owner and _age_s(takeover.time, now) < _FIGHT_S
+        retake
+        for retake in obs.foreign.retakes
+        if retake.manager == owner and _age_s(retake.time, now) < _FIGHT_S
     ]
-    return owner if owner and len(recent) >= _FIGHT else ""
+    return owner if owner and len(recent) >= _PATIENCE else ""
 
 
 def _age_s(time: str, now: datetime) -> float:
-    try:
-        return (now - datetime.fromisoformat(time)).total_seconds()
-    except (ValueError, TypeError):
-        return float("inf")
+    return (now - datetime.fromisoformat(time)).total_seconds()
