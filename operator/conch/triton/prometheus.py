@@ -183,9 +183,10 @@ def batches(before: ModelCounters | None, after: ModelCounters) -> Mapping[int, 
     """``before``'s batches and those since, all taken as one size.
 
     Compute counters add a batch's whole time once per request: their mean over requests is the
-    time of the batch that a request meets, which is larger than the mean batch. With a batch
-    of one and Poisson company it has m + (m - 1) / m for a mean of m; rounded down, that is never
-    more than the largest that ran, and a full batch stays a full batch.
+    time of the batch that a request meets, which is larger than the mean batch m: by (m - 1) / m
+    with Poisson company, by less when batches fill up. Half of that is taken, and rounded down: so
+    full batches stay what they are, nothing is larger than what ran, and what is wrong errs on the
+    slow side (24.10, batches of 1, 3 and 4: 9 % slow; with all of it 7 % fast).
     """
     if before is None or before.compute_s is None or after.compute_s is None:
         return {}  # looked at otherwise before: what is counted from here on is comparable
@@ -199,7 +200,7 @@ def batches(before: ModelCounters | None, after: ModelCounters) -> Mapping[int, 
     if min(executions, requests, compute_s) == 0:
         return before.batches
     mean = max(1.0, inferences / executions)
-    size = math.floor(mean + (mean - 1) / mean)
+    size = math.floor(mean + (mean - 1) / (2 * mean))
     old = before.batches.get(size, BatchStat(0, 0.0))
     count = round(executions)
     new = BatchStat(old.count + count, old.compute_s + count * compute_s / requests)
