@@ -136,6 +136,29 @@ async def test_a_decision_is_written_to_the_deployment(world: World) -> None:
     assert world.server.conditions()["Scaling"] == ("True", "ScaleUp")
 
 
+async def test_replicas_taken_back_from_somebody_are_counted(world: World) -> None:
+    world.add(scaling={"mode": "Fixed", "replicas": 1})
+    await world.reconcile()
+    live = world.state.child(KEY, "Deployment", KEY.name)
+    assert live is not None
+    owned = [{"manager": "kubectl", "fieldsV1": {"f:spec": {"f:replicas": {}}}}]
+    meta = {**live["metadata"], "managedFields": owned}
+    world.state.set_child({**live, "metadata": meta, "spec": {**live["spec"], "replicas": 7}})
+    await world.reconcile()
+    again = world.server.find(f"{DEPLOYMENTS}/{KEY.name}")
+    assert again is not None
+    assert again["spec"]["replicas"] == 1
+    assert [r.manager for r in world.state.foreign.of(KEY).retakes] == ["kubectl"]
+
+
+async def test_a_schedule_is_looked_at_again_when_it_changes(world: World) -> None:
+    always = {"name": "s", "cron": "*/2 * * * *", "duration": "1m", "minReplicas": 2}
+    world.add(scaling={"schedules": [always]})
+    again_s = await world.reconcile()
+    assert again_s is not None
+    assert 0 < again_s <= 60, "a minute on, a minute off"
+
+
 async def test_counts_wait_and_what_people_wait_for_does_not(world: World) -> None:
     world.add()
     await world.reconcile()
