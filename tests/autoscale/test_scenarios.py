@@ -17,6 +17,8 @@ from conch.observe.types import ModelCounters, PodSample, ScalingPolicy
 
 from .sim import MODEL, Fault, Rate, Result, service, simulate
 
+pytestmark = pytest.mark.simulation
+
 SERVICE_S = service(0.160, 0.040, 4)
 POLICY = ScalingPolicy(
     percentile=99,

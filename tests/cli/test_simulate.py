@@ -19,6 +19,8 @@ from conch.cli.from_cluster import Learned
 from conch.cli.simulate import MISSING, parse
 from conch.triton.sample import BatchStat
 
+pytestmark = pytest.mark.simulation
+
 Run = Callable[..., tuple[int, str, str]]
 
 SERVICE: dict[str, Any] = {

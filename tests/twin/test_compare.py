@@ -13,6 +13,8 @@ from conch.twin.service import ServiceModel
 from conch.twin.traces import of_rates
 from conch.twin.world import Scenario
 
+pytestmark = pytest.mark.simulation
+
 SCENARIO = Scenario(
     service=ServiceModel.linear(0.04, 0.02, 4), cold_start_s=10.0, target_s=0.4, max_replicas=6
 )

@@ -10,6 +10,8 @@ from conch.twin.table import Table, measured
 from conch.twin.traces import Trace, of_rates
 from conch.twin.world import Scenario
 
+pytestmark = pytest.mark.simulation
+
 TEN_EACH = Table(tuple(10.0 * c for c in range(1, 21)))
 
 

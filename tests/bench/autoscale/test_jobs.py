@@ -12,6 +12,8 @@ from e2e.autoscale.figures import rows
 from e2e.autoscale.jobs import Ground, Misread
 from e2e.autoscale.runner import Results
 
+pytestmark = pytest.mark.simulation
+
 CURVE = Curve("t", "test", ServiceModel.linear(0.04, 0.02, 8), 0.5, 2.0, 600)
 
 
