@@ -23,7 +23,7 @@ FORGETTING_S: Final = 5400.0
 _TRIAL_S: Final = 400.0  # before it, the first setting is followed
 _PENALTY: Final = 40.0  # of cost, for all requests late beyond the budget
 _HOPELESS: Final = 2.0  # times the objective's late share: what is beyond can't be bought back
-_HOPELESS_PENALTY: Final = 16.0
+_HOPELESS_PENALTY: Final = 20.0
 _PREFERENCE: Final = 0.3  # for late ones within the budget
 _WORTH_SWITCHING: Final = 0.01
 _LONGEST_SLOT_S: Final = 30.0
@@ -161,13 +161,15 @@ class Shadows:
                 share = max(share, min(1.0, waiting / (slack_s * c)))
             backlog.append(waiting)
             late.append(sum_late * keep + share * demand * seconds)
+        asked, before = self.asked[-1], self.asked[max(-2, -len(self.asked))]
         return Shadows(
             self.at_s,
             self.wishes,
             self.asked,
             tuple(backlog),
             tuple(
-                paid * keep + c * seconds for paid, c in zip(self.cost, self.asked[-1], strict=True)
+                paid * keep + now * seconds + _CHURN_S * max(0, now - then)
+                for paid, now, then in zip(self.cost, asked, before, strict=True)
             ),
             tuple(late),
             self.due,
