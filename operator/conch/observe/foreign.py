@@ -2,8 +2,9 @@
 
 An autoscaler is known by its target. KEDA shows as the HorizontalPodAutoscaler that it makes for
 each ScaledObject; the owner of that names it. Any other writer is known by Kubernetes' record of
-who owns ``spec.replicas``; how often, by how many times Conch had to take it back, so that no other
-clock than ours is needed. In memory; pure but for being mutable.
+who owns ``spec.replicas``. Of writes through ``/scale`` it has no times (seen on 1.36), and
+of the first one to a field that nobody owned it has nothing: what counts is how often Conch had to
+take the field back. In memory; pure but for being mutable.
 """
 
 from __future__ import annotations
