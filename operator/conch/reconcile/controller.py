@@ -51,6 +51,7 @@ _QUIET = {
     Reason.IDLE,
 }
 
+_TAKEN = ("Deployment", "Service")
 _DONE = planning.Outcome()
 
 BUILTIN_RUNTIME = "triton"
@@ -201,11 +202,11 @@ class Controller:
         creates = [a.obj for a in plan.applies if a.create]
         if creates:
             # What we remember may be stale: never build for a service that is gone, never take
-            # an object that was there before us. Asked for what runs pods only: the other kinds'
-            # selectors name the service, so that the server refuses to give us somebody else's.
+            # an object that was there before us. Asked for the kinds that people make of that
+            # name; of the others, the server would refuse us somebody else's.
             exists, found = await asyncio.gather(
                 self._writer.service_exists(obs.key, uid),
-                self._read([c for c in creates if c["kind"] == "Deployment"]),
+                self._read([c for c in creates if c["kind"] in _TAKEN]),
             )
             if not exists:
                 self._gone(obs)
