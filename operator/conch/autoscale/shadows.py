@@ -30,6 +30,7 @@ _LONGEST_SLOT_S: Final = 30.0
 _CHURN_S: Final = 30.0  # replica-seconds that a start is taken to cost beyond its cold start
 # What has not been seen may still come: as if a tenth of some time had been 15 % above the level.
 _UNSEEN_S: Final = 300.0
+_UNSEEN_COLD_STARTS: Final = 8.0  # or as many, if that is longer
 _UNSEEN_SHARE: Final = 0.1
 _UNSEEN_RISE: Final = 1.15
 _UNSEEN_RISE_QUEUED: Final = 1.2  # where what is missed once has to be worked off
@@ -137,7 +138,7 @@ class Shadows:
             played.arrived,
             played.lasted,
             played.watched_s,
-            played._best(forecast, allowed, fleet),
+            played._best(forecast, allowed, fleet, cold_start_s),
         )
 
     def _played(
@@ -180,13 +181,14 @@ class Shadows:
             self.chosen,
         )
 
-    def _best(self, forecast: Forecast, allowed: float, fleet: Fleet) -> int:
+    def _best(self, forecast: Forecast, allowed: float, fleet: Fleet, cold_start_s: float) -> int:
         if self.watched_s < _TRIAL_S or min(self.arrived, self.ideal) <= 0:
             return self.chosen
         hopeless = _HOPELESS * fleet.late
         dear = _DEAR * self.ideal + _GRACE * self.lasted
         rise_unseen = _UNSEEN_RISE if fleet.reject else _UNSEEN_RISE_QUEUED
-        unseen = _UNSEEN_SHARE * _UNSEEN_S / (_UNSEEN_S + self.watched_s)
+        fear_s = max(_UNSEEN_S, _UNSEEN_COLD_STARTS * cold_start_s)
+        unseen = _UNSEEN_SHARE * fear_s / (fear_s + self.watched_s)
         feared = [
             unseen * max(0.0, 1 - rise / rise_unseen)
             for rises in forecast.rises
