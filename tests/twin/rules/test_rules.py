@@ -1,9 +1,11 @@
 """What holds for every rule of the catalogue."""
 
+from itertools import pairwise
+
 import pytest
 
 from conch.twin.rules import RULES
-from conch.twin.rules.setting import Rule, decision
+from conch.twin.rules.setting import Rule, decision, rates
 
 from .sights import SETTING, counters, sight
 
@@ -33,6 +35,13 @@ def test_a_row_has_several_settings_with_names_of_their_own(rule: Rule) -> None:
     names = [rule.tuned(SETTING, value).name for value in rule.row(SETTING)]
     assert len(set(names)) == len(names) >= 3
     assert RULES[rule.name] is rule
+
+
+def test_rates_worth_trying_reach_from_all_of_a_replica_to_a_third_of_a_load_test() -> None:
+    found = rates(SETTING)
+    assert found[0] == pytest.approx(40.0)  # 8 in 0.2 s
+    assert 0.95 * 9.0 <= found[-1] <= 9.0
+    assert all(a / b == pytest.approx(1.05) for a, b in pairwise(found))
 
 
 def test_a_decision_says_which_limit_binds() -> None:

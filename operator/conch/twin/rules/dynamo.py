@@ -15,7 +15,7 @@ from conch.observe.types import Decision
 from conch.twin.controller import Sight
 from conch.twin.rules.forecast import arima110, quantile
 from conch.twin.rules.series import Series, arrived
-from conch.twin.rules.setting import Rule, Setting, ceil, decision
+from conch.twin.rules.setting import Rule, Setting, ceil, decision, rates
 
 THROUGHPUT_S: Final = 180.0
 LOAD_S: Final = 5.0
@@ -87,8 +87,6 @@ RULE: Final = Rule(
     name="dynamo",
     what="Dynamo-like planner: forecast every 180 s; untouched: its profile = a load test",
     untouched=lambda setting: planner(setting, setting.one_replica_rps),
-    row=lambda setting: tuple(
-        p * setting.one_replica_rps for p in (1.1, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
-    ),
+    row=rates,
     tuned=lambda setting, engine: planner(setting, engine, load_scaling=True),
 )

@@ -14,7 +14,7 @@ from conch.observe.types import Decision
 from conch.twin.controller import Sight
 from conch.twin.rules.hpa import Hpa, total_metric
 from conch.twin.rules.series import Series, arrived
-from conch.twin.rules.setting import Rule, Setting, decision
+from conch.twin.rules.setting import Rule, Setting, decision, rates
 
 POLLING_S: Final = 30.0
 COOLDOWN_S: Final = 300.0
@@ -89,16 +89,10 @@ def rps(setting: Setting, threshold_rps: float) -> Keda:
     return Keda(f"keda {threshold_rps:.3g} rps", setting, threshold_rps)
 
 
-def shares(setting: Setting) -> tuple[float, ...]:
-    """Thresholds worth trying: shares of what a load test says one replica carries."""
-    parts = (1.3, 1.2, 1.12, 1.05, 1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.6, 0.5, 0.4, 0.3)
-    return tuple(part * setting.one_replica_rps for part in parts)
-
-
 RULE: Final = Rule(
     name="keda",
     what="KEDA on requests/s per replica; untouched (it has no default): 80 % of a load test",
     untouched=lambda setting: rps(setting, 0.8 * setting.one_replica_rps),
-    row=shares,
+    row=rates,
     tuned=rps,
 )

@@ -62,6 +62,6 @@ RULE: Final = Rule(
     name="mark",
     what="MArk-like: peak of a 60-s-step forecast over an instance's rate",
     untouched=lambda setting: rule(setting, 1.0),
-    row=lambda setting: (0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5),
+    row=lambda setting: (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5),
     tuned=rule,
 )

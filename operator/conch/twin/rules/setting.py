@@ -53,6 +53,16 @@ class Rule:
     tuned: Callable[[Setting, float], Controller]
 
 
+def rates(setting: Setting) -> tuple[float, ...]:
+    """Requests/s per replica worth trying, in steps of 5 %, from what a replica completes at most.
+
+    Many replicas carry more each than one alone does: a load test of one is no upper end.
+    """
+    most, least = max(setting.throughput_rps, setting.one_replica_rps), 0.3
+    steps = math.ceil(math.log(most / (least * setting.one_replica_rps)) / math.log(1.05))
+    return tuple(most / 1.05**k for k in range(steps + 1))
+
+
 def decision(current: int, wanted: int, setting: Setting, why: str) -> Decision:
     """``wanted`` within the limits, with the reason that its direction gives."""
     replicas = min(max(wanted, setting.min_replicas), setting.max_replicas)
