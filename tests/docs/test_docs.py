@@ -74,7 +74,8 @@ def test_there_are_services_in_the_text() -> None:
      "networkPolicy.apiServerPorts", "crds.install", "rbac.aggregate", "image.digest"],
 )  # fmt: skip
 def test_values_that_the_text_names_exist(value: str) -> None:
-    text = "".join(page.read_text() for page in PAGES if page.parent.name != "conch")
+    chart = ROOT / "charts"  # lists every value anyhow
+    text = "".join(page.read_text() for page in PAGES if chart not in page.parents)
     assert value in text
     node = SCHEMA
     for part in value.split("."):
