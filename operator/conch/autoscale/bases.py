@@ -47,7 +47,9 @@ class Return:
         """With one more slot whose horizon has passed."""
         if min(level, mean, highest) <= 0:
             return self
-        off, later = math.log(level / mean), math.log(highest / mean)
+        # Differences of logarithms: a quotient of tiny numbers may be zero, which has none.
+        usual = math.log(mean)
+        off, later = math.log(level) - usual, math.log(highest) - usual
         return Return(
             self.weight * _KEEP + 1,
             self.products * _KEEP + off * later,
