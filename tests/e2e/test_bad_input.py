@@ -22,7 +22,7 @@ from e2e.testbed.images import triton
 from tests.e2e import store
 from tests.e2e.bed import REPOSITORY, Bed
 from tests.e2e.cases import Cases
-from tests.e2e.room import GOOD, Room, spec
+from tests.e2e.room import GOOD, START_S, Room, spec
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(600)]
 
@@ -137,15 +137,21 @@ async def image_that_cannot_be_pulled(room: Room) -> None:
     }
     await room.api.create(runtimes, runtime)
     await room.create("web", spec(runtime=room.name))
-    await room.fails("web", "ImagePullFailed", "none:1", "Correct the image")
+    await room.fails("web", "ImagePullFailed", "none:1", "Correct the image", within_s=room.pod_s)
     room.now()
     one = f"{runtimes}/{room.name}"
+
+    async def only_the_new_pod() -> bool:
+        return len(await room.pods()) == 1
+
     await room.api.merge_patch(one, {"spec": {"image": triton.TAG}})
     await room.ready("web")
+    await room.until(only_the_new_pod, START_S, room.nothing, "the pod without its image is gone")
+    serving = [p["metadata"]["uid"] for p in await room.pods()]
     room.now()
     await room.api.delete(one)
     await room.fails("web", "RuntimeNotFound", room.name)
-    assert len(await room.pods()) == 1
+    assert [p["metadata"]["uid"] for p in await room.pods()] == serving
     await room.api.create(runtimes, runtime | {"spec": {"image": triton.TAG, "release": "24.10"}})
     await room.ready("web")
     await room.api.delete(one)
@@ -188,7 +194,7 @@ async def secret_that_does_not_exist(room: Room) -> None:
     """The Secret comes late, and first without what it must say; then the model comes from S3."""
     source = {"uri": "s3://models/resnet", "secretRef": {"name": "reader"}}
     await room.create("web", spec(models=[{"name": "m", "source": source}]))
-    await room.fails("web", "SecretNotFound", "reader", "create it")
+    await room.fails("web", "SecretNotFound", "reader", "create it", within_s=room.pod_s)
     endpoint = f"http://{store.ADDRESS}:{store.PORT_S3}"
     await room.add("Secret", "reader", {"stringData": {"endpoint": endpoint}})
     await room.ready("web")

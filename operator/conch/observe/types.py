@@ -6,7 +6,7 @@ Values only: no behaviour beyond small derivations, nothing that reads a clock o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from conch.api.conditions import Reason
 
@@ -65,6 +65,11 @@ class NodeCapacity:
     unschedulable: bool
     allocatable: Mapping[str, int]
     requested: Mapping[str, int]
+    capacity_type: str = "OnDemand"  # or Spot
+    zone: str = ""
+    site: str = ""
+    arch: str = "amd64"
+    reclaimed: bool = False  # the provider takes the node away within minutes
 
     def free(self, resource: str) -> int:
         """Units of ``resource`` that are not requested yet; never negative."""
@@ -81,6 +86,15 @@ class AcceleratorKind:
     memory_bytes: int
     compute_capability: tuple[int, int] | None
     declared: bool
+    # Of one unit; None: not known. A shared or MIG unit has its part of them.
+    price_per_h: float | None = None  # on demand
+    spot_price_per_h: float | None = None
+    idle_watts: float | None = None
+    max_watts: float | None = None
+    carbon_zone: str = ""
+    shared_by: int = 1  # pods that may be on one physical accelerator at once
+    mig_profile: str = ""
+    device_class: str = ""  # DRA: units are claimed from this DeviceClass, not requested
 
 
 CPU_CLASS = AcceleratorKind("cpu", {}, "", 0, None, declared=False)
@@ -117,6 +131,17 @@ class PlacementRequest:
     bound: int
     current: str
     age_rank: str  # creation time and uid: who came first is served first
+    priority: int = 0  # higher first when there is not enough for all
+    capacity_types: tuple[str, ...] = ()  # allowed, best first; (): any
+    min_on_demand: int = 0  # replicas that must not be on spot
+    sites: tuple[str, ...] = ()  # allowed; (): any node, whatever its site
+    optimise: str = "Cost"  # or Energy, Carbon, Latency
+    # Requests/s that one replica carries inside the objective, per class; a class that is absent
+    # is taken to carry as much as the others.
+    capacity_rps: Mapping[str, float] = field(default_factory=dict)
+    demand_rps: float | None = None  # None: ``unbound`` + ``bound`` replicas of any class
+    # Classes to leave alone for now, with the reason in words: replicas stayed Pending there.
+    avoid: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +154,16 @@ class ClassVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """Replicas of a service on nodes that are alike."""
+
+    class_name: str
+    capacity_type: str
+    zone: str
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
 class Assignment:
     """Where a service goes. ``kind`` is None when it goes nowhere (yet)."""
 
@@ -137,6 +172,8 @@ class Assignment:
     message: str
     room: int = 0  # replicas beyond those bound that would find room now
     verdicts: tuple[ClassVerdict, ...] = ()
+    shares: tuple[Share, ...] = ()  # where the replicas without a node would go
+    cost_per_h: float | None = None  # of all its replicas; None: a price is not known
 
 
 # --- scraping and autoscaling ---------------------------------------------------------------------
