@@ -110,6 +110,15 @@ async def test_a_nodes_heartbeat_is_no_news(world: World) -> None:
     assert await world.tell("nodes", node("2"), None) == (True, set())
 
 
+async def test_a_node_that_is_lost_wakes_who_is_on_it(world: World) -> None:
+    on_n1 = pod()
+    await world.tell("pods", None, on_n1)
+    await world.tell("nodes", None, node())
+    lost = msgspec.structs.replace(node(), status=views.NodeStatus(allocatable={}, conditions=()))
+    assert await world.tell("nodes", node(), lost) == (True, {KEY})
+    assert await world.tell("nodes", lost, None) == (True, set())  # told already
+
+
 async def test_a_child_wakes_its_service_when_it_changes_and_when_it_goes(world: World) -> None:
     deployment = {
         "kind": "Deployment",

@@ -70,6 +70,7 @@ class Reason(_Documented):
     AVAILABLE = "Available", "All wanted replicas are ready."
     PODS_STARTING = "PodsStarting", "Pods are being created, fetch their models or load them."
     ROLLING_OUT = "RollingOut", "A new revision replaces the old one."
+    NODE_LEAVING = "NodeLeaving", "A pod's node is lost or about to be: others replace it."
     SCALED_TO_ZERO = "ScaledToZero", "Zero replicas were asked for."
     UNSCHEDULABLE = "Unschedulable", "kube-scheduler finds no node for a pod."
     IMAGE_PULL = "ImagePullFailed", "A container image cannot be pulled."

@@ -63,6 +63,7 @@ ADVICE: Final[dict[Reason, str | None]] = {
     Reason.AVAILABLE: None,
     Reason.PODS_STARTING: None,
     Reason.ROLLING_OUT: None,
+    Reason.NODE_LEAVING: None,
     Reason.SCALED_TO_ZERO: "Raise spec.scaling.replicas to serve again.",
     Reason.UNSCHEDULABLE: (
         "The message is kube-scheduler's. Usually other pods took the room: add a node, free one, "

@@ -16,9 +16,12 @@ from conch.kube.views import Container, Node, Pod, PodSpec
 from conch.observe.discovery import Discovered, discover, merge
 from conch.observe.types import AcceleratorKind, Inventory, NodeCapacity, Taint
 
-_ENDED = frozenset({"Succeeded", "Failed"})
+ENDED = frozenset({"Succeeded", "Failed"})
 # Written anew at every labelling run of GPU Feature Discovery; says nothing about the node.
 _VOLATILE_LABELS = frozenset({"nvidia.com/gfd.timestamp"})
+
+# Names of deleted nodes that are remembered: their pods outlive them by a minute.
+_REMOVED_KEPT = 1000
 
 Amounts = dict[str, int]
 _Raw = Mapping[str, str | int | float]
@@ -49,6 +52,7 @@ class InventoryBuilder:
         self._declared: dict[str, AcceleratorClassSpec] = {}
         self._kinds: tuple[AcceleratorKind, ...] | None = None
         self._inventory: Inventory | None = None
+        self._removed: dict[str, None] = {}  # nodes that were deleted, oldest first
 
     def upsert_node(self, node: Node) -> bool:
         """Take in a node; returns whether anything that matters to placement changed."""
@@ -71,6 +75,7 @@ class InventoryBuilder:
         if known is None or known.discovered != discovered or known.capacity.labels != labels:
             self._kinds = None
         self._nodes[name] = _KnownNode(node, capacity, discovered)
+        self._removed.pop(name, None)
         self._inventory = None
         return True
 
@@ -79,13 +84,26 @@ class InventoryBuilder:
         if self._nodes.pop(name, None) is None:
             return False
         self._stale.discard(name)
+        self._removed[name] = None
+        if len(self._removed) > _REMOVED_KEPT:
+            del self._removed[next(iter(self._removed))]
         self._kinds = self._inventory = None
         return True
+
+    def leaves(self, name: str) -> bool:
+        """Whether the node is lost, or about to be: pods on it need a replacement elsewhere.
+
+        One that was never seen is not lost: a pod may be told of before its node is.
+        """
+        known = self._nodes.get(name)
+        if known is None:
+            return name in self._removed
+        return known.capacity.reclaimed or not known.capacity.ready
 
     def upsert_pod(self, pod: Pod) -> bool:
         """Take in a pod; returns whether what is free on a node changed."""
         uid = pod.metadata.uid
-        if not pod.spec.node_name or pod.status.phase in _ENDED:
+        if not pod.spec.node_name or pod.status.phase in ENDED:
             return self.remove_pod(uid)
         known = self._pods.get(uid)
         if known is not None and known.spec == pod.spec:

@@ -14,10 +14,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from conch.api import names, v1alpha1
-from conch.kube.views import Event, Object, Pod
+from conch.kube.views import Event, Object, Pod, PriorityClass
 from conch.observe.activation import Activation, ActivationBook
 from conch.observe.foreign import NOBODY, Foreign, ForeignBook
-from conch.observe.inventory import InventoryBuilder, declared_kind
+from conch.observe.inventory import ENDED, InventoryBuilder, declared_kind
 from conch.observe.types import Assignment, Decision, Inventory, Key
 
 ChildId = tuple[str, str]  # kind, name
@@ -56,6 +56,8 @@ class Observation:
     activation: Activation | None = None  # of services that may go to zero
     cold_starts_s: tuple[float, ...] = ()
     foreign: Foreign = NOBODY
+    leaving: tuple[Pod, ...] = ()  # pods that live on a node which is lost or about to be
+    substitutes: int = 0  # replicas that the Deployment is asked for in their stead
 
 
 @dataclass(slots=True)
@@ -84,6 +86,10 @@ class ClusterState:
         self.classes: dict[str, v1alpha1.AcceleratorClassSpec] = {}
         self.assignments: dict[Key, Assignment] = {}
         self.decisions: dict[Key, Decision] = {}
+        # Replicas asked for beyond those wanted, in the stead of pods whose node goes. In memory
+        # only: an operator that starts meanwhile takes them for wanted until its scaler decides.
+        self.substitutes: dict[Key, int] = {}
+        self.priority_classes: dict[str, PriorityClass] = {}
         self.activation = ActivationBook()
         self.foreign = ForeignBook()
         self.inventory_builder = InventoryBuilder()
@@ -128,6 +134,7 @@ class ClusterState:
         del self.services[key]
         self.assignments.pop(key, None)
         self.decisions.pop(key, None)
+        self.substitutes.pop(key, None)
         self.activation.forget(key)
         self._drop_if_empty(key)
         return True
@@ -183,6 +190,14 @@ class ClusterState:
             return False
         self._versions[key] = version
         return True
+
+    def priority(self, placement: v1alpha1.Placement) -> int:
+        """The priority its pods get; 0 where the class is not known (yet)."""
+        if placement.priority_class_name is not None:
+            named = self.priority_classes.get(placement.priority_class_name)
+            return named.value if named is not None else 0
+        # Kubernetes takes the lowest when there are several.
+        return min((c.value for c in self.priority_classes.values() if c.global_default), default=0)
 
     def inventory(self) -> Inventory:
         """Nodes and accelerator classes as of now."""
@@ -297,15 +312,47 @@ class ClusterState:
             )
         )
 
+    def leaving(self, key: Key) -> tuple[Pod, ...]:
+        """The service's pods whose node is lost or about to be, oldest first."""
+        leaves = self.inventory_builder.leaves
+        return tuple(
+            pod
+            for pod in self.pods(key)
+            if pod.metadata.deletion_timestamp is None
+            and pod.status.phase not in ENDED
+            and pod.spec.node_name
+            and leaves(pod.spec.node_name)
+        )
+
+    def stood_in(self, key: Key, substitutes: int) -> None:
+        """The Deployment is asked for that many replicas in the stead of others."""
+        if substitutes:
+            self.substitutes[key] = substitutes
+        else:
+            self.substitutes.pop(key, None)
+
+    def on_node(self, name: str) -> set[Key]:
+        """Services that have a pod on the node."""
+        return {
+            key
+            for key, family in self._families.items()
+            if any(pod.spec.node_name == name for pod in family.pods.values())
+        }
+
     def child(self, key: Key, kind: str, name: str) -> Object | None:
         """A child as last seen."""
         family = self._families.get(key)
         return family.children.get((kind, name)) if family else None
 
     def live_replicas(self, key: Key) -> int | None:
-        """What the service's Deployment asks for, None when there is none."""
+        """What the service's Deployment asks for, None when there is none.
+
+        Those in the stead of pods whose node goes do not count: they are nobody's decision.
+        """
         deployment = self.child(key, "Deployment", key.name)
-        return None if deployment is None else int(deployment["spec"].get("replicas", 1))
+        if deployment is None:
+            return None
+        return max(0, int(deployment["spec"].get("replicas", 1)) - self.substitutes.get(key, 0))
 
     def cold_starts_s(self, key: Key) -> tuple[float, ...]:
         """Measured times from a pod's creation to Ready, in seconds, newest last."""
@@ -338,6 +385,8 @@ class ClusterState:
             activation=self._activation(key, record, family),
             cold_starts_s=tuple(family.cold_starts_s),
             foreign=self.foreign.of(key),
+            leaving=self.leaving(key),
+            substitutes=self.substitutes.get(key, 0),
         )
 
     def _activation(self, key: Key, record: Record, family: _Family) -> Activation | None:

@@ -231,6 +231,8 @@ class Controller:
                 self._state.set_child({"apiVersion": "apps/v1", "kind": "Deployment", **live})
             except (Invalid, Forbidden) as error:
                 refused.append(f"replicas of Deployment {obs.key.name}: {error.message}")
+        if plan.building and not refused:
+            self._state.stood_in(obs.key, plan.substitutes)
         for child in plan.deletes:
             try:
                 await self._writer.delete(child)
@@ -351,6 +353,8 @@ def _worth_telling(condition: Condition, old: Object, resized: bool) -> bool:
         return resized or (changed and condition.status == "False")
     if condition.type is ConditionType.READY:
         return changed and condition.reason not in _QUIET
+    if condition.reason is Reason.NODE_LEAVING:
+        return changed
     # Placed at the first try is no news: Ready says so, or why not.
     news = changed and condition.type in _TOLD and condition.status == "True"
     return news and old.get("status") == "False"

@@ -17,6 +17,7 @@ from conch.api import names, v1alpha1
 from conch.api.conditions import Reason
 from conch.kube import quantity
 from conch.kube.views import Pod
+from conch.observe.spot import SPOT, SPOT_TOLERATIONS
 from conch.observe.state import ClusterState, Record
 from conch.observe.types import Assignment, Inventory, Key, PlacementRequest, Toleration
 from conch.placement import plan
@@ -149,12 +150,18 @@ class PlacementLoop:
             if deployment is None
             else deployment["metadata"].get("labels", {}).get(names.LABEL_ACCELERATOR, "")
         )
-        # Pods of a class the service has left do not hold a place on the one it is on.
+        # Pods of a class the service has left do not hold a place on the one it is on, and those
+        # whose node goes will soon hold none.
+        leaving = {pod.metadata.uid for pod in obs.leaving}
         bound = sum(
-            holds_a_node(pod) and pod.metadata.labels.get(names.LABEL_ACCELERATOR, "") == current
+            holds_a_node(pod)
+            and pod.metadata.labels.get(names.LABEL_ACCELERATOR, "") == current
+            and pod.metadata.uid not in leaving
             for pod in obs.pods
         )
-        accelerators = service.spec.placement.accelerators
+        placement = service.spec.placement
+        accelerators = placement.accelerators
+        spot = SPOT_TOLERATIONS if SPOT in (placement.capacity_types or ()) else ()
         resources = service.spec.resources
         defaults = runtime.resources
         memory = quantity.value(resources.memory or defaults.memory)
@@ -168,14 +175,18 @@ class PlacementLoop:
                 runtime.release, runtime.min_compute_capability
             ).min_compute_capability,
             allow_cpu=accelerators.allow_cpu,
-            node_selector=service.spec.placement.node_selector or {},
-            tolerations=tuple(_tolerations(service.spec.placement.tolerations or ())),
+            node_selector=placement.node_selector or {},
+            tolerations=(*_tolerations(placement.tolerations or ()), *spot),
             cpu_milli=quantity.milli(resources.cpu or defaults.cpu),
             memory_bytes=memory + shared,
             unbound=max(0, wanted - bound),
             bound=bound,
             current=current,
             age_rank=record.raw["metadata"].get("creationTimestamp", "") + service.metadata.uid,
+            priority=self._state.priority(placement),
+            capacity_types=tuple(placement.capacity_types or ()),
+            sites=tuple(placement.sites or ()),
+            optimise=placement.optimise,
         )
 
 

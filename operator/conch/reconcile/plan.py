@@ -75,6 +75,7 @@ class Plan:
     applies: tuple[Apply, ...] = ()
     deletes: tuple[Object, ...] = ()
     replicas: int = 0
+    substitutes: int = 0  # asked for beyond ``replicas``, in the stead of pods whose node goes
     scale_to: int | None = None  # written to the Deployment by the scaler's field manager
     collision: str = ""  # a child of ours by name that belongs to somebody else
     terminating: bool = False  # an earlier owner's child is still being collected
@@ -132,6 +133,7 @@ def make(obs: Observation, options: Options) -> Plan:
         if (why := _difference(obs, child)) is not None
     )
     kept = {_id(child) for child in desired}
+    substitutes = replicas.substitutes(obs, wanted)
     deletes = tuple(
         live
         for identity, live in obs.children.items()
@@ -145,7 +147,8 @@ def make(obs: Observation, options: Options) -> Plan:
         applies=applies,
         deletes=deletes,
         replicas=wanted,
-        scale_to=_scale_to(obs, wanted),
+        substitutes=substitutes,
+        scale_to=_scale_to(obs, wanted + substitutes),
         building=True,
     )
 
@@ -162,7 +165,7 @@ def conclude(obs: Observation, plan: Plan, outcome: Outcome) -> Status:
         verdict = summary.judge([plan.accepted], settled=True, stuck=True, paused=False)
         everything = [*verdict, plan.accepted]
     else:
-        state = available.judge(obs, plan.replicas, paused)
+        state = available.judge(obs, plan.replicas, paused, plan.substitutes)
         scaling = replicas.judge(obs, service.spec.scaling, plan.replicas)
         answers = serving.judge(obs)
         if obs.decision is None:  # an operator that has just started knows no better

@@ -265,7 +265,13 @@ class ScalingLoop:
         samples: tuple[PodSample, ...],
         now_s: float,
     ) -> ScalingObservation:
-        alive = [p for p in self._state.pods(key) if p.metadata.deletion_timestamp is None]
+        # Pods whose node goes are served from, but not counted on.
+        leaving = {p.metadata.uid for p in self._state.leaving(key)}
+        alive = [
+            p
+            for p in self._state.pods(key)
+            if p.metadata.deletion_timestamp is None and p.metadata.uid not in leaving
+        ]
         wall_s = datetime.now(UTC).timestamp()
         starting = [p for p in alive if not p.ready]
         assignment = self._state.assignments.get(key)
@@ -383,6 +389,12 @@ def policy_of(record: Record, now: datetime) -> ScalingPolicy:
             if config.instances is not None
         },
         late_reject=objective.reject_late,
+        queue_delay_s={
+            name: seconds(config.dynamic_batching.max_queue_delay)
+            for name, config in configs.items()
+            if config.dynamic_batching is not None
+            and config.dynamic_batching.max_queue_delay is not None
+        },
     )
 
 

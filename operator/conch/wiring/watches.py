@@ -10,7 +10,7 @@ import msgspec
 from conch.api import names
 from conch.kube.reflector import WATCH_S, Change, Reflector
 from conch.kube.transport import Api, path
-from conch.kube.views import Autoscaler, Event, Node, Object, Pod, whole
+from conch.kube.views import Autoscaler, Event, Node, Object, Pod, PriorityClass, whole
 from conch.observe.state import ClusterState
 from conch.reconcile.queue import Priority, WorkQueue
 
@@ -25,7 +25,12 @@ _OWNED = (
 
 
 Mirror = (
-    Reflector[Pod] | Reflector[Node] | Reflector[Event] | Reflector[Autoscaler] | Reflector[Object]
+    Reflector[Pod]
+    | Reflector[Node]
+    | Reflector[Event]
+    | Reflector[Autoscaler]
+    | Reflector[PriorityClass]
+    | Reflector[Object]
 )
 
 
@@ -77,12 +82,24 @@ def watches(
             queue.add(key, Priority.CHILD)
 
     def on_node(change: Change[Node]) -> None:
+        builder = state.inventory_builder
+        left = builder.leaves(change.name)
         if change.new is None:
-            moved = state.inventory_builder.remove_node(change.name)
+            moved = builder.remove_node(change.name)
         else:
-            moved = state.inventory_builder.upsert_node(change.new)
+            moved = builder.upsert_node(change.new)
         if moved:
             replan()
+        if builder.leaves(change.name) != left:
+            for key in state.on_node(change.name):
+                queue.add(key, Priority.SCALE)
+
+    def on_priority_class(change: Change[PriorityClass]) -> None:
+        if change.new is not None:
+            state.priority_classes[change.name] = change.new
+        else:
+            state.priority_classes.pop(change.name, None)
+        replan()
 
     def on_mount_event(change: Change[Event]) -> None:
         if change.new is not None and (key := state.set_mount_event(change.new)) is not None:
@@ -114,6 +131,13 @@ def watches(
         # Pods of all namespaces, whichever are served: anybody's pods take a node's accelerators.
         yield Reflector(
             api, path("v1", "pods"), msgspec.json.Decoder(Pod).decode, on_pod, name="pods"
+        )
+        yield Reflector(
+            api,
+            path("scheduling.k8s.io/v1", "priorityclasses"),
+            msgspec.json.Decoder(PriorityClass).decode,
+            on_priority_class,
+            name="priority classes",
         )
         for scope in scopes:
             suffix = f" in {scope}" if scope else ""

@@ -22,8 +22,8 @@ class Availability:
     stuck: bool
 
 
-def judge(obs: Observation, replicas: int, paused: bool) -> Availability:
-    """Judge the pods against ``replicas`` wanted.
+def judge(obs: Observation, replicas: int, paused: bool, substitutes: int = 0) -> Availability:
+    """Judge the pods against ``replicas`` wanted, and ``substitutes`` beyond them.
 
     Pods of an older revision count as serving, but a problem of the newest revision is what the
     user must hear about: what they applied last is not running.
@@ -33,7 +33,7 @@ def judge(obs: Observation, replicas: int, paused: bool) -> Availability:
     current = [p for p in alive if _is_current(p, deployment, alive)]
     ready = sum(p.ready for p in alive)
     ready_now = sum(p.ready for p in current)
-    settled = _settled(deployment, replicas)
+    settled = _settled(deployment, replicas + substitutes)
     problem = _worst(current, obs) or _replica_failure(deployment)
 
     def result(
@@ -65,6 +65,8 @@ def judge(obs: Observation, replicas: int, paused: bool) -> Availability:
             )
         rest = f" {serving} pods of the previous revision keep serving." if serving else ""
         return result("False", problem.reason, problem.message + rest, stuck=problem.stuck)
+    if substitutes and ready:
+        return result("True", Reason.NODE_LEAVING, _leaving(obs, replicas, ready))
     if settled and ready >= replicas:
         return result("True", Reason.AVAILABLE, f"All {replicas} replicas are ready.")
     if ready_now == 0 and ready:
@@ -75,6 +77,16 @@ def judge(obs: Observation, replicas: int, paused: bool) -> Availability:
         return result("False", Reason.PODS_STARTING, "Pods fetch and load their models.")
     reason = Reason.ROLLING_OUT if len(current) < len(alive) else Reason.PODS_STARTING
     return result("True", reason, f"Some of {replicas} replicas are still starting.")
+
+
+def _leaving(obs: Observation, replicas: int, ready: int) -> str:
+    nodes = sorted({pod.spec.node_name for pod in obs.leaving})
+    others = f" and {len(nodes) - 1} others" if len(nodes) > 1 else ""
+    stay = max(0, ready - sum(pod.ready for pod in obs.leaving))
+    return (
+        f"{len(obs.leaving)} of the pods are on {nodes[0]}{others}, which is lost or about to be; "
+        f"{stay} of {replicas} replicas are ready elsewhere."
+    )
 
 
 def _is_idle(obs: Observation) -> bool:

@@ -38,11 +38,24 @@ def wanted(obs: Observation, scaling: Scaling) -> int:
         return max(bounds.least, min(bounds.most, asked))
     if obs.decision is not None:
         asked = obs.decision.replicas
+    elif deployment is not None:
+        asked = deployment["spec"].get("replicas", 1) - obs.substitutes
     else:
         # One that may go to zero begins with one: so it is seen to work, and its start is timed.
-        first = max(1, bounds.least)
-        asked = deployment["spec"].get("replicas", 1) if deployment else first
+        asked = max(1, bounds.least)
     return max(bounds.least, min(bounds.most, asked))
+
+
+def substitutes(obs: Observation, replicas: int) -> int:
+    """Replicas to ask for beyond those wanted: in the stead of pods whose node is lost or going.
+
+    Asked for before those pods end, so that others are ready by then. Once they have ended they
+    are no longer counted, and the number goes back. Services bound to sites are let alone while a
+    node is out of reach: their pods go on serving there, and nowhere else would do.
+    """
+    if obs.service is None or foreign.judge(obs):
+        return 0
+    return min(len(obs.leaving), replicas)
 
 
 def limits(obs: Observation, scaling: Scaling) -> schedule.Limits:
