@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from conch.api import names, v1alpha1
@@ -18,10 +18,11 @@ from conch.api.conditions import Reason
 from conch.kube import quantity
 from conch.kube.views import Pod
 from conch.observe.spot import SPOT, SPOT_TOLERATIONS
-from conch.observe.state import ClusterState, Record
+from conch.observe.state import ClusterState, Observation, Record
 from conch.observe.types import Assignment, Inventory, Key, PlacementRequest, Toleration
 from conch.placement import plan
 from conch.reconcile.controller import builtin_runtime
+from conch.reconcile.patience import Patience
 from conch.reconcile.queue import Priority, WorkQueue
 from conch.reconcile.steps import replicas
 from conch.settings import Settings
@@ -52,6 +53,7 @@ class PlacementLoop:
         self._dirty = asyncio.Event()
         self._awaited = asyncio.Event()
         self._defects: dict[Key, str] = {}
+        self._patience = Patience()
 
     def trigger(self) -> None:
         """Something that placement looks at has changed."""
@@ -65,6 +67,7 @@ class PlacementLoop:
     async def run(self) -> None:
         """Plan until cancelled."""
         loop = asyncio.get_running_loop()
+        timer: asyncio.TimerHandle | None = None
         while True:
             await self._dirty.wait()
             await asyncio.sleep(self._window_s)
@@ -74,6 +77,10 @@ class PlacementLoop:
             self.replan()
             took_s = loop.time() - started
             self._metrics.placement_seconds.observe(took_s)
+            if timer is not None:
+                timer.cancel()
+            next_s = self._patience.next_s()
+            timer = None if next_s is None else loop.call_later(next_s - _epoch_s(), self.trigger)
             await asyncio.sleep(took_s * _SHORT_REST)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(took_s * (_REST - _SHORT_REST)):
@@ -85,6 +92,7 @@ class PlacementLoop:
         What the room or a message alone changes is no reason to hurry.
         """
         inventory = self._state.inventory()
+        self._patience.begin(_uid(record) for record in self._state.services.values())
         requests: dict[Key, PlacementRequest] = {}
         failed: dict[Key, Exception] = {}
         for key, record in self._state.services.items():
@@ -135,6 +143,19 @@ class PlacementLoop:
         for key in self._state.assignments.keys() - assignments.keys():
             del self._state.assignments[key]
 
+    def _avoided(self, obs: Observation, current: str) -> Mapping[str, str]:
+        """Classes that the service waited for in vain although there seemed to be room."""
+        waiting = sum(not pod.spec.node_name for pod in obs.pods)
+        planned = obs.assignment
+        has_room = (
+            planned is not None
+            and planned.kind is not None
+            and planned.kind.name == current
+            and planned.room >= waiting
+        )
+        uid = str(obs.raw["metadata"]["uid"])
+        return self._patience.avoided(uid, current, has_room, obs.pods, _epoch_s())
+
     def _request(self, key: Key, record: Record) -> PlacementRequest | None:
         service = record.service
         if service is None or service.metadata.deletion_timestamp is not None:
@@ -182,12 +203,21 @@ class PlacementLoop:
             unbound=max(0, wanted - bound),
             bound=bound,
             current=current,
+            avoid=self._avoided(obs, current),
             age_rank=record.raw["metadata"].get("creationTimestamp", "") + service.metadata.uid,
             priority=self._state.priority(placement),
             capacity_types=tuple(placement.capacity_types or ()),
             sites=tuple(placement.sites or ()),
             optimise=placement.optimise,
         )
+
+
+def _uid(record: Record) -> str:
+    return str(record.raw["metadata"]["uid"])
+
+
+def _epoch_s() -> float:
+    return datetime.now(UTC).timestamp()
 
 
 def _attempt(inventory: Inventory, request: PlacementRequest) -> Exception | None:

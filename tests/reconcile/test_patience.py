@@ -1,0 +1,67 @@
+"""Classes that were waited for in vain, for how long they are left alone, and why."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+import pytest
+
+from conch.api import names
+from conch.kube import views
+from conch.reconcile.patience import FORGET_S, PATIENCE_S, Patience
+from tests.reconcile.builders import NOW, UID, pod
+
+MADE_S = datetime.fromisoformat(NOW).timestamp()
+
+
+def pending(
+    on: str = "l4", reason: str = "Unschedulable", message: str = "0/3 nodes are available"
+) -> views.Pod:
+    waiting = pod(ready=False)
+    labels = {**waiting.metadata.labels, names.LABEL_ACCELERATOR: on}
+    scheduled = views.StatusCondition("PodScheduled", "False", reason, message)
+    return msgspec.structs.replace(
+        waiting,
+        metadata=msgspec.structs.replace(waiting.metadata, labels=labels),
+        spec=views.PodSpec(),
+        status=views.PodStatus(phase="Pending", conditions=(scheduled,)),
+    )
+
+
+def test_waiting_too_long_is_remembered_with_the_schedulers_words() -> None:
+    patience = Patience()
+    early, late = MADE_S + PATIENCE_S - 1, MADE_S + PATIENCE_S
+    assert patience.avoided(UID, "l4", True, [pending()], early) == {}
+    assert patience.next_s() == late
+    told = patience.avoided(UID, "l4", True, [pending()], late)
+    assert told == {
+        "l4": f"replicas stayed Pending there for {PATIENCE_S:.0f} s: 0/3 nodes are available"
+    }
+    # The service moves on: its old pods are gone, and the class is still left alone.
+    assert patience.avoided(UID, "t4", True, [], late + FORGET_S - 1) == told
+    assert patience.avoided(UID, "t4", True, [], late + FORGET_S) == {}
+
+
+@pytest.mark.parametrize(
+    ("has_room", "waiting"),
+    [
+        pytest.param(False, pending(), id="the planner knows of no room either"),
+        pytest.param(True, pending(on="t4"), id="a pod of the class it has left"),
+        pytest.param(True, pending(reason="SchedulingGated"), id="held back by a queue"),
+        pytest.param(True, pod(ready=False), id="bound, and starting"),
+    ],
+)
+def test_this_is_no_failure_of_the_class(has_room: bool, waiting: views.Pod) -> None:
+    patience = Patience()
+    assert patience.avoided(UID, "l4", has_room, [waiting], MADE_S + 3600) == {}
+    assert patience.next_s() is None
+
+
+def test_what_is_gone_is_forgotten() -> None:
+    patience = Patience()
+    patience.avoided(UID, "l4", True, [pending()], MADE_S + PATIENCE_S)
+    patience.begin([UID])
+    assert patience.avoided(UID, "l4", True, [], MADE_S + PATIENCE_S + 1)
+    patience.begin([])
+    assert patience.avoided(UID, "l4", True, [], MADE_S + PATIENCE_S + 2) == {}
