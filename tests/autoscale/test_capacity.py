@@ -12,15 +12,21 @@ from conch.autoscale.capacity import capacity, late_share
 from .sim import service
 
 RESNET = service(0.040, 0.010, 4)
+IDEAL = capacity(RESNET, 1, 99, 0.4).rate
 
 
 def simulated_late_share(
-    service_s: Sequence[float], instances: int, target_s: float, rate: float, seed: int = 1
+    service_s: Sequence[float],
+    instances: int,
+    target_s: float,
+    rate: float,
+    ahead: int,
+    seed: int = 1,
 ) -> float:
     """One replica, request by request: the oracle. It knows nothing of Markov chains.
 
-    Like Triton's scheduler it closes up to two batches per instance ahead of time, and joins
-    those that fit into one when an instance takes them.
+    It closes up to ``ahead`` batches per instance ahead of time, and joins those that fit into one
+    when an instance takes them; with 0 it takes what waits when an instance is free.
     """
     rng = random.Random(seed)
     requests = 40_000
@@ -32,13 +38,15 @@ def simulated_late_share(
     now = 0.0
     arrival = rng.expovariate(rate)
     while done < requests:
-        start = max(min(free), now) if closed else float("inf")
+        start = max(min(free), now) if closed or (waiting and not ahead) else float("inf")
         if arrival <= start:
             now = arrival
             waiting.append(arrival)
             arrival += rng.expovariate(rate)
         else:
             now = start
+            if not ahead:
+                closed.append([waiting.popleft() for _ in range(min(limit, len(waiting)))])
             batch = closed.popleft()
             while closed and len(batch) + len(closed[0]) <= limit:
                 batch += closed.popleft()
@@ -46,7 +54,7 @@ def simulated_late_share(
             free[free.index(min(free))] = end
             late += sum(end - arrived > target_s for arrived in batch)
             done += len(batch)
-        while waiting and len(closed) < 2 * instances:
+        while waiting and len(closed) < ahead * instances:
             closed.append([waiting.popleft() for _ in range(min(limit, len(waiting)))])
     return late / done
 
@@ -66,29 +74,51 @@ GRID = [
 ]
 
 
+@pytest.mark.parametrize("ahead", [0, 2])
 @pytest.mark.parametrize(("service_s", "instances", "percentile", "target_s"), GRID)
 def test_agrees_with_a_simulation(
-    service_s: list[float], instances: int, percentile: float, target_s: float
+    service_s: list[float], instances: int, percentile: float, target_s: float, ahead: int
 ) -> None:
-    found = capacity(service_s, instances, percentile, target_s)
+    """Triton's two ways: without a queue delay, and with one so short that it only switches."""
+    found = capacity(service_s, instances, percentile, target_s, queue_delay_s=1e-6 * ahead)
     allowed = 1 - percentile / 100
     assert found.reachable
     # at 5 % less the objective is met, at 8 % more it is missed
-    assert simulated_late_share(service_s, instances, target_s, found.rate * 0.95) < allowed
-    assert simulated_late_share(service_s, instances, target_s, found.rate * 1.08) > allowed
+    assert simulated_late_share(service_s, instances, target_s, found.rate * 0.95, ahead) < allowed
+    assert simulated_late_share(service_s, instances, target_s, found.rate * 1.08, ahead) > allowed
+
+
+def test_a_queue_policy_keeps_triton_from_closing_batches_ahead() -> None:
+    assert capacity(RESNET, 1, 99, 0.4, queue_delay_s=0.002).rate < 0.95 * IDEAL
+    assert capacity(RESNET, 1, 99, 0.4, queue_delay_s=0.002, queue_policy=True).rate == IDEAL
+
+
+def test_a_request_that_comes_alone_waits_for_the_whole_queue_delay() -> None:
+    assert capacity(RESNET, 1, 99, 0.4, queue_delay_s=0.3).reachable
+    assert not capacity(RESNET, 1, 99, 0.4, queue_delay_s=0.36).reachable
+    # a batch of one is full at once: there is nothing to wait for
+    assert capacity(RESNET[:1], 1, 99, 0.4, queue_delay_s=0.36).reachable
 
 
 @pytest.mark.parametrize("load", [0.3, 0.6, 0.8])
 def test_without_batching_the_late_share_itself_agrees(load: float) -> None:
     exact = late_share([0.02], 1, 0.06, load * 50)
-    assert simulated_late_share([0.02], 1, 0.06, load * 50) == pytest.approx(exact, abs=0.01)
+    assert simulated_late_share([0.02], 1, 0.06, load * 50, 0) == pytest.approx(exact, abs=0.01)
 
 
 def test_agrees_with_a_real_triton() -> None:
     # 24.10, e2e/models/resnet, 36 requests/s for a minute: 0.5 % above 400 ms; batches took 52, 63,
     # 74 and 83 ms, with 5 to 10 % of noise on a busy machine
     measured = [0.052, 0.063, 0.0735, 0.083]
-    assert 35 < capacity(measured, 1, 99, 0.4, noise=0.08).rate < 39
+    assert 35 < capacity(measured, 1, 99, 0.4, noise=0.08, queue_delay_s=0.002).rate < 39
+
+
+@pytest.mark.parametrize(("queue_delay_s", "p99_s"), [(0.0, 0.261), (0.002, 0.345)])
+def test_the_p99_of_a_real_triton_is_where_it_is_full(queue_delay_s: float, p99_s: float) -> None:
+    # 24.10, the same model at 36 requests/s on a quiet machine, with and without a queue delay
+    measured = [0.0517, 0.0618, 0.0719, 0.0821]
+    found = capacity(measured, 1, 99, p99_s, queue_delay_s=queue_delay_s)
+    assert found.rate == pytest.approx(36, rel=0.04)
 
 
 @settings(max_examples=15, deadline=None)

@@ -35,7 +35,7 @@ def test_within_the_objective_says_so_with_numbers() -> None:
     assert decision.demand_rps == pytest.approx(60)
     assert decision.capacity_rps == pytest.approx(45, abs=1.5)  # two share the work
     assert decision.message.startswith("60 req/s now, up to 6")
-    assert "in the next 15 s (start-up); one replica carries 45" in decision.message
+    assert "in the next 15 s (start-up); one replica carries 46" in decision.message
     assert "within 400 ms (s(4)=80 ms, p99): 2 replicas" in decision.message
 
 

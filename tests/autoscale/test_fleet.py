@@ -47,7 +47,7 @@ def late_shares(replicas: int, rate: float, reject_after_s: float, even: bool) -
 
 
 def fleet(evenness: float = 1.0, reject: bool = True) -> Fleet:
-    found = capacity(CURVE, 1, 99, TARGET_S, ahead=False)
+    found = capacity(CURVE, 1, 99, TARGET_S)
     return Fleet(found.rate / found.throughput, True, evenness, 0.01, reject)
 
 

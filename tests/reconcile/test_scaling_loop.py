@@ -317,6 +317,13 @@ def test_a_policy_says_what_was_promised_in_numbers() -> None:
     policy = policy_of(state(raw(spec)).services[KEY], MOMENT)
     assert (policy.target_s, policy.percentile) == (0.1, 99)
     assert (policy.models, policy.instances, policy.max_batch) == (("m",), {"m": 2}, {})
+    assert policy.queue_delay_s == {}
+
+
+def test_a_policy_knows_the_queue_delay_that_the_spec_sets() -> None:
+    batching = {"dynamicBatching": {"maxQueueDelay": "2ms"}}
+    spec = {"models": [{"name": "m", "source": {"uri": "image:///m"}, "config": batching}]}
+    assert policy_of(state(raw(spec)).services[KEY], MOMENT).queue_delay_s == {"m": 0.002}
 
 
 async def test_late_requests_use_up_the_budget(world: World) -> None:

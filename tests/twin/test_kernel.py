@@ -158,13 +158,22 @@ def test_the_batcher_is_that_of_a_real_server(
         (ServiceModel((0.05,), instances=4), 0.3),
     ],
 )
-def test_one_replica_carries_what_the_scaler_thinks_and_not_much_more(
-    service: ServiceModel, target_s: float
+@pytest.mark.parametrize(
+    ("batcher", "more"),  # with a delay the theory is on the safe side by up to that much
+    [({}, 1.05), ({"max_queue_delay_s": 0.002}, 1.1), ({"max_queue_delay_s": 0.01}, 1.12)],
+)
+@pytest.mark.parametrize("policy", [False, True])
+def test_one_replica_carries_what_the_scaler_thinks_and_hardly_more(
+    service: ServiceModel, target_s: float, batcher: dict[str, float], more: float, policy: bool
 ) -> None:
-    rate = capacity(service.service_s, service.instances, 99, target_s).rate
-    for factor, within in ((0.94, True), (1.3, False)):
-        made = fleet(replace(service, noise=0.0), poisson(factor * rate, 200_000))
-        assert bool(np.mean(played(made) > target_s) < 0.01) is within
+    service = replace(service, noise=0.0, max_queue_size=10**6 if policy else 0, **batcher)  # type: ignore[arg-type]
+    delay_s = service.max_queue_delay_s
+    found = capacity(
+        service.service_s, service.instances, 99, target_s, 0.0, delay_s, queue_policy=policy
+    )
+    for factor, within in ((0.95, True), (more, False)):
+        made = fleet(service, poisson(factor * found.rate, 100_000))
+        assert bool(np.mean(played(made) > target_s) < 0.01) is within, factor
 
 
 def test_batches_wait_for_a_preferred_size_as_long_as_the_queue_delay_allows() -> None:

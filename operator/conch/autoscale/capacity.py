@@ -6,10 +6,12 @@ a batch of k. The queue left behind at the end of each batch is a Markov chain; 
 distribution gives, by a count of late arrivals per cycle, the exact share of requests that take
 longer than the target. The largest rate whose share is within the objective is the capacity.
 
-Triton differs in one thing: it closes up to two batches per instance ahead of time (core,
-rate_limiter.cc, PayloadSlotAvailable), so that a request may miss the batch it would have fitted
-in. Measured on 24.10 at 36 requests/s of a model of 40 + 10 k ms, B = 4: p99 380 ms, where a queue
-that batches at the last moment has 264. That wait is taken off the target (``_formed_ahead_s``).
+Triton differs where a model has a queue delay and no queue policy: it then closes up to two
+batches per instance ahead of time (core, rate_limiter.cc, PayloadSlotAvailable), so that a request
+may miss the batch it would have fitted in. Measured on 24.10 at 36 requests/s of a model of
+40 + 10 k ms, B = 4: p99 261 ms without a queue delay, as here, and 345 ms with one of 2 ms. That
+wait is taken off the target (``_formed_ahead_s``). The delay itself costs nothing at capacity,
+where requests queue for longer anyway; but one that comes alone waits for all of it.
 Exact otherwise for one instance and fixed service times up to the lattice below. ``m`` instances
 are taken as one that is free m times as often; noise in s shortens the target.
 Sources: Chaudhry & Templeton, A First Course in Bulk Queues (the chain); Grassmann, Taksar
@@ -52,14 +54,15 @@ def capacity(
     percentile: float,
     target_s: float,
     noise: float = 0,
-    ahead: bool = True,
+    queue_delay_s: float = 0,
+    queue_policy: bool = False,
 ) -> Capacity:
     """The capacity of a replica; ``service_s[k-1]`` is the time of a batch of k, up to the limit.
 
-    ``noise`` is the relative standard deviation of the service time. ``ahead``: whether batches
-    are closed ahead of time; Triton does not while its queue policy has a time-out. Times are
-    rounded to about
-    1 % for the cache: pass them as they are.
+    ``noise`` is the relative standard deviation of the service time. ``queue_delay_s`` is how long
+    the batcher may wait for more requests, ``queue_policy`` whether its queue has a time-out, a
+    limit or priorities. Service times are rounded to about 1 % for the cache: pass them as they
+    are.
     """
     return _capacity(
         tuple(_rounded(s) for s in service_s),
@@ -67,7 +70,8 @@ def capacity(
         percentile,
         target_s,
         round(noise, 2),
-        ahead,
+        queue_delay_s if len(service_s) > 1 else 0.0,  # a batch of one is full at once
+        queue_policy,
     )
 
 
@@ -83,7 +87,8 @@ def _capacity(
     percentile: float,
     target_s: float,
     noise: float,
-    ahead: bool,
+    queue_delay_s: float,
+    queue_policy: bool,
 ) -> Capacity:
     full = service_s[-1] / instances
     throughput = max(k / s for k, s in enumerate(service_s, 1)) * instances
@@ -91,8 +96,9 @@ def _capacity(
     # A wait, the batch before and its own: two services' worth of noise at the percentile.
     spread = NormalDist().inv_cdf(max(0.5, percentile / 100)) * noise * math.sqrt(2) * service_s[-1]
     target = min(target_s - min(spread, target_s / 2), service_s[-1] + _MAX_BATCHES * full)
-    if service_s[0] > target:
+    if queue_delay_s + service_s[0] > target:
         return Capacity(0.8 * throughput, throughput, reachable=False)
+    ahead = queue_delay_s > 0 and not queue_policy
     rate = _largest_rate(service_s, instances, target, allowed, len(service_s) / full, ahead)
     if rate < _MIN_USEFUL * throughput:
         return Capacity(0.8 * throughput, throughput, reachable=False)
@@ -137,9 +143,12 @@ def _largest_rate(
 
 
 def late_share(
-    service_s: Sequence[float], instances: int, target_s: float, rate: float, ahead: bool = True
+    service_s: Sequence[float], instances: int, target_s: float, rate: float, ahead: bool = False
 ) -> float:
-    """Share of requests that take longer than ``target_s`` at ``rate`` requests/s."""
+    """Share of requests that take longer than ``target_s`` at ``rate`` requests/s.
+
+    ``ahead``: batches are closed before an instance is free.
+    """
     lumped = _Lattice.of(service_s, instances, target_s, rate)
     left_behind = _stationary(lumped)
     if ahead and len(service_s) > 1:

@@ -200,7 +200,8 @@ def _capacity(policy: ScalingPolicy, name: str, model: ModelState) -> Capacity |
         policy.percentile,
         max(_LEAST_TARGET * policy.target_s, policy.target_s - model.beside_s),
         model.plan.noise,
-        ahead=not policy.late_reject,
+        queue_delay_s=policy.queue_delay_s.get(name, 0.0),
+        queue_policy=policy.late_reject or name in policy.queue_policy,
     )
 
 

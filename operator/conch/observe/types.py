@@ -191,6 +191,9 @@ class ScalingPolicy:
     max_batch: Mapping[str, int]  # per model; absent: learned from the batches seen
     instances: Mapping[str, int]
     late_reject: bool = False  # may decisions carry reject_after_s
+    # Of the models' own dynamic batching. Absent: no delay, no policy, as Triton has it unless told.
+    queue_delay_s: Mapping[str, float] = field(default_factory=dict)
+    queue_policy: frozenset[str] = frozenset()  # models whose queue has a limit or priorities
 
 
 @dataclass(frozen=True, slots=True)

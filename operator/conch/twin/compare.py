@@ -195,6 +195,8 @@ def _setting(scenario: Scenario, one_replica_rps: float) -> Setting:
         instances=scenario.service.instances,
         one_replica_rps=one_replica_rps,
         cold_start_s=scenario.cold_start_s,
+        queue_delay_s=scenario.service.max_queue_delay_s,
+        queue_policy=scenario.service.max_queue_size > 0 or len(scenario.service.priorities) > 1,
     )
 
 

@@ -39,6 +39,8 @@ def policy(setting: Setting, model: str, late_reject: bool) -> ScalingPolicy:
         max_batch={model: len(setting.service_s)},
         instances={model: setting.instances},
         late_reject=late_reject,
+        queue_delay_s={model: setting.queue_delay_s},
+        queue_policy=frozenset((model,) if setting.queue_policy else ()),
     )
 
 

@@ -31,6 +31,8 @@ class Setting:
     instances: int
     one_replica_rps: float
     cold_start_s: float
+    queue_delay_s: float = 0.0
+    queue_policy: bool = False  # a limit or priorities of the model's own
 
     @property
     def throughput_rps(self) -> float:
