@@ -130,10 +130,7 @@ async def test_a_refused_port_says_so_to_grpc(start: Start) -> None:
         waits = asyncio.ensure_future(first.unary_unary(METHOD)(b"x", timeout=20))
         await until(lambda: bed.held == 1)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await second.unary_unary(METHOD)(b"x", timeout=3)
-        assert refused.value.code() in (
-            grpc.StatusCode.UNAVAILABLE,
-            grpc.StatusCode.DEADLINE_EXCEEDED,
-        )
-        assert bed.count("full") >= 1
+            await second.unary_unary(METHOD)(b"x", timeout=20)
+        assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert bed.count("full") == 1  # and does not come back at once
         waits.cancel()

@@ -203,11 +203,11 @@ class Client(asyncio.BufferedProtocol):
     def _refusal(self, message: str) -> bytes:
         if self._requests is not None:
             return http2.refusal(message, self._requests.streams)
-        if self.spoken is Speech.HTTP1:
+        # Has it said nothing yet, it speaks what its port is for. For gRPC a connection that shows
+        # SETTINGS and GOAWAY is one that worked: it comes back at once, a hundred times a second,
+        # until the call's deadline. After a reset the call fails, and the channel backs off.
+        if self.spoken is Speech.HTTP1 or (self.spoken is None and self.port_name == HTTP):
             return http1.refusal(message, RETRY_AFTER_S)
-        if self.spoken is None:  # it has said nothing yet: what its port is for
-            words = http1.refusal(message, RETRY_AFTER_S)
-            return words if self.port_name == HTTP else http2.SETTINGS + http2.GOAWAY
         return b""
 
     def dismiss(self) -> None:
