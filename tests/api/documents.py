@@ -60,6 +60,12 @@ _FULL_SPECS: dict[str, dict[str, Any]] = {
             "tolerations": [
                 {"key": "dedicated", "operator": "Equal", "value": "ml", "effect": "NoSchedule"}
             ],
+            "capacityTypes": ["Spot", "OnDemand"],
+            "sites": ["berlin", "oslo"],
+            "optimise": "Carbon",
+            "priorityClassName": "serving",
+            "schedulerName": "kai-scheduler",
+            "queueName": "team-vision",
         },
         "resources": {"cpu": 2, "memory": "4Gi", "sharedMemory": "512Mi"},
         "scaling": {
@@ -96,6 +102,9 @@ _FULL_SPECS: dict[str, dict[str, Any]] = {
         "resourceName": "nvidia.com/gpu",
         "memory": "24Gi",
         "computeCapability": "8.9",
+        "pricePerHour": {"onDemand": 0.8, "spot": 0.3},
+        "watts": {"idle": 16.4, "max": 72},
+        "carbonZone": "DE",
     },
 }
 

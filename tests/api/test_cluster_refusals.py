@@ -18,6 +18,9 @@ MODEL = {"name": "resnet", "source": {"uri": "image:///opt/models/resnet"}}
 URI = ("spec", "models", 0, "source", "uri")
 TARGET = ("spec", "objectives", "latency", "target")
 PERCENTILE = ("spec", "objectives", "latency", "percentile")
+PRICE = ("spec", "pricePerHour")
+WATTS = ("spec", "watts")
+PLACEMENT = ("spec", "placement")
 ACCELERATORS = ("spec", "placement", "accelerators")
 TOLERATIONS = ("spec", "placement", "tolerations")
 SCALING = ("spec", "scaling")
@@ -78,6 +81,20 @@ REFUSED: list[tuple[str, tuple[str | int, ...], Any, str]] = [
     ("percentile 100", PERCENTILE, 100, "spec.objectives.latency.percentile"),
     ("negative percentile", PERCENTILE, -1, "spec.objectives.latency.percentile"),
     ("percentile as text", PERCENTILE, "p99", "spec.objectives.latency.percentile"),
+    ("an unknown capacity type", PLACEMENT, {"capacityTypes": ["Reserved"]},
+     "spec.placement.capacityTypes[0]: Unsupported value"),
+    ("one capacity type twice", PLACEMENT, {"capacityTypes": ["Spot", "Spot"]},
+     "placement.capacityTypes: the same one twice"),
+    ("no capacity type", PLACEMENT, {"capacityTypes": []}, "spec.placement.capacityTypes"),
+    ("one site twice", PLACEMENT, {"sites": ["oslo", "oslo"]},
+     'spec.placement.sites[1]: Duplicate value: "oslo"'),
+    ("a site that is no label", PLACEMENT, {"sites": ["Oslo, Norway"]},
+     "spec.placement.sites[0]"),
+    ("an unknown aim", PLACEMENT, {"optimise": "Luck"},
+     "spec.placement.optimise: Unsupported value"),
+    ("priority as a number", PLACEMENT, {"priorityClassName": 5},
+     "spec.placement.priorityClassName"),
+    ("a queue that is no label", PLACEMENT, {"queueName": "a b"}, "spec.placement.queueName"),
     ("min > max", SCALING, {"minReplicas": 3, "maxReplicas": 2},
      "scaling.minReplicas: must not exceed scaling.maxReplicas"),
     ("min > the default max", SCALING, {"minReplicas": 11},
@@ -283,6 +300,27 @@ spec:
         (names.ACCELERATOR_CLASS, ("spec", "nodeSelector"), {}, "spec.nodeSelector"),
         (names.ACCELERATOR_CLASS, ("spec", "resourceName"), "gpu", "spec.resourceName"),
         (names.ACCELERATOR_CLASS, ("spec", "computeCapability"), "sm_89", "computeCapability"),
+        (names.ACCELERATOR_CLASS, PRICE, {"onDemand": -1}, "spec.pricePerHour.onDemand"),
+        (names.ACCELERATOR_CLASS, PRICE, {"spot": 1001}, "should be less than or equal to 1000"),
+        (names.ACCELERATOR_CLASS, PRICE, {"onDemand": "0.8 EUR"}, "spec.pricePerHour.onDemand"),
+        (names.ACCELERATOR_CLASS, PRICE, {}, "pricePerHour: must name onDemand, spot, or both"),
+        (
+            names.ACCELERATOR_CLASS,
+            PRICE,
+            {"onDemand": 1, "spot": 2},
+            "pricePerHour.spot: must not exceed pricePerHour.onDemand",
+        ),
+        (names.ACCELERATOR_CLASS, WATTS, {"idle": -1}, "spec.watts.idle"),
+        (names.ACCELERATOR_CLASS, WATTS, {"max": 0}, "spec.watts.max"),
+        (names.ACCELERATOR_CLASS, WATTS, {"max": 70000}, "should be less than or equal to 5000"),
+        (names.ACCELERATOR_CLASS, WATTS, {}, "watts: must name idle, max, or both"),
+        (
+            names.ACCELERATOR_CLASS,
+            WATTS,
+            {"idle": 80, "max": 72},
+            "watts.idle: must not exceed watts.max",
+        ),
+        (names.ACCELERATOR_CLASS, ("spec", "carbonZone"), "the north", "spec.carbonZone"),
         (names.ACCELERATOR_CLASS, ("metadata", "name"), "a" * 64, "metadata.name: it becomes a"),
     ],
 )

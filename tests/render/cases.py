@@ -127,8 +127,8 @@ class Case:
         return children(service(self.spec), self.runtime, self.kind, self.options)
 
 
-def _placed(accelerators: dict[str, Any]) -> dict[str, Any]:
-    return {**MINIMAL_SPEC, "placement": {"accelerators": accelerators}}
+def _placed(accelerators: dict[str, Any], **placement: Any) -> dict[str, Any]:
+    return {**MINIMAL_SPEC, "placement": {"accelerators": accelerators, **placement}}
 
 
 CASES = (
@@ -160,5 +160,22 @@ CASES = (
         ),
     ),
     Case("two-gpus", _placed({"count": 2}), RUNTIME, L4, options()),
+    Case(
+        "spot-at-sites",
+        _placed(
+            {},
+            capacityTypes=["Spot"],
+            sites=["oslo", "berlin"],
+            priorityClassName="serving",
+            schedulerName="kai-scheduler",
+            queueName="team-vision",
+        ),
+        RUNTIME,
+        L4,
+        options(),
+    ),
+    Case(
+        "on-demand-first", _placed({}, capacityTypes=["OnDemand", "Spot"]), RUNTIME, L4, options()
+    ),
     Case("cpu", _placed({"count": 0, "allowCPU": True}), RUNTIME, CPU_CLASS, options()),
 )

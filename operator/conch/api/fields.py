@@ -1,6 +1,7 @@
 """What the fields of every kind are made of: their types, and what makes a schema Kubernetes'.
 
-Decides what a duration, a quantity, a name, a label and a model's URI may look like. Knows no kind.
+Decides what a duration, a quantity, a name, a label and a model's URI may look like, and what is
+read of an object's metadata. Knows no kind.
 """
 
 from __future__ import annotations
@@ -17,6 +18,18 @@ class ApiModel(BaseModel):
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True
     )
+
+
+class ObjectMeta(ApiModel):
+    """The part of metadata that Conch reads."""
+
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    generation: int = 0
+    resource_version: str = ""
+    deletion_timestamp: str | None = None
+    labels: dict[str, str] = Field(default_factory=dict)
 
 
 def cel(rule: str, message: str) -> dict[str, str]:
@@ -68,6 +81,7 @@ ObjectName = Annotated[str, Field(pattern=rf"^{DNS_NAME}$", min_length=1, max_le
 ClassName = Annotated[str, Field(pattern=rf"^{DNS_NAME}$", min_length=1, max_length=63)]
 LabelKey = Annotated[str, Field(pattern=_LABEL_KEY, max_length=317)]
 LabelValue = Annotated[str, Field(pattern=_LABEL_VALUE, max_length=63)]
+LabelValueNotEmpty = Annotated[str, Field(pattern=_LABEL_VALUE, min_length=1, max_length=63)]
 # Keys have no schema of their own in a structural schema, hence the rule.
 _LABEL_KEYS = rules(
     cel(

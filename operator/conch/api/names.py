@@ -36,6 +36,10 @@ SLICE_MANAGER: Final = GROUP
 ANNOTATION_MODELS: Final = f"{GROUP}/models"  # on our EndpointSlice: names, comma-separated
 ANNOTATION_HOLD_S: Final = f"{GROUP}/hold-seconds"  # on our EndpointSlice
 
+# On nodes, by people: the site a node is at. On Deployments: the LocalQueue of Kueue for its pods.
+LABEL_SITE: Final = f"{GROUP}/site"
+LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
+
 # On an AcceleratorClass, by people: what one costs in an hour, for `conch simulate`.
 ANNOTATION_PRICE: Final = f"{GROUP}/price-per-hour"
 

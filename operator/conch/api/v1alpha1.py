@@ -11,24 +11,26 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from conch.api.accelerator_class import AcceleratorClass as AcceleratorClass
+from conch.api.accelerator_class import AcceleratorClassSpec as AcceleratorClassSpec
 from conch.api.fields import (
     ATOMIC,
-    DNS_NAME,
     SET,
     TIME,
     ApiModel,
     ClassName,
     Duration,
-    LabelKey,
-    LabelMap,
-    LabelValue,
     ModelUri,
     ObjectName,
     cel,
     list_map,
     rules,
 )
+from conch.api.fields import ObjectMeta as ObjectMeta
 from conch.api.fields import Quantity as Quantity
+from conch.api.placement import Accelerators as Accelerators
+from conch.api.placement import Placement as Placement
+from conch.api.placement import Toleration as Toleration
 
 # --- InferenceService -------------------------------------------------------------------------
 
@@ -155,75 +157,6 @@ class Objectives(ApiModel):
     """What the service promises."""
 
     latency: LatencyObjective = Field(description="The latency objective that drives capacity.")
-
-
-class Accelerators(ApiModel):
-    """Which accelerators may serve, in order of preference."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            cel(
-                "self.allowCPU || self.count >= 1",
-                "placement.accelerators.count: must be 1 or more unless allowCPU is true",
-            )
-        )
-    )
-
-    classes: Annotated[list[ClassName], Field(max_length=32)] | None = Field(
-        None,
-        description=(
-            "AcceleratorClasses (declared, or discovered from node labels), best first. "
-            "Omitted: whatever fits, smallest memory first."
-        ),
-        json_schema_extra=ATOMIC,
-    )
-    count: Annotated[int, Field(ge=0, le=16)] = Field(
-        1, description="Accelerators per replica, all on one node."
-    )
-    min_memory: Quantity | None = Field(
-        None, description="Memory one accelerator must have, e.g. 12Gi."
-    )
-    allow_cpu: bool = Field(
-        False,
-        alias="allowCPU",
-        description="Also allow nodes without an accelerator, when no class has room.",
-    )
-
-
-class Toleration(ApiModel):
-    """A taint the pods tolerate, as in a PodSpec."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            cel(
-                "self.operator == 'Equal' || !has(self.value)",
-                "tolerations.value: operator Exists takes no value; remove one of the two",
-            ),
-            cel(
-                "self.operator == 'Exists' || has(self.key)",
-                "tolerations.key: required with operator Equal",
-            ),
-        )
-    )
-
-    key: LabelKey | None = Field(None, description="Taint key; omitted with Exists: every taint.")
-    operator: Literal["Exists", "Equal"] = Field("Equal", description="Exists or Equal.")
-    value: LabelValue | None = Field(None, description="Taint value.")
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
-        None, description="Effect; omitted matches all."
-    )
-
-
-class Placement(ApiModel):
-    """Where replicas may run. An allowlist of choices, never a raw PodSpec."""
-
-    accelerators: Accelerators = Field(
-        Accelerators(), description="Accelerators that may serve, in order of preference."
-    )
-    node_selector: LabelMap | None = Field(None, description="Labels a node must carry.")
-    tolerations: Annotated[list[Toleration], Field(max_length=16)] | None = Field(
-        None, description="Taints the pods tolerate.", json_schema_extra=ATOMIC
-    )
 
 
 class Resources(ApiModel):
@@ -486,18 +419,6 @@ class ConditionStatus(ApiModel):
     )
 
 
-class ObjectMeta(ApiModel):
-    """The part of metadata that Conch reads."""
-
-    name: str
-    namespace: str = ""
-    uid: str = ""
-    generation: int = 0
-    resource_version: str = ""
-    deletion_timestamp: str | None = None
-    labels: dict[str, str] = Field(default_factory=dict)
-
-
 class InferenceService(ApiModel):
     """Models served on Triton to a latency objective."""
 
@@ -563,35 +484,6 @@ class TritonRuntime(ApiModel):
 
     metadata: ObjectMeta
     spec: TritonRuntimeSpec
-
-
-# --- AcceleratorClass -------------------------------------------------------------------------
-
-
-class AcceleratorClassSpec(ApiModel):
-    """Which nodes have this accelerator and what one of them offers."""
-
-    node_selector: Annotated[LabelMap, Field(min_length=1)] = Field(
-        description="Labels of the nodes that have it, e.g. nvidia.com/gpu.product."
-    )
-    resource_name: Annotated[
-        str,
-        Field(
-            pattern=rf"^{DNS_NAME}/[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$",
-            max_length=317,
-        ),
-    ] = Field("nvidia.com/gpu", description="Extended resource that pods request.")
-    memory: Quantity = Field(description="Memory of one unit, e.g. 24Gi.")
-    compute_capability: Annotated[str, Field(pattern=r"^[0-9]{1,2}\.[0-9]$")] | None = Field(
-        None, description="CUDA compute capability, e.g. 8.9."
-    )
-
-
-class AcceleratorClass(ApiModel):
-    """A kind of accelerator that services may ask for by name."""
-
-    metadata: ObjectMeta
-    spec: AcceleratorClassSpec
 
 
 InferenceServiceStatus.model_rebuild()

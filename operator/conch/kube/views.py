@@ -177,6 +177,15 @@ class Event(_View, frozen=True):
     last_timestamp: str | None = None
 
 
+# --- priorities of pods --------------------------------------------------------------------------
+
+
+class PriorityClass(_View, frozen=True):
+    metadata: Metadata = Metadata()
+    value: int = 0
+    global_default: bool = False
+
+
 # --- autoscalers of others -----------------------------------------------------------------------
 
 

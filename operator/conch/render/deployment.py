@@ -41,7 +41,10 @@ def deployment(
     selector = names.selector_labels(service.metadata.name)
     accelerator = {names.LABEL_ACCELERATOR: kind.name}
     labels = {**names.service_labels(service.metadata.name), **accelerator}
-    meta = metadata(service, accelerator)
+    queue = service.spec.placement.queue_name
+    # Kueue reads it here, and takes it to the pods itself.
+    queued = {} if queue is None else {names.LABEL_QUEUE: queue}
+    meta = metadata(service, {**accelerator, **queued})
     if options.queue_limit is not None:
         meta["annotations"] = {names.ANNOTATION_QUEUE_LIMIT: options.queue_limit.note}
     return {
@@ -76,13 +79,14 @@ def _pod(
 ) -> Object:
     stage = staging(service, runtime, options)
     shared = service.spec.resources.shared_memory or runtime.resources.shared_memory
+    placement = service.spec.placement
     pod: Object = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": options.drain_s + EXIT_TIMEOUT_S + KILL_MARGIN_S,
         "securityContext": pod_security(runtime.security),
         "topologySpreadConstraints": spread(service.metadata.name),
-        "tolerations": tolerations(service.spec.placement.tolerations or [], kind),
+        "tolerations": tolerations(placement, kind),
         "initContainers": stage.init_containers,
         "containers": [_triton(service, runtime, kind, options)],
         "volumes": [
@@ -91,10 +95,14 @@ def _pod(
             {"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": memory_sum(shared)}},
         ],
     }
-    if affinity := node_affinity(kind):
+    if affinity := node_affinity(kind, placement):
         pod["affinity"] = affinity
-    if service.spec.placement.node_selector:
-        pod["nodeSelector"] = dict(service.spec.placement.node_selector)
+    if placement.node_selector:
+        pod["nodeSelector"] = dict(placement.node_selector)
+    if placement.priority_class_name:
+        pod["priorityClassName"] = placement.priority_class_name
+    if placement.scheduler_name:
+        pod["schedulerName"] = placement.scheduler_name
     if runtime.image_pull_secrets:
         pod["imagePullSecrets"] = [{"name": name} for name in runtime.image_pull_secrets]
     return pod

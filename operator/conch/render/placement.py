@@ -1,4 +1,9 @@
-"""Where pods may go: the class that placement chose is required, spreading is only preferred."""
+"""Where pods may go: the class, the sites and the capacity types that placement chose from.
+
+The class and the sites are required, and so is a capacity type when only one is allowed; the better
+of two capacity types and spreading are only preferred. kube-scheduler (or the one that is named)
+binds.
+"""
 
 from __future__ import annotations
 
@@ -6,34 +11,69 @@ from collections.abc import Sequence
 
 from conch.api import names, v1alpha1
 from conch.kube.views import Object
+from conch.observe.spot import SPOT, SPOT_LABELS, SPOT_TOLERATIONS
 from conch.observe.types import AcceleratorKind
 
 GPU_TAINT = "nvidia.com/gpu"
+UNREACHABLE_TAINT = "node.kubernetes.io/unreachable"
+# As much as a preference can weigh: spreading must not bring pods onto what is second best.
+_WEIGHT = 100
 
 
-def node_affinity(kind: AcceleratorKind) -> Object:
-    """Only nodes that carry every label of the class; empty for the CPU class."""
-    if not kind.node_selector:
-        return {}
-    expressions = [
-        {"key": key, "operator": "In", "values": [value]}
-        for key, value in sorted(kind.node_selector.items())
-    ]
-    terms = {"nodeSelectorTerms": [{"matchExpressions": expressions}]}
-    return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+def node_affinity(kind: AcceleratorKind, placement: v1alpha1.Placement) -> Object:
+    """Only nodes of the class, the sites and the capacity types; empty when any node will do."""
+    common = [_one_of(key, value) for key, value in sorted(kind.node_selector.items())]
+    if placement.sites:
+        common.append(_one_of(names.LABEL_SITE, *sorted(placement.sites)))
+    types = placement.capacity_types or []
+    # Terms are alternatives; what is inside one must hold together.
+    terms = [common]
+    if len(types) == 1:
+        terms = [[*common, *term] for term in _paid_as(types[0])]
+    affinity: Object = {}
+    if any(terms):
+        affinity["requiredDuringSchedulingIgnoredDuringExecution"] = {
+            "nodeSelectorTerms": [{"matchExpressions": term} for term in terms]
+        }
+    if len(types) > 1:
+        affinity["preferredDuringSchedulingIgnoredDuringExecution"] = [
+            {"weight": _WEIGHT, "preference": {"matchExpressions": term}}
+            for term in _paid_as(types[0])
+        ]
+    return {"nodeAffinity": affinity} if affinity else {}
 
 
-def tolerations(given: Sequence[v1alpha1.Toleration], kind: AcceleratorKind) -> list[Object]:
-    """The user's, and the taints that keep everyone else off accelerator nodes.
+def _paid_as(capacity_type: str) -> list[list[Object]]:
+    """Alternatives of expressions that find the nodes of a capacity type, whoever labelled them."""
+    if capacity_type == SPOT:
+        return [[_one_of(key, value)] for key, value in SPOT_LABELS]
+    return [[{"key": key, "operator": "NotIn", "values": [value]} for key, value in SPOT_LABELS]]
+
+
+def _one_of(key: str, *values: str) -> Object:
+    return {"key": key, "operator": "In", "values": list(values)}
+
+
+def tolerations(placement: v1alpha1.Placement, kind: AcceleratorKind) -> list[Object]:
+    """The user's, and the taints that keep everyone else off accelerator, spot and site nodes.
 
     Clouds taint with ``nvidia.com/gpu`` whatever the slice is called; the admission plugin
-    ExtendedResourceToleration goes by the resource's own name.
+    ExtendedResourceToleration goes by the resource's own name. A node of a site that cannot reach
+    the API server is not gone: without a limit in the toleration its pods are not evicted.
     """
+    given: Sequence[v1alpha1.Toleration] = placement.tolerations or []
     wanted = [toleration.model_dump(exclude_none=True) for toleration in given]
     for key in dict.fromkeys((GPU_TAINT, kind.resource)) if kind.resource else ():
         exists = {"key": key, "operator": "Exists"}
         if exists not in wanted:
             wanted.append(exists)
+    if SPOT in (placement.capacity_types or ()):
+        wanted += [
+            {"key": t.key, "operator": t.operator, "value": t.value, "effect": t.effect}
+            for t in SPOT_TOLERATIONS
+        ]
+    if placement.sites:
+        wanted.append({"key": UNREACHABLE_TAINT, "operator": "Exists", "effect": "NoExecute"})
     return wanted
 
 

@@ -1,0 +1,105 @@
+"""AcceleratorClass: a kind of accelerator that services may ask for by name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from conch.api.fields import (
+    DNS_NAME,
+    ApiModel,
+    LabelMap,
+    ObjectMeta,
+    Quantity,
+    cel,
+    rules,
+)
+
+# More than any unit costs anywhere: what exceeds it was meant for a month, or in cents.
+Price = Annotated[float, Field(ge=0, le=1000)]
+
+
+class PricePerHour(ApiModel):
+    """What one unit costs in an hour, in the money of your bills; US dollars in the catalogue."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "has(self.onDemand) || has(self.spot)",
+                "pricePerHour: must name onDemand, spot, or both",
+            ),
+            cel(
+                "!has(self.onDemand) || !has(self.spot) || self.spot <= self.onDemand",
+                "pricePerHour.spot: must not exceed pricePerHour.onDemand; are they swapped?",
+            ),
+        )
+    )
+
+    on_demand: Price | None = Field(None, description="On nodes that are not spot, e.g. 0.8.")
+    spot: Price | None = Field(None, description="On spot nodes, e.g. 0.3.")
+
+
+class Watts(ApiModel):
+    """Electrical power of one unit."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "has(self.idle) || has(self.max)",
+                "watts: must name idle, max, or both",
+            ),
+            cel(
+                "!has(self.idle) || !has(self.max) || self.idle <= self.max",
+                "watts.idle: must not exceed watts.max; are they swapped?",
+            ),
+        )
+    )
+
+    idle: Annotated[float, Field(ge=0, le=5000)] | None = Field(
+        None, description="With nothing to do, e.g. 16."
+    )
+    max: Annotated[float, Field(gt=0, le=5000)] | None = Field(
+        None, description="Fully busy, e.g. 72."
+    )
+
+
+class AcceleratorClassSpec(ApiModel):
+    """Which nodes have this accelerator and what one of them offers."""
+
+    node_selector: Annotated[LabelMap, Field(min_length=1)] = Field(
+        description="Labels of the nodes that have it, e.g. nvidia.com/gpu.product."
+    )
+    resource_name: Annotated[
+        str,
+        Field(
+            pattern=rf"^{DNS_NAME}/[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$",
+            max_length=317,
+        ),
+    ] = Field("nvidia.com/gpu", description="Extended resource that pods request.")
+    memory: Quantity = Field(description="Memory of one unit, e.g. 24Gi.")
+    compute_capability: Annotated[str, Field(pattern=r"^[0-9]{1,2}\.[0-9]$")] | None = Field(
+        None, description="CUDA compute capability, e.g. 8.9."
+    )
+    price_per_hour: PricePerHour | None = Field(
+        None, description="Price of one unit; omitted: the catalogue's, where the GPU is known."
+    )
+    watts: Watts | None = Field(
+        None, description="Power of one unit; omitted: the catalogue's, where the GPU is known."
+    )
+    carbon_zone: (
+        Annotated[
+            str, Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$", max_length=63)
+        ]
+        | None
+    ) = Field(
+        None,
+        description="Grid that its nodes draw from, as the source of grid intensity calls it.",
+    )
+
+
+class AcceleratorClass(ApiModel):
+    """A kind of accelerator that services may ask for by name."""
+
+    metadata: ObjectMeta
+    spec: AcceleratorClassSpec

@@ -1,0 +1,148 @@
+"""``spec.placement`` of an InferenceService: which nodes and accelerators may serve it.
+
+An allowlist: what is here, ``render.placement`` writes into pods or the planner goes by.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+
+from conch.api.fields import (
+    ATOMIC,
+    SET,
+    ApiModel,
+    ClassName,
+    LabelKey,
+    LabelMap,
+    LabelValue,
+    LabelValueNotEmpty,
+    ObjectName,
+    Quantity,
+    cel,
+    rules,
+)
+
+CapacityType = Literal["Spot", "OnDemand"]
+SiteName = LabelValueNotEmpty
+
+
+class Accelerators(ApiModel):
+    """Which accelerators may serve, in order of preference."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "self.allowCPU || self.count >= 1",
+                "placement.accelerators.count: must be 1 or more unless allowCPU is true",
+            )
+        )
+    )
+
+    classes: Annotated[list[ClassName], Field(max_length=32)] | None = Field(
+        None,
+        description=(
+            "AcceleratorClasses (declared, or discovered from node labels), best first. "
+            "Omitted: whatever fits, smallest memory first."
+        ),
+        json_schema_extra=ATOMIC,
+    )
+    count: Annotated[int, Field(ge=0, le=16)] = Field(
+        1, description="Accelerators per replica, all on one node."
+    )
+    min_memory: Quantity | None = Field(
+        None, description="Memory one accelerator must have, e.g. 12Gi."
+    )
+    allow_cpu: bool = Field(
+        False,
+        alias="allowCPU",
+        description="Also allow nodes without an accelerator, when no class has room.",
+    )
+
+
+class Toleration(ApiModel):
+    """A taint the pods tolerate, as in a PodSpec."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "self.operator == 'Equal' || !has(self.value)",
+                "tolerations.value: operator Exists takes no value; remove one of the two",
+            ),
+            cel(
+                "self.operator == 'Exists' || has(self.key)",
+                "tolerations.key: required with operator Equal",
+            ),
+        )
+    )
+
+    key: LabelKey | None = Field(None, description="Taint key; omitted with Exists: every taint.")
+    operator: Literal["Exists", "Equal"] = Field("Equal", description="Exists or Equal.")
+    value: LabelValue | None = Field(None, description="Taint value.")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        None, description="Effect; omitted matches all."
+    )
+
+
+class Placement(ApiModel):
+    """Where replicas may run. An allowlist of choices, never a raw PodSpec."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "!has(self.capacityTypes) || size(self.capacityTypes) < 2 "
+                "|| self.capacityTypes[0] != self.capacityTypes[1]",
+                "placement.capacityTypes: the same one twice; remove one",
+            )
+        )
+    )
+
+    accelerators: Accelerators = Field(
+        Accelerators(), description="Accelerators that may serve, in order of preference."
+    )
+    node_selector: LabelMap | None = Field(None, description="Labels a node must carry.")
+    tolerations: Annotated[list[Toleration], Field(max_length=16)] | None = Field(
+        None, description="Taints the pods tolerate.", json_schema_extra=ATOMIC
+    )
+    capacity_types: Annotated[list[CapacityType], Field(min_length=1, max_length=2)] | None = Field(
+        None,
+        description=(
+            "How nodes may be paid for, best first: Spot, OnDemand, or both. A node whose labels "
+            "say nothing is OnDemand. Omitted: any node that the pods tolerate."
+        ),
+        json_schema_extra=ATOMIC,
+    )
+    sites: Annotated[list[SiteName], Field(min_length=1, max_length=32)] | None = Field(
+        None,
+        description=(
+            "Sites whose nodes may serve: values of the node label conch.dev/site. Pods of such a "
+            "service stay on a node that cannot reach the API server, for as long as that takes. "
+            "Omitted: any node."
+        ),
+        json_schema_extra=SET,
+    )
+    optimise: Literal["Cost", "Energy", "Carbon", "Latency"] = Field(
+        "Cost",
+        description=(
+            "What decides among classes of equal preference: price, watts, grams of CO2 "
+            "equivalent, or the requests/s that one replica carries."
+        ),
+    )
+    priority_class_name: ObjectName | None = Field(
+        None,
+        description=(
+            "PriorityClass of the pods; its value also decides who is placed first when there is "
+            "not enough for all."
+        ),
+    )
+    scheduler_name: ObjectName | None = Field(
+        None, description="Scheduler that binds the pods, e.g. kai-scheduler; omitted: the default."
+    )
+    queue_name: LabelValueNotEmpty | None = Field(
+        None,
+        description=(
+            "Kueue's LocalQueue in the service's namespace that admits the pods; needs Kueue with "
+            "its integration for Deployments."
+        ),
+    )
