@@ -51,10 +51,53 @@ def speech(first: bytes) -> Speech | None:
     return None if len(first) < 12 else Speech.OPAQUE
 
 
-class Client(asyncio.BufferedProtocol):
+class _Side(asyncio.BufferedProtocol):
+    """One of the two connections. Its end may have begun without our having noticed."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=_WRITE_BYTES)
+
+    @property
+    def closing(self) -> bool:
+        """Whether its end has begun."""
+        return self._transport is None or self._transport.is_closing()
+
+    def send(self, data: bytes) -> None:
+        """Bytes for the other end."""
+        if data and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def pause(self) -> None:
+        """Read no more for now."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def end(self) -> None:
+        """Send nothing more, but read what still comes."""
+        if self._transport is not None and not self._transport.is_closing():
+            with contextlib.suppress(OSError):
+                self._transport.write_eof()
+
+    def close(self) -> None:
+        """End it after what is on its way."""
+        if self._transport is not None:
+            self._transport.close()
+
+
+class Client(_Side):
     """From a client's connection to its end."""
 
     def __init__(self, holder: Holder, held: Held, port_name: str) -> None:
+        super().__init__()
         self.held = held
         self.port_name = port_name
         self.asked = False
@@ -65,7 +108,6 @@ class Client(asyncio.BufferedProtocol):
         """Since when nothing has flowed, the server having said the last word; None: it has not."""
         self.deadline: asyncio.TimerHandle | None = None
         self._holder = holder
-        self._transport: asyncio.Transport | None = None
         self._server: Server | None = None
         self._waiting = bytearray()  # for the server, while there is none
         self._requests: http2.Requests | None = None
@@ -76,8 +118,7 @@ class Client(asyncio.BufferedProtocol):
     # --- asyncio's side ---------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(high=_WRITE_BYTES)
+        super().connection_made(transport)
         self._holder.came(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -124,7 +165,7 @@ class Client(asyncio.BufferedProtocol):
     def _keep(self, data: bytes) -> None:
         if self._requests is not None:
             self._waiting += self._requests.feed(data)
-            self._send(self._taken_answers())
+            self.send(self._taken_answers())
             asks = bool(self._requests.streams)
         else:
             self._waiting += data
@@ -156,11 +197,6 @@ class Client(asyncio.BufferedProtocol):
         sock = cast("socket.socket | None", self._transport.get_extra_info("socket"))
         return -1 if sock is None else sock.fileno()
 
-    @property
-    def closing(self) -> bool:
-        """Whether its end has begun."""
-        return self._transport is None or self._transport.is_closing()
-
     # --- what the holder does ---------------------------------------------------------------------
 
     def pass_on(self, server: Server) -> None:
@@ -181,7 +217,7 @@ class Client(asyncio.BufferedProtocol):
         """Tell it to go, if its protocol has words for that; a new connection leads elsewhere."""
         if isinstance(self._answers, http2.Answers) and not self._let_go:
             self._let_go = True
-            self._send(self._answers.end())
+            self.send(self._answers.end())
 
     def refuse(self, message: str) -> None:
         """Say no in the client's own words, then close; a reset where there are no such words."""
@@ -197,7 +233,7 @@ class Client(asyncio.BufferedProtocol):
         self._transport.write(words)
         # Closing with unread bytes resets the connection, and the words would be lost on the way.
         self.resume()
-        _end_writing(self._transport)
+        self.end()
         asyncio.get_running_loop().call_later(REFUSAL_LINGER_S, self._transport.abort)
 
     def _refusal(self, message: str) -> bytes:
@@ -213,13 +249,8 @@ class Client(asyncio.BufferedProtocol):
     def dismiss(self) -> None:
         """End one that has asked nothing, in its own words where it has any."""
         if self._requests is not None:
-            self._send(http2.GOAWAY)
+            self.send(http2.GOAWAY)
         self.close()
-
-    def close(self) -> None:
-        """End it after what is on its way."""
-        if self._transport is not None:
-            self._transport.close()
 
     def abort(self) -> None:
         """Reset it."""
@@ -235,34 +266,16 @@ class Client(asyncio.BufferedProtocol):
 
     def answer(self, data: bytes) -> None:
         """Bytes of the server."""
-        self._send(self._answers.feed(data) if self._answers else data)
+        self.send(self._answers.feed(data) if self._answers else data)
         self.quiet_since_s = asyncio.get_running_loop().time()
 
-    def _send(self, data: bytes) -> None:
-        if data and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
 
-    def pause(self) -> None:
-        """Read no more for now."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
-
-    def resume(self) -> None:
-        """Read again."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
-
-
-class Server(asyncio.BufferedProtocol):
+class Server(_Side):
     """The connection to a server on behalf of one client."""
 
     def __init__(self, client: Client) -> None:
+        super().__init__()
         self._client = client
-        self._transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(high=_WRITE_BYTES)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return _scratch
@@ -285,35 +298,3 @@ class Server(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._client.resume()
-
-    def send(self, data: bytes) -> None:
-        """Bytes of the client."""
-        if data and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
-
-    def end(self) -> None:
-        """The client sends nothing more, but may wait for an answer."""
-        if self._transport is not None:
-            _end_writing(self._transport)
-
-    def close(self) -> None:
-        """End it after what is on its way."""
-        if self._transport is not None:
-            self._transport.close()
-
-    def pause(self) -> None:
-        """Read no more for now."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
-
-    def resume(self) -> None:
-        """Read again."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
-
-
-def _end_writing(transport: asyncio.Transport) -> None:
-    """Half-close; the other side may be gone already without our having noticed."""
-    if not transport.is_closing():
-        with contextlib.suppress(OSError):
-            transport.write_eof()
