@@ -13,9 +13,10 @@ import pytest
 
 from conch.activator.connection import Server
 from conch.activator.holder import Holder
-from conch.activator.slices import GRPC, HTTP, Entry, Key
+from conch.activator.slices import GRPC, HTTP, Entry
 from conch.activator.telemetry import Telemetry
 from conch.api import names
+from conch.observe.types import Key
 
 KEY = Key("team", "resnet")
 

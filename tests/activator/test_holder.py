@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from conch.activator.connection import HOLD_BYTES
-from conch.activator.slices import Key
+from conch.observe.types import Key
 from tests.activator.conftest import KEY, Dial, Start, free_port, until
 
 REQUEST = b"POST /v2/models/resnet/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from conch.activator.slices import LONGEST_HOLD_S, Entry, Key, table
+from conch.activator.slices import LONGEST_HOLD_S, Entry, table
 from conch.api import names
+from conch.observe.types import Key
 
 PORTS = range(20000, 20100)
 

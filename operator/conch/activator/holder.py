@@ -18,8 +18,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from conch.activator.connection import REFUSAL_LINGER_S, Client, Server, Speech
-from conch.activator.slices import GRPC, Entry, Key, target_port
+from conch.activator.slices import GRPC, Entry, target_port
 from conch.activator.telemetry import Telemetry
+from conch.observe.types import Key
 
 logger = logging.getLogger(__name__)
 

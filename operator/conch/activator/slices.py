@@ -13,23 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from conch.api import names
+from conch.observe.types import Key
 
 Object = dict[str, Any]
 
 HTTP, GRPC = "http", "grpc"
 SHORTEST_HOLD_S, LONGEST_HOLD_S = 5.0, 3600.0
 _TARGETS = {HTTP: names.PORT_HTTP, GRPC: names.PORT_GRPC}
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Key:
-    """A Service."""
-
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)

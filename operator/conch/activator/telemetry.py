@@ -6,7 +6,7 @@ import contextlib
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from conch.activator.slices import Key
+from conch.observe.types import Key
 
 _SERVICE = ("namespace", "service")
 _WAITS_S = (0.1, 0.5, 1, 2, 5, 10, 20, 40, 80, 160, 320, 640)
