@@ -12,15 +12,22 @@ import json
 import sys
 from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from conch import __version__
 from conch.cli import twin
-from conch.cli.options import Context, Format, Kubeconfig, Namespace, Output
+from conch.cli.options import (
+    Context,
+    Format,
+    Kubeconfig,
+    LogFormat,
+    LogLevel,
+    Namespace,
+    Output,
+)
 from conch.errors import (
     ApiUnreachable,
     ConchError,
@@ -29,6 +36,9 @@ from conch.errors import (
     Unauthorized,
     UsageError,
 )
+
+if TYPE_CHECKING:
+    from conch.settings import Settings
 
 T = TypeVar("T")
 
@@ -42,22 +52,6 @@ app = typer.Typer(
     "As a kubectl plugin it is called kubectl conch.",
     epilog="Also: conch fetch --help (the model puller that runs in every pod).",
 )
-
-
-class LogLevel(StrEnum):
-    """How much the operator logs."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-class LogFormat(StrEnum):
-    """How a log line looks."""
-
-    JSON = "json"
-    TEXT = "text"
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -107,30 +101,22 @@ def run_operator(
         bool | None,
         typer.Option("--leader-election/--no-leader-election", help="Elect a leader by a Lease."),
     ] = None,
-    log_level: Annotated[
-        LogLevel | None, typer.Option("--log-level", help="How much is logged; default: info.")
-    ] = None,
-    log_format: Annotated[
-        LogFormat | None, typer.Option("--log-format", help="How a line looks; default: json.")
-    ] = None,
+    log_level: LogLevel = None,
+    log_format: LogFormat = None,
 ) -> None:
     """Run the operator until it is told to stop.
 
     Every other setting is a CONCH_* variable: docs/reference/settings.md lists them.
     """
-    from conch import settings
     from conch.cli.context import check
 
     check(kubeconfig, context)
-    try:
-        chosen = settings.from_environment(
-            namespaces=tuple(namespace) if namespace else None,
-            leader_election=leader_election,
-            log_level=log_level and log_level.value,
-            log_format=log_format and log_format.value,
-        )
-    except SettingsError as error:
-        raise UsageError(str(error)) from error
+    chosen = _settings(
+        namespaces=tuple(namespace) if namespace else None,
+        leader_election=leader_election,
+        log_level=log_level,
+        log_format=log_format,
+    )
     from conch.wiring import runtime  # last: it takes a second, and a mistake should not
 
     raise typer.Exit(runtime.run(chosen, kubeconfig=kubeconfig, context=context))
@@ -143,27 +129,17 @@ def run_operator(
 def activator(
     kubeconfig: Kubeconfig = None,
     context: Context = None,
-    log_level: Annotated[
-        LogLevel | None, typer.Option("--log-level", help="How much is logged; default: info.")
-    ] = None,
-    log_format: Annotated[
-        LogFormat | None, typer.Option("--log-format", help="How a line looks; default: json.")
-    ] = None,
+    log_level: LogLevel = None,
+    log_format: LogFormat = None,
 ) -> None:
     """Hold connections to services without a replica, until one is ready.
 
     Settings are CONCH_* variables: docs/reference/settings.md lists them.
     """
-    from conch import settings
     from conch.cli.context import check
 
     check(kubeconfig, context)
-    try:
-        chosen = settings.from_environment(
-            log_level=log_level and log_level.value, log_format=log_format and log_format.value
-        )
-    except SettingsError as error:
-        raise UsageError(str(error)) from error
+    chosen = _settings(log_level=log_level, log_format=log_format)
     from conch.activator import run as process
 
     raise typer.Exit(process.run(chosen, kubeconfig=kubeconfig, context=context))
@@ -309,6 +285,16 @@ def digest(
 def version() -> None:
     """Print the version."""
     print(__version__)
+
+
+def _settings(**given: Any) -> Settings:
+    """From the environment; what is given on the command line, and is not None, wins."""
+    from conch import settings
+
+    try:
+        return settings.from_environment(**given)
+    except SettingsError as error:
+        raise UsageError(str(error)) from error
 
 
 def _wait(reading: Coroutine[Any, Any, T]) -> T:
