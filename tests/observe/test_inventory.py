@@ -195,6 +195,64 @@ def test_pod_requests(spec: dict[str, Any], cpu_milli: int) -> None:
     assert pod_requests(view.spec) == {"cpu": cpu_milli, "pods": 1}
 
 
+def test_node_as_its_cloud_labels_it() -> None:
+    builder = InventoryBuilder()
+    labels = {
+        "karpenter.sh/capacity-type": "spot",
+        "topology.kubernetes.io/zone": "eu-1a",
+        "conch.dev/site": "plant-7",
+        "kubernetes.io/arch": "arm64",
+    }
+    builder.upsert_node(node(labels=labels))
+    found = only_node(builder)
+    assert (found.capacity_type, found.zone, found.site, found.arch, found.reclaimed) == (
+        "Spot",
+        "eu-1a",
+        "plant-7",
+        "arm64",
+        False,
+    )
+    builder.upsert_pod(pod(gpu="1"))
+    assert only_node(builder).zone == "eu-1a"
+
+
+def test_notice_of_reclaim_is_news() -> None:
+    builder = InventoryBuilder()
+    builder.upsert_node(node())
+    notice = {"key": "cloud.google.com/impending-node-termination", "effect": "NoSchedule"}
+    assert builder.upsert_node(node(taints=[notice]))
+    assert only_node(builder).reclaimed
+    azure = msgspec.to_builtins(node())
+    azure["status"]["conditions"] += ({"type": "PreemptScheduled", "status": "True"},)
+    assert builder.upsert_node(msgspec.convert(azure, Node))
+    assert only_node(builder).reclaimed
+    assert builder.upsert_node(node())
+    assert not only_node(builder).reclaimed
+
+
+@pytest.mark.parametrize("amount", ["", "many", "-4", "1e", "0", "²"])
+def test_odd_amounts_count_as_nothing(amount: str) -> None:
+    builder = InventoryBuilder()
+    odd = msgspec.to_builtins(node())
+    odd["status"]["allocatable"] |= {GPU: amount, "cpu": amount}
+    builder.upsert_node(msgspec.convert(odd, Node))
+    builder.upsert_pod(pod(gpu=amount))
+    found = only_node(builder)
+    assert (found.free(GPU), found.free("cpu"), found.free("memory")) == (0, 0, 15 * GI)
+
+
+def test_capacity_may_shrink_under_running_pods() -> None:
+    builder = InventoryBuilder()
+    builder.upsert_node(node())
+    builder.upsert_pod(pod(gpu="3"))
+    less = msgspec.to_builtins(node())
+    less["status"]["allocatable"][GPU] = "2"
+    assert builder.upsert_node(msgspec.convert(less, Node))
+    assert only_node(builder).free(GPU) == 0
+    assert builder.remove_pod("p")
+    assert only_node(builder).free(GPU) == 2
+
+
 # --- classes -------------------------------------------------------------------------------------
 
 

@@ -1,10 +1,12 @@
 """Accelerator classes read off a node's labels, for clusters in which nobody declared any.
 
 Reads GPU Feature Discovery first (it alone knows about sharing and MIG), then the labels of GKE,
-Karpenter and AKS. One class per product and sharing mode; what the labels leave out comes from a
-small catalogue. Pure; unusable labels give no class rather than a wrong one.
+Karpenter (AWS, Azure, GCP), EKS and AKS. One class per product and sharing mode; what the labels
+leave out (price, watts, memory, compute capability) comes from the catalogue. Pure; unusable labels
+give no class rather than a wrong one.
 
-Labels: k8s-device-plugin docs/gpu-feature-discovery, GKE "About GPUs", Karpenter well-known labels.
+Labels: k8s-device-plugin docs/gpu-feature-discovery, GKE "About GPUs", Karpenter well-known labels,
+EKS "Auto Mode" node labels.
 """
 
 from __future__ import annotations
@@ -13,39 +15,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from conch.observe import machine
+from conch.observe.catalogue import Gpu, lookup, mig_memory_mib, mig_share
 from conch.observe.types import AcceleratorKind
 
 GPU = "nvidia.com/gpu"
 _MI = 1024**2
-
-# Memory in MiB as GPU Feature Discovery reports it where known (T4 15360), else nominal; compute
-# capability from NVIDIA's list (developer.nvidia.com/cuda-gpus). Prices are not needed yet.
-_CATALOGUE: dict[str, tuple[int, tuple[int, int]]] = {
-    "p4": (7680, (6, 1)),
-    "p100": (16384, (6, 0)),
-    "v100": (16384, (7, 0)),
-    "t4": (15360, (7, 5)),
-    "t4g": (15360, (7, 5)),
-    "a10": (22888, (8, 6)),
-    "a10g": (22888, (8, 6)),
-    "a30": (24576, (8, 0)),
-    "a40": (46068, (8, 6)),
-    "a100": (40960, (8, 0)),
-    "a100-80gb": (81920, (8, 0)),
-    "l4": (22888, (8, 9)),
-    "l40": (46068, (8, 9)),
-    "l40s": (45776, (8, 9)),
-    "h100": (81559, (9, 0)),
-    "h100-80gb": (81559, (9, 0)),
-    "h100-mega-80gb": (81559, (9, 0)),
-    "h200": (143771, (9, 0)),
-    "h200-141gb": (143771, (9, 0)),
-    "b200": (183359, (10, 0)),
-    "gb200": (189471, (10, 0)),
-    "rtx-pro-4500": (32768, (12, 0)),
-    "rtx-pro-6000": (97887, (12, 0)),
-    "rtx-pro-server-6000": (97887, (12, 0)),
-}
+# What exceeds these was not counted in MiB, or is no version: the catalogue knows better.
+_MOST_MEMORY_MIB = 4 * 1024**2
+_MOST_VERSION = 99
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +33,7 @@ class _Provider:
     source: str
     name: str
     memory: str | None = None  # MiB of one GPU
+    known_only: bool = False  # written by people: only what the catalogue knows is believed
 
 
 _PROVIDERS = (
@@ -63,13 +42,20 @@ _PROVIDERS = (
         "karpenter.k8s.aws/instance-gpu-name",
         "karpenter.k8s.aws/instance-gpu-memory",
     ),
+    _Provider(
+        "eks",
+        "eks.amazonaws.com/instance-gpu-name",
+        "eks.amazonaws.com/instance-gpu-memory",
+    ),
     _Provider("karpenter-azure", "karpenter.azure.com/sku-gpu-name"),
+    _Provider("karpenter-gcp", "karpenter.k8s.gcp/instance-gpu-name"),
+    _Provider("aws", "k8s.amazonaws.com/accelerator", known_only=True),
 )
 _GKE = "cloud.google.com/"
 _AKS = "kubernetes.azure.com/accelerator"
 _SOURCES = ("gfd", "gke", *(p.source for p in _PROVIDERS), "aks")
 _MIXED_MIG = re.compile(r"nvidia\.com/(mig-.+)\.product")
-_MIG_MEMORY = re.compile(r"\.(\d+)gb$")
+_MIG_PRODUCT = re.compile(r"-MIG-([0-9a-zA-Z.]+?)(?:-SHARED)?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,30 +83,48 @@ def discover(labels: Mapping[str, str], allocatable: Mapping[str, int]) -> tuple
 def merge(found: Iterable[Discovered]) -> list[AcceleratorKind]:
     """One class per name, by name.
 
-    Nodes that show the same class with different memory (more sharing clients, say) give the least,
-    so that what fits the class fits every node of it. Two sources that use the same name for nodes
-    of their own are kept apart by a suffix.
+    Nodes that show the same class with different figures (more sharing clients, say) give the least
+    memory and the highest price, so that what fits the class, or can be paid, holds for every node
+    of it. Nodes of one name that no common label selects are kept apart by a suffix: those of two
+    sources, and those whose product is written in two ways.
     """
-    by_source: dict[tuple[str, str], AcceleratorKind] = {}
+    alike: dict[tuple[str, int, tuple[tuple[str, str], ...]], AcceleratorKind] = {}
     for item in found:
-        key = (item.kind.name, item.source)
-        known = by_source.get(key)
-        by_source[key] = item.kind if known is None else _least(known, item.kind)
+        selector = tuple(sorted(item.kind.node_selector.items()))
+        key = (item.kind.name, _SOURCES.index(item.source), selector)
+        known = alike.get(key)
+        alike[key] = item.kind if known is None else _least(known, item.kind)
     merged: dict[str, AcceleratorKind] = {}
-    for name, source in sorted(by_source, key=lambda key: (key[0], _SOURCES.index(key[1]))):
-        kind = by_source[name, source]
-        unique = name if name not in merged else f"{name}-{source}"
-        merged[unique] = replace(kind, name=unique)
+    for name, source, selector in sorted(alike):
+        unique = name
+        if unique in merged:
+            unique = f"{name}-{_SOURCES[source]}"
+        count = 2
+        while unique in merged:
+            unique = f"{name}-{_SOURCES[source]}-{count}"
+            count += 1
+        merged[unique] = replace(alike[name, source, selector], name=unique)
     return sorted(merged.values(), key=lambda kind: kind.name)
 
 
 def _least(one: AcceleratorKind, other: AcceleratorKind) -> AcceleratorKind:
+    if one == other:
+        return one
     versions = [c for c in (one.compute_capability, other.compute_capability) if c is not None]
     return replace(
         one,
         memory_bytes=min(one.memory_bytes, other.memory_bytes),
         compute_capability=min(versions, default=None),
+        price_per_h=_most(one.price_per_h, other.price_per_h),
+        spot_price_per_h=_most(one.spot_price_per_h, other.spot_price_per_h),
+        idle_watts=_most(one.idle_watts, other.idle_watts),
+        max_watts=_most(one.max_watts, other.max_watts),
+        shared_by=max(one.shared_by, other.shared_by),
     )
+
+
+def _most(one: float | None, other: float | None) -> float | None:
+    return max((value for value in (one, other) if value is not None), default=None)
 
 
 # --- GPU Feature Discovery -----------------------------------------------------------------------
@@ -145,17 +149,30 @@ def _discovered_resource(
     if not product or product.endswith("MIG-INVALID") or labels.get(f"{prefix}.count") == "0":
         return None
     name, resource = _slug(product), prefix
+    gpu = lookup(name)
     # Sharing either marks the product (-SHARED) or renames the resource, never both.
     if not product.endswith("-SHARED") and allocatable.get(f"{prefix}.shared"):
         name, resource = f"{name}-shared", f"{prefix}.shared"
     shares = _number(labels.get(f"{prefix}.replicas")) or 1
-    memory = _number(labels.get(f"{prefix}.memory"))
-    major, minor = (_number(labels.get(f"{GPU}.compute.{part}")) for part in ("major", "minor"))
-    known_memory, known_version = _known(name)
-    # The label is the memory of the device: sharing does not change it.
-    mib = (memory if memory is not None else known_memory) // shares
-    version = known_version if major is None else (major, minor or 0)
-    return _kind(name, {f"{prefix}.product": product}, resource, mib, version)
+    profile = match[1] if (match := _MIG_PRODUCT.search(product)) else ""
+    memory = _number(labels.get(f"{prefix}.memory"), _MOST_MEMORY_MIB)
+    if memory is None:
+        memory = mig_memory_mib(profile) if profile else _memory_mib(gpu)
+    major, minor = (
+        _number(labels.get(f"{GPU}.compute.{part}"), _MOST_VERSION) for part in ("major", "minor")
+    )
+    return _kind(
+        name,
+        {f"{prefix}.product": product},
+        resource,
+        # The label is the memory of the device: sharing does not change it.
+        memory // shares,
+        (major, minor or 0) if major else None,
+        gpu=gpu,
+        cloud=machine.cloud(labels),
+        mig_profile=profile,
+        shared_by=shares,
+    )
 
 
 # --- clouds --------------------------------------------------------------------------------------
@@ -166,33 +183,43 @@ def _gke(labels: Mapping[str, str]) -> AcceleratorKind | None:
     if not accelerator:
         return None
     name, selector = _slug(accelerator), {f"{_GKE}gke-accelerator": accelerator}
-    mib, version = _known(name)
-    if partition := labels.get(f"{_GKE}gke-gpu-partition-size"):
+    gpu = lookup(name)
+    mib = _memory_mib(gpu)
+    if partition := labels.get(f"{_GKE}gke-gpu-partition-size", ""):
         selector[f"{_GKE}gke-gpu-partition-size"] = partition
-        name = f"{name}-mig-{_slug(partition)}"
-        profile = _MIG_MEMORY.search(partition)
-        mib = int(profile[1]) * 1024 if profile else 0
-    if clients := _number(labels.get(f"{_GKE}gke-max-shared-clients-per-gpu")):
+        name, mib = f"{name}-mig-{_slug(partition)}", mig_memory_mib(partition)
+    clients = _number(labels.get(f"{_GKE}gke-max-shared-clients-per-gpu")) or 1
+    if clients > 1:
         selector[f"{_GKE}gke-max-shared-clients-per-gpu"] = str(clients)
         name, mib = f"{name}-shared-{clients}", mib // clients
-    return _kind(name, selector, GPU, mib, version)
+    return _kind(
+        name,
+        selector,
+        GPU,
+        mib,
+        None,
+        gpu=gpu,
+        cloud="gcp",
+        mig_profile=partition,
+        shared_by=clients,
+    )
 
 
 def _provided(provider: _Provider, labels: Mapping[str, str]) -> AcceleratorKind | None:
     value = labels.get(provider.name)
-    if not value:
+    if not value or (provider.known_only and lookup(_slug(value)) is None):
         return None
     name, selector = _slug(value), {provider.name: value}
-    mib, version = _known(name)
+    mib = _memory_mib(lookup(name))
     text = labels.get(provider.memory, "") if provider.memory else ""
-    if provider.memory and (memory := _number(text)):
+    if provider.memory and (memory := _number(text, _MOST_MEMORY_MIB)):
         # One name covers several sizes (a100 with 40 and 80 GB, slices of an l4): part of the name
         # unless it is the usual size.
         selector[provider.memory] = text
         if mib and abs(memory - mib) > 0.15 * mib:
             name = f"{name}-{round(memory / 1024)}gb"
         mib = memory
-    return _kind(name, selector, GPU, mib, version)
+    return _kind(name, selector, GPU, mib, None, gpu=lookup(name), cloud=machine.cloud(labels))
 
 
 # --- small things --------------------------------------------------------------------------------
@@ -204,10 +231,39 @@ def _kind(
     resource: str,
     memory_mib: int,
     compute_capability: tuple[int, int] | None,
+    *,
+    gpu: Gpu | None = None,
+    cloud: str = "",
+    mig_profile: str = "",
+    shared_by: int = 1,
 ) -> AcceleratorKind:
+    """A class; the catalogue's figures in the part that one unit is of a whole GPU."""
+    part: float | None = 1.0
+    if gpu is not None and mig_profile:
+        part = mig_share(mig_profile, gpu.memory_mib.value)
+    if part is not None:
+        part /= shared_by
+    price = gpu.price(cloud) if gpu is not None else None
+    idle = gpu.idle_watts if gpu is not None else None
+    most = gpu.max_watts if gpu is not None else None
     return AcceleratorKind(
-        name, selector, resource, memory_mib * _MI, compute_capability, declared=False
+        name,
+        selector,
+        resource,
+        memory_mib * _MI,
+        compute_capability or (gpu.compute_capability if gpu is not None else None),
+        declared=False,
+        price_per_h=_part_of(price.on_demand if price else None, part),
+        spot_price_per_h=_part_of(price.spot if price else None, part),
+        idle_watts=_part_of(idle.value if idle else None, part),
+        max_watts=_part_of(most.value if most else None, part),
+        shared_by=shared_by,
+        mig_profile=mig_profile,
     )
+
+
+def _part_of(whole: float | None, part: float | None) -> float | None:
+    return None if whole is None or part is None else round(whole * part, 4)
 
 
 def _slug(product: str) -> str:
@@ -217,15 +273,14 @@ def _slug(product: str) -> str:
     return slug[:63].strip("-.") or "gpu"
 
 
-def _known(name: str) -> tuple[int, tuple[int, int] | None]:
-    """Memory (MiB, 0 if unknown) and compute capability of a product by its slug."""
-    parts = name.split("-")
-    sized = f"{parts[0]}-{next((p for p in parts if re.fullmatch('[0-9]+gb', p)), '')}"
-    for candidate in (name, sized, parts[0]):
-        if candidate in _CATALOGUE:
-            return _CATALOGUE[candidate]
-    return 0, None
+def _memory_mib(gpu: Gpu | None) -> int:
+    """0 where it is not known."""
+    return int(gpu.memory_mib.value) if gpu is not None else 0
 
 
-def _number(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdigit() else None
+def _number(text: str | None, most: int = 10**9) -> int | None:
+    """A label's number; None for what is none, or larger than anything it could mean."""
+    if text is None or not text.isascii() or not text.isdigit() or len(text) > 10:
+        return None
+    number = int(text)
+    return number if number <= most else None

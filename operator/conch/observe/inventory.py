@@ -8,12 +8,14 @@ they have ended. It watches nothing itself and knows no service.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from conch.api.v1alpha1 import AcceleratorClassSpec
 from conch.kube.quantity import milli, value
 from conch.kube.views import Container, Node, Pod, PodSpec
+from conch.observe import machine
 from conch.observe.discovery import Discovered, discover, merge
+from conch.observe.spot import capacity_type
 from conch.observe.types import AcceleratorKind, Inventory, NodeCapacity, Taint
 
 ENDED = frozenset({"Succeeded", "Failed"})
@@ -66,6 +68,11 @@ class InventoryBuilder:
         capacity = NodeCapacity(
             name=name,
             labels=labels,
+            capacity_type=capacity_type(labels),
+            zone=machine.zone(labels),
+            site=machine.site(labels),
+            arch=machine.arch(labels),
+            reclaimed=_reclaimed(node),
             taints=tuple(Taint(t.key, t.value, t.effect) for t in node.spec.taints),
             ready=node.ready and node.metadata.deletion_timestamp is None,
             unschedulable=node.spec.unschedulable,
@@ -132,7 +139,8 @@ class InventoryBuilder:
         if self._inventory is None:
             for name in self._stale:
                 known = self._nodes[name]
-                capacity = _with_requested(known.capacity, self._requested.get(name, {}))
+                requested = dict(self._requested.get(name, {}))
+                capacity = replace(known.capacity, requested=requested)
                 self._nodes[name] = _KnownNode(known.view, capacity, known.discovered)
             self._stale.clear()
             if self._kinds is None:
@@ -203,13 +211,20 @@ def _requests(container: Container) -> Amounts:
 
 
 def _amounts(raw: _Raw) -> Amounts:
-    """Counted resources only: cpu, memory, pods and extended resources (they have a domain)."""
+    """Counted resources only: cpu, memory, pods and extended resources (they have a domain).
+
+    What is no quantity, or less than nothing, counts as nothing: one node's odd status is no reason
+    to know nothing of the cluster.
+    """
     amounts: Amounts = {}
     for resource, quantity in raw.items():
-        if resource == "cpu":
-            amounts[resource] = milli(quantity)
-        elif resource in ("memory", "pods") or "/" in resource:
-            amounts[resource] = value(quantity)
+        if resource not in ("cpu", "memory", "pods") and "/" not in resource:
+            continue
+        try:
+            amount = milli(quantity) if resource == "cpu" else value(quantity)
+        except ValueError:
+            continue
+        amounts[resource] = max(0, amount)
     return amounts
 
 
@@ -230,6 +245,7 @@ def _same_node(one: Node, other: Node) -> bool:
         one.status.allocatable == other.status.allocatable
         and one.spec == other.spec
         and one.ready == other.ready
+        and _reclaimed(one) == _reclaimed(other)
         and (one.metadata.deletion_timestamp is None) == (other.metadata.deletion_timestamp is None)
         and _stable(one.metadata.labels) == _stable(other.metadata.labels)
     )
@@ -241,16 +257,8 @@ def _stable(labels: Mapping[str, str]) -> Mapping[str, str]:
     return {k: v for k, v in labels.items() if k not in _VOLATILE_LABELS}
 
 
-def _with_requested(capacity: NodeCapacity, requested: Mapping[str, int]) -> NodeCapacity:
-    return NodeCapacity(
-        capacity.name,
-        capacity.labels,
-        capacity.taints,
-        capacity.ready,
-        capacity.unschedulable,
-        capacity.allocatable,
-        dict(requested),
-    )
+def _reclaimed(node: Node) -> bool:
+    return machine.reclaimed(node.spec.taints, node.status.conditions)
 
 
 def _covers(declared: AcceleratorKind, node: _KnownNode, item: Discovered) -> bool:
