@@ -17,7 +17,7 @@ import numpy as np
 from conch.errors import UsageError
 from conch.twin import synthetic
 from conch.twin.oracle import before, per_second
-from conch.twin.rules.setting import Setting, ceil
+from conch.twin.rules.setting import ceil
 from conch.twin.service import ServiceModel
 from conch.twin.table import Table
 from conch.twin.traces import Trace, load, of_times
@@ -96,19 +96,6 @@ class Case:
         first = int(table.need(counts[:_FIRST_S].mean()))
         most = ceil(_CAP * peak)
         return replace(self.scenario(most, seed), initial_replicas=min(first, most))
-
-    def setting(self, scenario: Scenario, table: Table) -> Setting:
-        """What a rule's operator knows of it."""
-        return Setting(
-            target_s=scenario.target_s,
-            percentile=scenario.percentile,
-            min_replicas=scenario.min_replicas,
-            max_replicas=scenario.max_replicas,
-            service_s=scenario.service.service_s,
-            instances=scenario.service.instances,
-            one_replica_rps=table.rates[0],
-            cold_start_s=scenario.cold_start_s,
-        )
 
 
 def traces(folder: Path | None) -> list[Trace]:

@@ -17,7 +17,7 @@ from conch.twin.oracle import NEVER_S, Chosen, Planner, clairvoyant_at
 from conch.twin.result import Result
 from conch.twin.rules import RULES, Setting
 from conch.twin.rules.conch import conch
-from conch.twin.rules.reject import WithReject, reject_after_s
+from conch.twin.rules.reject import reject_after_s
 from conch.twin.table import Table, measured
 from conch.twin.world import Scenario, World
 from e2e.autoscale.cases import Case
@@ -91,13 +91,7 @@ class Ground:
 
     def setting(self, scenario: Scenario) -> Setting:
         """What everybody is told."""
-        told = self.case.setting(scenario, self.table)
-        return replace(told, one_replica_rps=self.one_replica_rps)
-
-    @property
-    def reject_after_s(self) -> float:
-        """Late-reject's queue wait for this service."""
-        return reject_after_s(self.case.curve.target_s, self.case.curve.service.service_s[-1])
+        return Setting.of(scenario, self.one_replica_rps)
 
 
 def reference(case: Case, capacity: Value) -> Value:
@@ -254,10 +248,7 @@ class Misread:
 def run_rule(ground: Ground, name: str, value: float | None, rejecting: bool, seed: int) -> Value:
     """One run of a rule: at a setting of its row, or untouched."""
     scenario = ground.scenario(seed)
-    setting = ground.setting(scenario)
-    rule = RULES[name]
-    made = rule.untouched(setting) if value is None else rule.tuned(setting, value)
-    scaler: Controller = WithReject(made, ground.reject_after_s) if rejecting else made
+    scaler = RULES[name].controller(ground.setting(scenario), value, rejecting)
     return outcome(World(scenario, ground.case.trace).run(scaler))
 
 

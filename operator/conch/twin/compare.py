@@ -21,7 +21,6 @@ from conch.twin.oracle import NEVER_S, Planner, clairvoyant_plan, per_second, pl
 from conch.twin.result import Result
 from conch.twin.rules import RULES, Setting
 from conch.twin.rules.conch import conch
-from conch.twin.rules.reject import WithReject, reject_after_s
 from conch.twin.table import Ints, Table, measured
 from conch.twin.traces import Trace
 from conch.twin.world import Scenario, World
@@ -146,7 +145,7 @@ def compare(
     meter.end()
     first = float(trace.rates[: math.ceil(_FIRST_S / trace.bin_s)].mean())
     started = replace(scenario, initial_replicas=_size(first / one_replica_rps, scenario))
-    setting = _setting(started, one_replica_rps)
+    setting = Setting.of(started, one_replica_rps)
     outcomes = []
     world: World | None = None
     for choice in chosen:
@@ -185,21 +184,6 @@ def _size(replicas: float, scenario: Scenario) -> int:
     return min(max(math.ceil(replicas), scenario.min_replicas), scenario.max_replicas)
 
 
-def _setting(scenario: Scenario, one_replica_rps: float) -> Setting:
-    return Setting(
-        target_s=scenario.target_s,
-        percentile=scenario.percentile,
-        min_replicas=scenario.min_replicas,
-        max_replicas=scenario.max_replicas,
-        service_s=scenario.service.service_s,
-        instances=scenario.service.instances,
-        one_replica_rps=one_replica_rps,
-        cold_start_s=scenario.cold_start_s,
-        queue_delay_s=scenario.service.max_queue_delay_s,
-        queue_policy=scenario.service.max_queue_size > 0 or len(scenario.service.priorities) > 1,
-    )
-
-
 def _controller(choice: Choice, setting: Setting) -> tuple[Controller, str]:
     if choice.name == CONCH:
         scaler = conch(setting, late_reject=choice.reject, model=MODEL)
@@ -207,13 +191,7 @@ def _controller(choice: Choice, setting: Setting) -> tuple[Controller, str]:
         also = ", late requests refused" if choice.reject else ""
         return scaler, f"Conch: the objective, no set point{also}"
     rule = RULES[choice.name]
-    controller = (
-        rule.untouched(setting) if choice.value is None else rule.tuned(setting, choice.value)
-    )
-    if choice.reject:
-        after_s = reject_after_s(setting.target_s, setting.service_s[-1])
-        return WithReject(controller, after_s), rule.what
-    return controller, rule.what
+    return rule.controller(setting, choice.value, choice.reject), rule.what
 
 
 def _clairvoyant(scenario: Scenario, trace: Trace, meter: _Meter, part: float) -> Outcome:

@@ -1,11 +1,14 @@
 """What holds for every rule of the catalogue."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from conch.twin.rules import RULES
-from conch.twin.rules.setting import Rule, decision, rates
+from conch.twin.rules.setting import Rule, Setting, decision, rates
+from conch.twin.service import ServiceModel
+from conch.twin.world import Scenario
 
 from .sights import SETTING, counters, sight
 
@@ -35,6 +38,29 @@ def test_a_row_has_several_settings_with_names_of_their_own(rule: Rule) -> None:
     names = [rule.tuned(SETTING, value).name for value in rule.row(SETTING)]
     assert len(set(names)) == len(names) >= 3
     assert RULES[rule.name] is rule
+
+
+def test_a_rule_is_built_untouched_or_at_a_setting_and_given_late_reject_or_not() -> None:
+    rule = RULES["keda"]
+    assert rule.controller(SETTING, None, False).name == rule.untouched(SETTING).name
+    assert rule.controller(SETTING, 12.0, False).name == rule.tuned(SETTING, 12.0).name
+    given = rule.controller(SETTING, 12.0, True)
+    assert given.name == rule.tuned(SETTING, 12.0).name + " + reject"
+    wait_s = given.decide(sight(0.0, [])).reject_after_s
+    assert wait_s == pytest.approx(0.5 - 1.2 * 0.2)
+
+
+def test_a_scenario_tells_what_is_known_beforehand() -> None:
+    scenario = Scenario(
+        service=ServiceModel.linear(0.040, 0.020, 8),
+        cold_start_s=SETTING.cold_start_s,
+        target_s=SETTING.target_s,
+        max_replicas=SETTING.max_replicas,
+    )
+    assert Setting.of(scenario, 30.0) == SETTING
+    service = replace(scenario.service, max_queue_delay_s=0.1, max_queue_size=5)
+    told = replace(SETTING, queue_delay_s=0.1, queue_policy=True)
+    assert Setting.of(replace(scenario, service=service), 30.0) == told
 
 
 def test_rates_worth_trying_reach_from_all_of_a_replica_to_a_third_of_a_load_test() -> None:

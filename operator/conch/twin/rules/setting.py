@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from conch.api.conditions import Reason
 from conch.observe.types import Decision
 from conch.twin.controller import Controller
+from conch.twin.rules.reject import WithReject, reject_after_s
+from conch.twin.world import Scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,23 @@ class Setting:
     queue_delay_s: float = 0.0
     queue_policy: bool = False  # a limit or priorities of the model's own
 
+    @classmethod
+    def of(cls, scenario: Scenario, one_replica_rps: float) -> Setting:
+        """What is known beforehand of a scenario's service."""
+        service = scenario.service
+        return cls(
+            target_s=scenario.target_s,
+            percentile=scenario.percentile,
+            min_replicas=scenario.min_replicas,
+            max_replicas=scenario.max_replicas,
+            service_s=service.service_s,
+            instances=service.instances,
+            one_replica_rps=one_replica_rps,
+            cold_start_s=scenario.cold_start_s,
+            queue_delay_s=service.max_queue_delay_s,
+            queue_policy=service.max_queue_size > 0 or len(service.priorities) > 1,
+        )
+
     @property
     def throughput_rps(self) -> float:
         """What one replica completes at full batches, latency aside."""
@@ -53,6 +72,13 @@ class Rule:
     untouched: Callable[[Setting], Controller]
     row: Callable[[Setting], tuple[float, ...]]
     tuned: Callable[[Setting, float], Controller]
+
+    def controller(self, setting: Setting, value: float | None, late_reject: bool) -> Controller:
+        """The rule at a setting of its row, untouched for None, given late-reject or not."""
+        made = self.untouched(setting) if value is None else self.tuned(setting, value)
+        if not late_reject:
+            return made
+        return WithReject(made, reject_after_s(setting.target_s, setting.service_s[-1]))
 
 
 def rates(setting: Setting) -> tuple[float, ...]:
