@@ -15,7 +15,7 @@ from e2e.bench.client import DEPLOYMENTS, PODS, POLICIES, SERVICES, Client, Obje
 from e2e.bench.figure import Context
 from e2e.bench.inside import run
 from e2e.bench.operator import NAMESPACE, Operator, as_deployed
-from e2e.testbed import Cluster, TestbedError
+from e2e.testbed import Cluster, ClusterSpec, TestbedError
 from e2e.testbed.layout import REPOSITORY
 
 T = TypeVar("T")
@@ -24,9 +24,9 @@ T = TypeVar("T")
 REQUESTS_PER_S = 0.0
 
 
-def prepared(ctx: Context) -> Cluster:
+def prepared(ctx: Context, spec: ClusterSpec = services.CLUSTER) -> Cluster:
     """The cluster with our CRDs and the namespaces, and a fleet that answers for its pods."""
-    cluster = ctx.cluster(services.CLUSTER)
+    cluster = ctx.cluster(spec)
     ctx.once(f"fleet of {id(cluster)}", lambda: _prepare(ctx, cluster))
     return cluster
 

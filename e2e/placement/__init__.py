@@ -1,0 +1,1 @@
+"""Figures of placement (`make bench-placement`): pure ones, and live ones on KWOK nodes."""
