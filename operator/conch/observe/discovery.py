@@ -93,7 +93,7 @@ def merge(found: Iterable[Discovered]) -> list[AcceleratorKind]:
         selector = tuple(sorted(item.kind.node_selector.items()))
         key = (item.kind.name, _SOURCES.index(item.source), selector)
         known = alike.get(key)
-        alike[key] = item.kind if known is None else _least(known, item.kind)
+        alike[key] = item.kind if known is None else least(known, item.kind)
     merged: dict[str, AcceleratorKind] = {}
     for name, source, selector in sorted(alike):
         unique = name
@@ -107,7 +107,8 @@ def merge(found: Iterable[Discovered]) -> list[AcceleratorKind]:
     return sorted(merged.values(), key=lambda kind: kind.name)
 
 
-def _least(one: AcceleratorKind, other: AcceleratorKind) -> AcceleratorKind:
+def least(one: AcceleratorKind, other: AcceleratorKind) -> AcceleratorKind:
+    """The first, with figures that hold for both: least memory, oldest, dearest."""
     if one == other:
         return one
     versions = [c for c in (one.compute_capability, other.compute_capability) if c is not None]

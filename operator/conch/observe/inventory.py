@@ -14,7 +14,7 @@ from conch.api.v1alpha1 import AcceleratorClassSpec
 from conch.kube.quantity import milli, value
 from conch.kube.views import Container, Node, Pod, PodSpec
 from conch.observe import machine
-from conch.observe.discovery import Discovered, discover, merge
+from conch.observe.classes import ClassBook
 from conch.observe.spot import capacity_type
 from conch.observe.types import AcceleratorKind, Inventory, NodeCapacity, Taint
 
@@ -40,7 +40,6 @@ class _BoundPod:
 class _KnownNode:
     view: Node
     capacity: NodeCapacity  # as of the last ``inventory``: ``requested`` may be behind
-    discovered: tuple[Discovered, ...]
 
 
 class InventoryBuilder:
@@ -51,8 +50,9 @@ class InventoryBuilder:
         self._pods: dict[str, _BoundPod] = {}
         self._requested: dict[str, Amounts] = {}  # by node, also of nodes not seen (yet)
         self._stale: set[str] = set()  # nodes whose pods changed since the last ``inventory``
+        self._classes = ClassBook()
         self._declared: dict[str, AcceleratorClassSpec] = {}
-        self._kinds: tuple[AcceleratorKind, ...] | None = None
+        self._declared_kinds: tuple[AcceleratorKind, ...] = ()
         self._inventory: Inventory | None = None
         self._removed: dict[str, None] = {}  # nodes that were deleted, oldest first
 
@@ -64,7 +64,6 @@ class InventoryBuilder:
             return False
         labels = {k: v for k, v in node.metadata.labels.items() if k not in _VOLATILE_LABELS}
         allocatable = _amounts(node.status.allocatable)
-        discovered = discover(labels, allocatable)
         capacity = NodeCapacity(
             name=name,
             labels=labels,
@@ -79,9 +78,8 @@ class InventoryBuilder:
             allocatable=allocatable,
             requested=dict(self._requested.get(name, {})),
         )
-        if known is None or known.discovered != discovered or known.capacity.labels != labels:
-            self._kinds = None
-        self._nodes[name] = _KnownNode(node, capacity, discovered)
+        self._classes.show(name, labels, allocatable)
+        self._nodes[name] = _KnownNode(node, capacity)
         self._removed.pop(name, None)
         self._inventory = None
         return True
@@ -94,7 +92,8 @@ class InventoryBuilder:
         self._removed[name] = None
         if len(self._removed) > _REMOVED_KEPT:
             del self._removed[next(iter(self._removed))]
-        self._kinds = self._inventory = None
+        self._classes.forget(name)
+        self._inventory = None
         return True
 
     def leaves(self, name: str) -> bool:
@@ -135,18 +134,18 @@ class InventoryBuilder:
         """Nodes by name and classes by name; the same object as before if nothing changed."""
         if self._declared != declared:
             self._declared = dict(declared)
-            self._kinds = self._inventory = None
+            self._declared_kinds = tuple(declared_kind(n, s) for n, s in declared.items())
+            self._inventory = None
         if self._inventory is None:
             for name in self._stale:
                 known = self._nodes[name]
                 requested = dict(self._requested.get(name, {}))
                 capacity = replace(known.capacity, requested=requested)
-                self._nodes[name] = _KnownNode(known.view, capacity, known.discovered)
+                self._nodes[name] = _KnownNode(known.view, capacity)
             self._stale.clear()
-            if self._kinds is None:
-                self._kinds = self._classes()
+            kinds = self._classes.kinds(self._declared_kinds)
             nodes = tuple(self._nodes[name].capacity for name in sorted(self._nodes))
-            self._inventory = Inventory(nodes, self._kinds)
+            self._inventory = Inventory(nodes, kinds)
         return self._inventory
 
     def _book(self, node: str, requests: Mapping[str, int], sign: int) -> None:
@@ -161,19 +160,6 @@ class InventoryBuilder:
             self._stale.add(node)
             self._inventory = None
 
-    def _classes(self) -> tuple[AcceleratorKind, ...]:
-        """All declared classes, and the discovered ones of nodes that no declared class covers."""
-        declared = {name: declared_kind(name, spec) for name, spec in self._declared.items()}
-        found = [
-            item
-            for node in self._nodes.values()
-            for item in node.discovered
-            if not any(_covers(kind, node, item) for kind in declared.values())
-        ]
-        discovered = {kind.name: kind for kind in merge(found)}
-        kinds = {**discovered, **declared}
-        return tuple(kinds[name] for name in sorted(kinds))
-
 
 def declared_kind(name: str, spec: AcceleratorClassSpec) -> AcceleratorKind:
     """An AcceleratorClass as the planner sees it."""
@@ -181,8 +167,19 @@ def declared_kind(name: str, spec: AcceleratorClassSpec) -> AcceleratorKind:
     if spec.compute_capability is not None:
         major, _, minor = spec.compute_capability.partition(".")
         version = (int(major), int(minor))
+    price, watts = spec.price_per_hour, spec.watts
     return AcceleratorKind(
-        name, spec.node_selector, spec.resource_name, value(spec.memory), version, declared=True
+        name,
+        spec.node_selector,
+        spec.resource_name,
+        value(spec.memory),
+        version,
+        declared=True,
+        price_per_h=price.on_demand if price is not None else None,
+        spot_price_per_h=price.spot if price is not None else None,
+        idle_watts=watts.idle if watts is not None else None,
+        max_watts=watts.max if watts is not None else None,
+        carbon_zone=spec.carbon_zone or "",
     )
 
 
@@ -259,11 +256,3 @@ def _stable(labels: Mapping[str, str]) -> Mapping[str, str]:
 
 def _reclaimed(node: Node) -> bool:
     return machine.reclaimed(node.spec.taints, node.status.conditions)
-
-
-def _covers(declared: AcceleratorKind, node: _KnownNode, item: Discovered) -> bool:
-    """Whether a declared class speaks for those units of that node."""
-    labels = node.capacity.labels
-    return declared.resource == item.kind.resource and all(
-        labels.get(key) == wanted for key, wanted in declared.node_selector.items()
-    )
