@@ -51,8 +51,8 @@ class Patience:
         room there for what waits; ``now_s`` is a time since the epoch, in seconds.
         """
         held = {k: f for k, f in self._failures.get(uid, {}).items() if f.until_s > now_s}
-        waits = [w for pod in pods if (w := _waits(pod, current)) is not None] if has_room else []
-        for since_s, message in waits:
+        found = [w for pod in pods if (w := waits(pod, current)) is not None] if has_room else []
+        for since_s, message in found:
             if now_s - since_s >= PATIENCE_S:
                 said = message[:_MOST_SAID] or "kube-scheduler has not looked at it"
                 told = f"replicas stayed Pending there for {now_s - since_s:.0f} s: {said}"
@@ -75,7 +75,7 @@ class Patience:
         self._next_s = at_s if self._next_s is None else min(self._next_s, at_s)
 
 
-def _waits(pod: Pod, current: str) -> tuple[float, str] | None:
+def waits(pod: Pod, current: str) -> tuple[float, str] | None:
     """Since when a pod of the class waits for a node, and what kube-scheduler says of it."""
     if (
         pod.spec.node_name

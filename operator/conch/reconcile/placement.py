@@ -24,6 +24,7 @@ from conch.placement import plan
 from conch.reconcile.controller import builtin_runtime
 from conch.reconcile.patience import Patience
 from conch.reconcile.queue import Priority, WorkQueue
+from conch.reconcile.relief import Relief
 from conch.reconcile.steps import replicas
 from conch.settings import Settings
 from conch.telemetry.catalog import Metrics
@@ -54,6 +55,7 @@ class PlacementLoop:
         self._awaited = asyncio.Event()
         self._defects: dict[Key, str] = {}
         self._patience = Patience()
+        self._relief = Relief()
 
     def trigger(self) -> None:
         """Something that placement looks at has changed."""
@@ -79,8 +81,8 @@ class PlacementLoop:
             self._metrics.placement_seconds.observe(took_s)
             if timer is not None:
                 timer.cancel()
-            next_s = self._patience.next_s()
-            timer = None if next_s is None else loop.call_later(next_s - _epoch_s(), self.trigger)
+            looks = [s for s in (self._patience.next_s(), self._relief.next_s()) if s is not None]
+            timer = loop.call_later(min(looks) - _epoch_s(), self.trigger) if looks else None
             await asyncio.sleep(took_s * _SHORT_REST)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(took_s * (_REST - _SHORT_REST)):
@@ -93,6 +95,7 @@ class PlacementLoop:
         """
         inventory = self._state.inventory()
         self._patience.begin(_uid(record) for record in self._state.services.values())
+        self._relief.begin()
         requests: dict[Key, PlacementRequest] = {}
         failed: dict[Key, Exception] = {}
         for key, record in self._state.services.items():
@@ -104,7 +107,7 @@ class PlacementLoop:
             if request is not None:
                 requests[key] = request
         try:
-            assignments = plan(inventory, requests.values())
+            assignments = self._relief.plan(plan, inventory, requests)
         except Exception:
             # Find out whose case it is, and plan for all others.
             for key, request in list(requests.items()):
@@ -187,7 +190,7 @@ class PlacementLoop:
         defaults = runtime.resources
         memory = quantity.value(resources.memory or defaults.memory)
         shared = quantity.value(resources.shared_memory or defaults.shared_memory)
-        return PlacementRequest(
+        request = PlacementRequest(
             key=key,
             classes=tuple(accelerators.classes or ()),
             count=accelerators.count,
@@ -210,6 +213,9 @@ class PlacementLoop:
             sites=tuple(placement.sites or ()),
             optimise=placement.optimise,
         )
+        if not service.spec.paused:
+            self._relief.note(request, obs.pods, _epoch_s())
+        return request
 
 
 def _uid(record: Record) -> str:

@@ -1,0 +1,111 @@
+"""Which services move to another class because theirs has no room for all their replicas.
+
+The planner keeps a service on its class while anything of it runs there. Replicas that wait there
+beside room in another class wait for nothing: but a service is on one class at a time, so it moves
+where all of it fits, or not at all. The rollout takes nothing away before its successor is ready.
+It never moves a service whose replicas are still starting, so that a slow start is no reason to
+start anew. Decides only, and keeps in memory only where services are on their way to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from conch.api import names
+from conch.kube.views import Pod
+from conch.observe.types import Assignment, Inventory, Key, PlacementRequest
+from conch.reconcile.patience import waits
+
+CROWDED_S: Final = 3.0
+"""A replica may wait for so long for room on its class before another class is looked at."""
+
+Planning = Callable[[Inventory, Iterable[PlacementRequest]], dict[Key, Assignment]]
+
+
+class Relief:
+    """Services that wait for room on their class, and those on their way to another."""
+
+    def __init__(self) -> None:
+        self._heading: dict[Key, str] = {}
+        self._overdue: set[Key] = set()
+        self._next_s: float | None = None
+
+    def begin(self) -> None:
+        """A new look at all services."""
+        self._overdue.clear()
+        self._next_s = None
+
+    def note(self, request: PlacementRequest, pods: Iterable[Pod], now_s: float) -> None:
+        """Take in a service that may be moved; ``now_s`` is a time since the epoch, in seconds."""
+        key, current = request.key, request.current
+        if not (current and request.bound and request.unbound):
+            return  # the planner itself finds a class for what runs nowhere
+        if request.classes == (current,) and not request.allow_cpu:
+            return
+        if self._heading.get(key, current) != current:
+            self._overdue.add(key)
+            return
+        own = [p for p in pods if p.metadata.labels.get(names.LABEL_ACCELERATOR, "") == current]
+        if any(pod.spec.node_name and not pod.ready for pod in own):
+            return
+        since = [waited[0] for pod in own if (waited := waits(pod, current)) is not None]
+        if not since:
+            return
+        due_s = min(since) + CROWDED_S
+        if now_s >= due_s:
+            self._overdue.add(key)
+        else:
+            self._next_s = due_s if self._next_s is None else min(self._next_s, due_s)
+
+    def next_s(self) -> float | None:
+        """When an answer changes by time alone; None: never."""
+        return self._next_s
+
+    def plan(
+        self, plan: Planning, inventory: Inventory, requests: Mapping[Key, PlacementRequest]
+    ) -> dict[Key, Assignment]:
+        """What ``plan`` says, with those moved who can be."""
+        stay = plan(inventory, requests.values())
+        asked = {
+            key: _anew(requests[key], self._heading.get(key, ""))
+            for key in self._overdue
+            if key in requests and _is_short(requests[key], stay[key])
+        }
+        self._heading = {}
+        if not asked:
+            return stay
+        tried = plan(inventory, {**requests, **asked}.values())
+        moved = {
+            key: replace(request, current=kind.name)
+            for key, request in asked.items()
+            if (kind := tried[key].kind) is not None
+            and kind.name != requests[key].current
+            and tried[key].room >= request.unbound
+        }
+        self._heading = {key: request.current for key, request in moved.items()}
+        if not moved:
+            return stay
+        if len(moved) == len(asked):
+            return tried
+        return plan(inventory, {**requests, **moved}.values())
+
+
+def _is_short(request: PlacementRequest, stay: Assignment) -> bool:
+    """Whether staying leaves replicas without a node."""
+    if stay.kind is None or stay.kind.name != request.current:
+        return False
+    return stay.room < request.unbound or request.current in request.avoid
+
+
+def _anew(request: PlacementRequest, heading: str) -> PlacementRequest:
+    """The same service on any class but its own; what runs has to come along."""
+    told = f"no room for {request.unbound} of {request.unbound + request.bound} replicas"
+    return replace(
+        request,
+        current=heading,
+        bound=0,
+        unbound=request.unbound + request.bound,
+        avoid={request.current: told, **request.avoid},
+    )

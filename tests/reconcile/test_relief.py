@@ -1,0 +1,177 @@
+"""Services whose class has no room for all of them: who moves, when, and where to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+import msgspec
+import pytest
+
+from conch.api import names
+from conch.kube import views
+from conch.observe.types import (
+    AcceleratorKind,
+    Assignment,
+    Inventory,
+    Key,
+    NodeCapacity,
+    PlacementRequest,
+)
+from conch.placement import plan
+from conch.reconcile.relief import CROWDED_S, Relief
+from tests.reconcile.builders import KEY, NOW, pod
+
+MADE_S = datetime.fromisoformat(NOW).timestamp()
+LATE_S = MADE_S + CROWDED_S
+
+
+def kind(name: str) -> AcceleratorKind:
+    return AcceleratorKind(name, {"gpu": name}, "nvidia.com/gpu", 24 << 30, (8, 9), False)
+
+
+def inventory(**free: int) -> Inventory:
+    """One node of each class, with so many free units."""
+    nodes = [
+        NodeCapacity(
+            name=f"node-{name}",
+            labels={"gpu": name},
+            taints=(),
+            ready=True,
+            unschedulable=False,
+            allocatable={"nvidia.com/gpu": units, "cpu": 64000, "memory": 1 << 40},
+            requested={},
+        )
+        for name, units in free.items()
+    ]
+    return Inventory(tuple(nodes), tuple(kind(name) for name in free))
+
+
+REQUEST = PlacementRequest(
+    key=KEY,
+    classes=("l4", "t4"),
+    count=1,
+    min_memory_bytes=0,
+    min_compute_capability=None,
+    allow_cpu=False,
+    node_selector={},
+    tolerations=(),
+    cpu_milli=0,
+    memory_bytes=0,
+    unbound=1,
+    bound=2,
+    current="l4",
+    age_rank="1",
+)
+
+
+def replica(name: str, node: str = "", *, ready: bool = True, on: str = "l4") -> views.Pod:
+    made = pod(name, ready=ready and bool(node))
+    labels = {**made.metadata.labels, names.LABEL_ACCELERATOR: on}
+    return msgspec.structs.replace(
+        made,
+        metadata=msgspec.structs.replace(made.metadata, labels=labels),
+        spec=views.PodSpec(node_name=node),
+    )
+
+
+PODS = (replica("a", "n1"), replica("b", "n2"), replica("c"))
+
+
+def classes(assignments: Mapping[Key, Assignment]) -> dict[str, str]:
+    return {key.name: found.kind.name for key, found in assignments.items() if found.kind}
+
+
+def relieved(
+    request: PlacementRequest = REQUEST,
+    pods: Iterable[views.Pod] = PODS,
+    now_s: float = LATE_S,
+    *others: PlacementRequest,
+    **free: int,
+) -> str:
+    """The class of a service after one look."""
+    relief = Relief()
+    relief.begin()
+    relief.note(request, pods, now_s)
+    requests = {one.key: one for one in (request, *others)}
+    return classes(relief.plan(plan, inventory(**free), requests))[KEY.name]
+
+
+def test_it_moves_where_all_of_it_fits() -> None:
+    assert relieved(l4=0, t4=3) == "t4"
+
+
+def test_it_stays_where_part_of_it_fits_elsewhere() -> None:
+    assert relieved(l4=0, t4=2) == "l4"
+
+
+def test_it_stays_when_its_class_has_room() -> None:
+    assert relieved(l4=1, t4=3) == "l4"
+
+
+@pytest.mark.parametrize(
+    ("request_", "pods", "now_s"),
+    [
+        pytest.param(REQUEST, PODS, LATE_S - 1, id="not yet"),
+        pytest.param(replace(REQUEST, classes=("l4",)), PODS, LATE_S, id="no other class allowed"),
+        pytest.param(
+            REQUEST,
+            (replica("a", "n1"), replica("b", "n2", ready=False), replica("c")),
+            LATE_S,
+            id="one is still starting",
+        ),
+        pytest.param(
+            REQUEST,
+            (replica("a", "n1"), replica("c", on="t4")),
+            LATE_S,
+            id="what waits is of another class",
+        ),
+    ],
+)
+def test_it_stays(request_: PlacementRequest, pods: tuple[views.Pod, ...], now_s: float) -> None:
+    assert relieved(request_, pods, now_s, l4=0, t4=3) == "l4"
+
+
+def test_it_says_when_to_look_again() -> None:
+    relief = Relief()
+    relief.begin()
+    relief.note(REQUEST, PODS, MADE_S)
+    assert relief.next_s() == LATE_S
+    relief.begin()
+    assert relief.next_s() is None
+
+
+def test_on_its_way_it_is_not_called_back() -> None:
+    """Until the Deployment names the new class, its pods and their room are those of the old."""
+    relief, world = Relief(), inventory(l4=0, t4=3)
+    for pods in (PODS, (replica("a", "n1"), replica("b", "n2", ready=False))):
+        relief.begin()
+        relief.note(REQUEST, pods, LATE_S)
+        assert classes(relief.plan(plan, world, {KEY: REQUEST})) == {KEY.name: "t4"}
+    # Arrived: one replica has started there, the old ones still run.
+    arrived = replace(REQUEST, current="t4", bound=1, unbound=2)
+    relief.begin()
+    relief.note(arrived, (*PODS, replica("d", "n3", on="t4")), LATE_S + 60)
+    assert classes(relief.plan(plan, world, {KEY: arrived})) == {KEY.name: "t4"}
+
+
+def test_it_turns_back_when_the_room_is_gone_before_it_has_left() -> None:
+    relief = Relief()
+    for free, there in ((3, "t4"), (1, "l4")):
+        relief.begin()
+        relief.note(REQUEST, PODS, LATE_S)
+        assert classes(relief.plan(plan, inventory(l4=0, t4=free), {KEY: REQUEST})) == {
+            KEY.name: there
+        }
+
+
+def test_two_do_not_move_into_the_same_room() -> None:
+    relief = Relief()
+    second = replace(REQUEST, key=Key("team", "second"), age_rank="2")
+    relief.begin()
+    for request in (REQUEST, second):
+        relief.note(request, PODS, LATE_S)
+    both = {one.key: one for one in (REQUEST, second)}
+    found = classes(relief.plan(plan, inventory(l4=0, t4=4), both))
+    assert sorted(found.values()) == ["l4", "t4"]
