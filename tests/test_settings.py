@@ -102,3 +102,47 @@ def test_a_password_in_a_url_is_refused_and_not_repeated() -> None:
     with pytest.raises(SettingsError, match="CONCH_PROMETHEUS_TOKEN_FILE") as caught:
         from_environment({"CONCH_PROMETHEUS_URL": "https://me:hunter2@prometheus"})
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("environ", "told"),
+    [
+        ({"SOURCE": "Guess"}, "CONCH_CARBON_SOURCE must be Static, ElectricityMaps"),
+        ({"SOURCE": "WattTime", "TOKEN_FILE": "/t", "KIND": "Average"}, "must be Marginal with"),
+        ({"SOURCE": "ElectricityMaps", "TOKEN_FILE": "/t", "KIND": "Marginal"}, "must be Average"),
+        ({"SOURCE": "CarbonAwareSDK", "URL": "http://sdk"}, "must be Average or Marginal with"),
+        ({"SOURCE": "CarbonAwareSDK", "KIND": "Average"}, "needs CONCH_CARBON_URL"),
+        ({"SOURCE": "WattTime"}, "needs CONCH_CARBON_TOKEN_FILE"),
+        ({"SOURCE": "Static"}, "needs CONCH_CARBON_INTENSITY"),
+        ({"SOURCE": "Static", "INTENSITY": "DE"}, "'DE' is not NAME=VALUE"),
+        ({"SOURCE": "Static", "INTENSITY": "DE=lots"}, "DE must be 0 to 5000"),
+        ({"SOURCE": "Static", "INTENSITY": "DE=nan"}, "DE must be 0 to 5000"),
+        ({"SOURCE": "Static", "INTENSITY": "DE=-1"}, "DE must be 0 to 5000"),
+        ({"INTENSITY": "DE=300"}, "only for CONCH_CARBON_SOURCE=Static"),
+        ({"ZONES": "eu-1="}, "CONCH_CARBON_ZONES"),
+        ({"URL": "ftp://x"}, "CONCH_CARBON_URL must be http"),
+        ({"URL": "https://me:hunter2@x"}, "CONCH_CARBON_TOKEN_FILE"),
+    ],
+)
+def test_carbon_settings_that_cannot_work(environ: dict[str, str], told: str) -> None:
+    with pytest.raises(SettingsError, match=told) as caught:
+        from_environment({f"CONCH_CARBON_{name}": value for name, value in environ.items()})
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("pue", ["0.9", "-1", "7", "nan", "inf"])
+def test_a_site_cannot_use_less_than_its_machines(pue: str) -> None:
+    with pytest.raises(SettingsError, match="CONCH_PUE"):
+        from_environment({"CONCH_PUE": pue})
+
+
+def test_carbon_maps() -> None:
+    found = from_environment(
+        {
+            "CONCH_CARBON_SOURCE": "Static",
+            "CONCH_CARBON_INTENSITY": "DE=350, *=475",
+            "CONCH_CARBON_ZONES": "eu-central-1=DE,*=WORLD",
+        }
+    )
+    assert found.carbon_intensity_map == {"DE": 350.0, "*": 475.0}
+    assert found.carbon_zone_map == {"eu-central-1": "DE", "*": "WORLD"}

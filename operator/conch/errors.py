@@ -17,6 +17,7 @@ Only the controller loop turns these into back-off or conditions; everything bel
     ├── LeaseLost                  this process is not the leader (any more) and must not write
     ├── NotOurs                    an object of that name exists and belongs to somebody else
     ├── TritonError                a model server did not answer, or answered nonsense
+    ├── GridError                  a source of carbon intensity did not answer, or nonsense
     └── FetchError                 a model could not be staged; carries a Reason and a next step
 """
 
@@ -94,6 +95,13 @@ class NotOurs(ConchError):
 
 class TritonError(ConchError):
     """A model server did not answer, or answered something that cannot be right."""
+
+
+class GridError(ConchError):
+    """A source of carbon intensity did not answer, or answered something that cannot be right.
+
+    The message never contains credentials.
+    """
 
 
 class FetchError(ConchError):

@@ -91,6 +91,36 @@ class Settings:
         2000, "Connections one activator holds or passes on at once; a quarter per service."
     )
 
+    carbon_source: str = _setting(
+        "",
+        "Where the carbon intensity of grids comes from: Static, ElectricityMaps, WattTime or "
+        "CarbonAwareSDK; empty: there are no carbon figures.",
+    )
+    carbon_intensity: tuple[str, ...] = _setting(
+        (), "With Static: grams of CO2 equivalent per kWh, ZONE=GRAMS, comma-separated; * is all."
+    )
+    carbon_zones: tuple[str, ...] = _setting(
+        (),
+        "The source's zone of each zone, region or site of nodes, NAME=ZONE, comma-separated; * is "
+        "all others. Without one, a node's region is asked for by its own name.",
+    )
+    carbon_kind: str = _setting(
+        "",
+        "Average or Marginal: what Static or the CarbonAwareSDK gives. The others are what they "
+        "are: ElectricityMaps Average, WattTime Marginal.",
+    )
+    carbon_url: str = _setting(
+        "", "Base URL of the source; empty: its public one. CarbonAwareSDK has none."
+    )
+    carbon_token_file: str = _setting(
+        "", "File with the token of ElectricityMaps, or WattTime's USER:PASSWORD."
+    )
+    pue: float = _setting(
+        0.0,
+        "Power usage effectiveness of the sites, 1 or more; 0: AWS 1.2, Google and Azure 1.12, "
+        "elsewhere 1.56.",
+    )
+
     startup_budget_s: int = _setting(
         1800, "Seconds Triton may take to load its models before it is restarted."
     )
@@ -133,6 +163,7 @@ class Settings:
             if not 0 < getattr(self, name) < math.inf:
                 raise SettingsError(f"CONCH_{name.upper()} must be more than zero, and a number")
         self._check_sources()
+        self._check_carbon()
         if not 0 <= self.placement_window_s < 60:
             raise SettingsError("CONCH_PLACEMENT_WINDOW_S must be 0 to 60")
         for name in ("probe_port", "metrics_port"):
@@ -143,6 +174,53 @@ class Settings:
                 # Patterns, too: kopf would understand them, the API server would not.
                 raise SettingsError(f"{namespace!r} cannot be the name of a namespace")
 
+    @property
+    def carbon_zone_map(self) -> dict[str, str]:
+        """``carbon_zones`` as a map. Raises SettingsError."""
+        return _pairs("CONCH_CARBON_ZONES", self.carbon_zones)
+
+    @property
+    def carbon_intensity_map(self) -> dict[str, float]:
+        """``carbon_intensity`` as a map, g/kWh. Raises SettingsError."""
+        found = {}
+        for zone, text in _pairs("CONCH_CARBON_INTENSITY", self.carbon_intensity).items():
+            try:
+                found[zone] = float(text)
+            except ValueError:
+                found[zone] = math.nan
+            if not 0 <= found[zone] <= 5000:
+                raise SettingsError(f"CONCH_CARBON_INTENSITY: {zone} must be 0 to 5000 g/kWh")
+        return found
+
+    def _check_carbon(self) -> None:
+        source, kind = self.carbon_source, self.carbon_kind
+        kinds = {
+            "": ("", "Average", "Marginal"),
+            "Static": ("", "Average", "Marginal"),
+            "ElectricityMaps": ("", "Average"),
+            "WattTime": ("", "Marginal"),
+            "CarbonAwareSDK": ("Average", "Marginal"),
+        }
+        if source not in kinds:
+            raise SettingsError(f"CONCH_CARBON_SOURCE must be {', '.join(filter(None, kinds))}")
+        if kind not in kinds[source]:
+            allowed = " or ".join(filter(None, kinds[source]))
+            raise SettingsError(f"CONCH_CARBON_KIND must be {allowed} with {source or 'no source'}")
+        if source in ("ElectricityMaps", "WattTime") and not self.carbon_token_file:
+            raise SettingsError(f"CONCH_CARBON_SOURCE={source} needs CONCH_CARBON_TOKEN_FILE")
+        if source == "CarbonAwareSDK" and not self.carbon_url:
+            raise SettingsError("CONCH_CARBON_SOURCE=CarbonAwareSDK needs CONCH_CARBON_URL")
+        if self.carbon_url:
+            _check_url("CONCH_CARBON_URL", self.carbon_url, "CONCH_CARBON_TOKEN_FILE")
+        known = self.carbon_intensity_map
+        if source == "Static" and not known:
+            raise SettingsError("CONCH_CARBON_SOURCE=Static needs CONCH_CARBON_INTENSITY")
+        if source != "Static" and known:
+            raise SettingsError("CONCH_CARBON_INTENSITY is only for CONCH_CARBON_SOURCE=Static")
+        _ = self.carbon_zone_map
+        if self.pue and not 1 <= self.pue <= 5:
+            raise SettingsError("CONCH_PUE must be 1 to 5, or 0")
+
     def _check_sources(self) -> None:
         if self.scrape_source not in ("Auto", "Pods", "Prometheus"):
             raise SettingsError("CONCH_SCRAPE_SOURCE must be Auto, Pods or Prometheus")
@@ -150,19 +228,7 @@ class Settings:
             if self.scrape_source == "Prometheus":
                 raise SettingsError("CONCH_SCRAPE_SOURCE=Prometheus needs CONCH_PROMETHEUS_URL")
             return
-        try:
-            url = urlsplit(self.prometheus_url)
-            sound = url.scheme in ("http", "https") and url.hostname and url.port != 0
-        except ValueError:
-            sound = False
-        # The URL itself stays out of these messages: it may hold a password.
-        if not sound or url.query or url.fragment:
-            raise SettingsError("CONCH_PROMETHEUS_URL must be http(s)://HOST[:PORT][/PATH]")
-        if url.username is not None or url.password is not None:
-            raise SettingsError(
-                "CONCH_PROMETHEUS_URL must hold no credentials: put a token in a file and name it "
-                "in CONCH_PROMETHEUS_TOKEN_FILE"
-            )
+        _check_url("CONCH_PROMETHEUS_URL", self.prometheus_url, "CONCH_PROMETHEUS_TOKEN_FILE")
 
 
 def from_environment(environ: Mapping[str, str] = os.environ, **overrides: Any) -> Settings:
@@ -179,6 +245,32 @@ def from_environment(environ: Mapping[str, str] = os.environ, **overrides: Any) 
         values[spec.name] = _parse(variable, raw, spec.default)
     values.update({k: v for k, v in overrides.items() if v is not None})
     return Settings(**values)
+
+
+def _check_url(variable: str, text: str, token_variable: str) -> None:
+    try:
+        url = urlsplit(text)
+        sound = url.scheme in ("http", "https") and url.hostname and url.port != 0
+    except ValueError:
+        sound = False
+    # The URL itself stays out of these messages: it may hold a password.
+    if not sound or url.query or url.fragment:
+        raise SettingsError(f"{variable} must be http(s)://HOST[:PORT][/PATH]")
+    if url.username is not None or url.password is not None:
+        raise SettingsError(
+            f"{variable} must hold no credentials: put a token in a file and name it "
+            f"in {token_variable}"
+        )
+
+
+def _pairs(variable: str, items: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for item in items:
+        name, equals, value = (part.strip() for part in item.partition("="))
+        if not (name and equals and value):
+            raise SettingsError(f"{variable}: {item!r:.60} is not NAME=VALUE")
+        found[name] = value
+    return found
 
 
 def _parse(variable: str, raw: str, default: Any) -> Any:

@@ -128,6 +128,16 @@ STATUS: dict[str, Any] = {
     "revision": "5d4f",
     "address": {"http": "http://sample.default.svc:8000", "grpc": "sample.default.svc:8001"},
     "latency": {"observed": "87ms", "target": "100ms"},
+    "cost": {
+        "perHour": "$2.1",
+        "perMillionInferences": "$14",
+        "power": "140W",
+        "energyPerInference": "0.14J",
+        "carbonPerHour": "80g",
+        "carbonPerMillionInferences": "23g",
+        "carbonKind": "Average",
+        "estimated": True,
+    },
     "schedule": {
         "active": ["morning"],
         "minReplicas": 4,

@@ -19,9 +19,9 @@ def test_a_service_that_is_gone_leaves_no_series() -> None:
     metrics = Metrics()
     found = [m for m in vars(metrics).values() if isinstance(m, Counter | Gauge)]
     of_services = [m for m in found if m._labelnames[:2] == ("namespace", "service")]
-    assert {len(m._labelnames) for m in of_services} == {2, 3}
+    assert {len(m._labelnames) for m in of_services} == {2, 3, 4}
     for metric in of_services:
-        more = ["1h"] if len(metric._labelnames) == 3 else []
+        more = ["x"] * (len(metric._labelnames) - 2)
         metric.labels("team", "gone", *more)
         metric.labels("team", "stays", *more)
     metrics.forget_service("team", "gone")

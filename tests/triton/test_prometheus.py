@@ -337,6 +337,19 @@ def test_requests_that_are_batches_themselves() -> None:
     assert stat.compute_s / stat.count == pytest.approx(0.12)
 
 
+async def test_an_instant_query(server: Server, client: Prometheus) -> None:
+    found = [{"metric": {"UUID": "GPU-1"}, "value": [SERVER_S, "61.5"]}]
+    server.body = answer(found, "vector")
+    assert await client.vector("DCGM_FI_DEV_POWER_USAGE") == [({"UUID": "GPU-1"}, 61.5)]
+    assert server.queries == ["DCGM_FI_DEV_POWER_USAGE"]
+    server.body = answer([{"metric": {}, "value": [SERVER_S, "watts"]}], "vector")
+    with pytest.raises(TritonError, match="'watts' is not a number"):
+        await client.vector("x")
+    server.body = answer([], "matrix")
+    with pytest.raises(TritonError, match="not a vector"):
+        await client.vector("x")
+
+
 def test_reading_a_large_answer_is_quick() -> None:
     body = answer([s for n in range(100) for s in series(f"web-{n}", tuple(range(38)))])
     started = time.perf_counter()

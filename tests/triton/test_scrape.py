@@ -75,6 +75,12 @@ async def test_a_good_pod(triton: Triton, session: ClientSession) -> None:
     assert sample.models["resnet"].batches[4].count == 10
 
 
+async def test_meters_of_its_gpus(triton: Triton, session: ClientSession) -> None:
+    assert (await look(session)).gpus == {}
+    triton.metrics = METRICS + b'nv_gpu_power_usage{gpu_uuid="GPU-1"} 61.5\n'
+    assert (await look(session)).gpus["GPU-1"].power_w == 61.5
+
+
 async def test_no_connection_is_kept(triton: Triton, session: ClientSession) -> None:
     await look(session)
     assert triton.connection_headers == ["close", "close"]

@@ -72,6 +72,7 @@ KINDS = (
             Column("Wanted", "integer", ".status.desiredReplicas", "Pods wanted.", 1),
             Column("URL", "string", ".status.address.http", "HTTP endpoint.", 1),
             Column("Revision", "string", ".status.revision", "Revision being served.", 1),
+            Column("Cost/h", "string", ".status.cost.perHour", "US dollars per hour.", 1),
             Column("Message", "string", _ready("message"), "Why, in a sentence.", 1),
         ),
     ),

@@ -376,6 +376,33 @@ class LatencyStatus(ApiModel):
     target: str = Field(description="The objective's target, as specified.")
 
 
+class CostStatus(ApiModel):
+    """What the service spends: money for its accelerators, their energy, and its carbon."""
+
+    per_hour: str | None = Field(
+        None, description="US dollars per hour for the accelerators that replicas hold."
+    )
+    per_million_inferences: str | None = Field(
+        None, description="US dollars per million inferences of the last ten minutes."
+    )
+    power: str | None = Field(None, description="Power that those accelerators draw.")
+    energy_per_inference: str | None = Field(
+        None, description="Joules per inference of the last ten minutes, idle power included."
+    )
+    carbon_per_hour: str | None = Field(
+        None, description="Grams of CO2 equivalent per hour, with what the site adds (PUE)."
+    )
+    carbon_per_million_inferences: str | None = Field(
+        None, description="Grams of CO2 equivalent per million inferences."
+    )
+    carbon_kind: Literal["Average", "Marginal"] | None = Field(
+        None, description="Which intensity of the grid the carbon figures are made of."
+    )
+    estimated: bool | None = Field(
+        None, description="Whether no meter tells the power and it is modelled from utilisation."
+    )
+
+
 class InferenceServiceStatus(ApiModel):
     """What Conch sees and decided."""
 
@@ -395,6 +422,9 @@ class InferenceServiceStatus(ApiModel):
     revision: str | None = Field(None, description="Hash of the pod template being served.")
     address: ModelAddress | None = Field(None, description="Where clients reach the service.")
     latency: LatencyStatus | None = Field(None, description="Latency as measured.")
+    cost: CostStatus | None = Field(
+        None, description="What it costs, draws and emits, as far as that is known."
+    )
     decision: ScalingDecision | None = Field(None, description="Last scaling decision.")
     schedule: ScheduleStatus | None = Field(
         None, description="Schedules that hold now; only with scaling.schedules."

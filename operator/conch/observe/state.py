@@ -7,7 +7,7 @@ feeding the state and waking the right reconciles is one line at the caller.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from conch.kube.views import Event, Object, Pod, PriorityClass
 from conch.observe.activation import Activation, ActivationBook
 from conch.observe.foreign import NOBODY, Foreign, ForeignBook
 from conch.observe.inventory import ENDED, InventoryBuilder, declared_kind
-from conch.observe.types import Assignment, Decision, Inventory, Key
+from conch.observe.types import Assignment, Bill, Decision, Inventory, Key
 
 ChildId = tuple[str, str]  # kind, name
 
@@ -56,6 +56,7 @@ class Observation:
     activation: Activation | None = None  # of services that may go to zero
     cold_starts_s: tuple[float, ...] = ()
     foreign: Foreign = NOBODY
+    bill: Bill | None = None  # None: an operator that has just started has none yet
     leaving: tuple[Pod, ...] = ()  # pods that live on a node which is lost or about to be
     substitutes: int = 0  # replicas that the Deployment is asked for in their stead
 
@@ -86,6 +87,8 @@ class ClusterState:
         self.classes: dict[str, v1alpha1.AcceleratorClassSpec] = {}
         self.assignments: dict[Key, Assignment] = {}
         self.decisions: dict[Key, Decision] = {}
+        self.bills: dict[Key, Bill] = {}
+        self.carbon: Mapping[str, float] = {}  # as Inventory.carbon
         # Replicas asked for beyond those wanted, in the stead of pods whose node goes. In memory
         # only: an operator that starts meanwhile takes them for wanted until its scaler decides.
         self.substitutes: dict[Key, int] = {}
@@ -134,6 +137,7 @@ class ClusterState:
         del self.services[key]
         self.assignments.pop(key, None)
         self.decisions.pop(key, None)
+        self.bills.pop(key, None)
         self.substitutes.pop(key, None)
         self.activation.forget(key)
         self._drop_if_empty(key)
@@ -201,7 +205,8 @@ class ClusterState:
 
     def inventory(self) -> Inventory:
         """Nodes and accelerator classes as of now."""
-        return self.inventory_builder.inventory(self.classes)
+        inventory = self.inventory_builder.inventory(self.classes)
+        return replace(inventory, carbon=self.carbon) if self.carbon else inventory
 
     # --- what belongs to services ---------------------------------------------------------------
 
@@ -385,6 +390,7 @@ class ClusterState:
             activation=self._activation(key, record, family),
             cold_starts_s=tuple(family.cold_starts_s),
             foreign=self.foreign.of(key),
+            bill=self.bills.get(key),
             leaving=self.leaving(key),
             substitutes=self.substitutes.get(key, 0),
         )

@@ -106,6 +106,9 @@ class Inventory:
 
     nodes: tuple[NodeCapacity, ...]
     kinds: tuple[AcceleratorKind, ...]
+    # Grams of CO2 equivalent per kWh at the machines (PUE included), by AcceleratorKind.carbon_zone
+    # or else NodeCapacity.zone; what is absent is not known.
+    carbon: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +177,25 @@ class Assignment:
     verdicts: tuple[ClassVerdict, ...] = ()
     shares: tuple[Share, ...] = ()  # where the replicas without a node would go
     cost_per_h: float | None = None  # of all its replicas; None: a price is not known
+
+
+# --- cost, energy, carbon -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """What a service spends: rates now, and sums over the last minutes. None: not known."""
+
+    pods: int  # that hold a node
+    dollars_per_h: float | None
+    watts: float | None
+    grams_per_h: float | None
+    carbon_kind: str  # Average or Marginal; "" without grams
+    estimated: bool  # the watts are modelled, at least some of them
+    inferences: float
+    dollars: float | None
+    joules: float | None
+    grams: float | None
 
 
 # --- scraping and autoscaling ---------------------------------------------------------------------

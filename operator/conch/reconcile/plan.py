@@ -20,6 +20,7 @@ from conch.observe.types import AcceleratorKind
 from conch.reconcile.steps import (
     accepted,
     available,
+    cost,
     figures,
     foreign,
     holding,
@@ -191,6 +192,7 @@ def conclude(obs: Observation, plan: Plan, outcome: Outcome) -> Status:
         body |= figures.placement(obs.assignment) | figures.measured(service, obs.decision)
         if obs.decision is None:
             body |= told.numbers(obs)
+        body |= cost.block(obs.raw.get("status", {}).get("cost", {}), obs.bill)
         body |= figures.revision(obs) | figures.scheduled(obs, service.spec.scaling)
     old = obs.raw.get("status", {}).get("conditions", [])
     body["conditions"] = conditions.merge(old, everything, generation, obs.now)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections.abc import Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -174,6 +175,11 @@ class ScalingLoop:
         if first and decision.reason is Reason.LEARNING and decision.replicas == live:
             return  # one look says nothing: what was told before, by whomever, holds until the next
         self._publish(key, uid, decision, live, now_s)
+
+    def looks(self, uid: str) -> Mapping[str, PodSample]:
+        """The last good look at each pod, by its uid, of the service with that uid."""
+        scaler = self._scalers.get(uid)
+        return scaler.baselines if scaler is not None else {}
 
     def wake(self, key: Key) -> None:
         """An activator has news of a service: at zero somebody may wait for the first replica."""

@@ -29,21 +29,24 @@ class _Reach:
     tried_s: float = 0.0
 
 
+def open_prometheus(settings: Settings) -> Prometheus | None:
+    """The Prometheus that the settings name, None without one."""
+    if not settings.prometheus_url:
+        return None
+    return Prometheus(
+        settings.prometheus_url,
+        settings.scrape_timeout_s,
+        settings.prometheus_token_file,
+        settings.prometheus_ca_file,
+    )
+
+
 class Sources:
     """By the service's uid: a namesake starts anew."""
 
     def __init__(self, settings: Settings) -> None:
         self._wanted = settings.scrape_source
-        self._prometheus = (
-            Prometheus(
-                settings.prometheus_url,
-                settings.scrape_timeout_s,
-                settings.prometheus_token_file,
-                settings.prometheus_ca_file,
-            )
-            if settings.prometheus_url and self._wanted != "Pods"
-            else None
-        )
+        self._prometheus = open_prometheus(settings) if self._wanted != "Pods" else None
         self._reach: dict[str, _Reach] = {}
 
     def keep(self, living: Collection[str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _SERVICE = ("namespace", "service")
+_CLASS = (*_SERVICE, "class")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -146,6 +147,61 @@ class Metrics:
             registry=r,
         )
 
+        self.cost_rate = Gauge(
+            "conch_service_cost_dollars_per_hour",
+            "Price of the accelerators that the service's replicas hold, per hour.",
+            _CLASS,
+            registry=r,
+        )
+        self.cost = Counter(
+            "conch_service_cost_dollars_total",
+            "What those have cost, as far as prices are known.",
+            _CLASS,
+            registry=r,
+        )
+        self.power = Gauge(
+            "conch_service_power_watts",
+            "Power that the service's accelerators draw, its part of shared ones.",
+            _CLASS,
+            registry=r,
+        )
+        self.power_estimated = Gauge(
+            "conch_service_power_estimated",
+            "1 where no meter tells that power and it is modelled, else 0.",
+            _CLASS,
+            registry=r,
+        )
+        self.energy = Counter(
+            "conch_service_energy_joules_total",
+            "Energy that those have used, without what the site adds.",
+            _CLASS,
+            registry=r,
+        )
+        self.carbon = Counter(
+            "conch_service_carbon_grams_total",
+            "Grams of CO2 equivalent of that energy and of what the site adds, by kind of grid "
+            "intensity: Average or Marginal.",
+            (*_CLASS, "kind"),
+            registry=r,
+        )
+        self.inferences = Counter(
+            "conch_service_inferences_total",
+            "Inferences that the service's replicas made, as Triton counts them.",
+            _CLASS,
+            registry=r,
+        )
+        self.grid_intensity = Gauge(
+            "conch_grid_intensity_grams_per_kwh",
+            "Grams of CO2 equivalent per kilowatt-hour, by zone of the source and kind.",
+            ("zone", "kind"),
+            registry=r,
+        )
+
+    def forget_class(self, namespace: str, name: str, class_name: str) -> None:
+        """Drop the gauges of a class that a service has left; what it has spent there stays."""
+        for gauge in (self.cost_rate, self.power, self.power_estimated):
+            gauge.remove(namespace, name, class_name)
+
     def forget_service(self, namespace: str, name: str) -> None:
         """Drop the series of a service that is gone."""
         for metric in (
@@ -161,8 +217,18 @@ class Metrics:
             self.late,
         ):
             metric.remove(namespace, name)
-        for gauge in (self.attained, self.budget_left):
-            gauge.remove_by_labels({"namespace": namespace, "service": name})
+        for metric in (
+            self.attained,
+            self.budget_left,
+            self.cost_rate,
+            self.cost,
+            self.power,
+            self.power_estimated,
+            self.energy,
+            self.carbon,
+            self.inferences,
+        ):
+            metric.remove_by_labels({"namespace": namespace, "service": name})
 
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""

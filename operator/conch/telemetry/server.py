@@ -1,4 +1,4 @@
-"""The two small HTTP servers: probes for the kubelet, metrics for Prometheus, `conch trace`."""
+"""The two small HTTP servers: probes for the kubelet, metrics for Prometheus and our commands."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ Check = Callable[[], str | None]
 """Returns what is wrong, or None."""
 Arrivals = Callable[[str, str], dict[str, Any] | None]
 """Of a namespace and a service: what arrived there lately, or None."""
+Spending = Callable[[], dict[str, Any]]
+"""What services have spent lately."""
 
 
 async def serve(
@@ -26,11 +28,13 @@ async def serve(
     alive: Sequence[Check],
     ready: Sequence[Check],
     arrivals: Arrivals = lambda namespace, name: None,
+    spending: Spending = dict,
 ) -> web.AppRunner:
     """Start both servers; the runner's ``cleanup()`` stops them.
 
     ``/healthz`` fails when any check of ``alive`` finds something, ``/readyz`` those of ``ready``.
-    ``/debug/arrivals/NAMESPACE/NAME`` gives what ``arrivals`` knows, as JSON.
+    ``/debug/arrivals/NAMESPACE/NAME`` gives what ``arrivals`` knows, as JSON, ``/debug/spending``
+    what ``spending`` does.
     Raises SettingsError when a port is taken.
     """
 
@@ -55,10 +59,14 @@ async def serve(
             return web.Response(status=404, text="nothing is known of it here")
         return web.json_response(found)
 
+    async def tell_spending(_: web.Request) -> web.Response:
+        return web.json_response(spending())
+
     app = web.Application()
     app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
     app.add_routes([web.get("/metrics", expose)])
     app.add_routes([web.get("/debug/arrivals/{namespace}/{name}", tell_arrivals)])
+    app.add_routes([web.get("/debug/spending", tell_spending)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:

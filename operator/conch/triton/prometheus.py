@@ -51,6 +51,11 @@ class _Series(msgspec.Struct):
     values: list[tuple[float, str]]
 
 
+class _Instant(msgspec.Struct):
+    metric: dict[str, str]
+    value: tuple[float, str]
+
+
 class _Data(msgspec.Struct, rename="camel"):
     result_type: str
     result: msgspec.Raw
@@ -119,10 +124,14 @@ def _newest(job: list[_Series]) -> Scrape:
 
 
 def _number(series: _Series) -> float:
+    return _float(series.values[-1][1])
+
+
+def _float(text: str) -> float:
     try:
-        return float(series.values[-1][1])
+        return float(text)
     except ValueError as error:
-        raise TritonError(f"{series.values[-1][1]!r:.40} is not a number") from error
+        raise TritonError(f"{text!r:.40} is not a number") from error
 
 
 def _result(body: bytes, kind: str) -> msgspec.Raw:
@@ -255,6 +264,11 @@ class Prometheus:
                 except TritonError as error:
                     found.append(_failed(uid, now(), str(error)))
         return tuple(found)
+
+    async def vector(self, promql: str) -> list[tuple[dict[str, str], float]]:
+        """Labels and value of each series that an instant query finds. Raises TritonError."""
+        found = _decoded(_result(await self._ask(promql), "vector"), list[_Instant])
+        return [(series.metric, _float(series.value[1])) for series in found]
 
     async def aclose(self) -> None:
         """End its connections."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from conch.triton.power import GpuPower
+
 FRESH_S: Final = 10.0  # a look at a pod older than this says nothing about now
 
 
@@ -69,3 +71,4 @@ class PodSample:
     # Members by ensemble, None while not known. An ensemble itself is not among ``models``.
     ensembles: Mapping[str, tuple[str, ...]] | None = None
     fresh_s: float = FRESH_S
+    gpus: Mapping[str, GpuPower] = field(default_factory=dict)  # by UUID, where Triton has meters

@@ -15,7 +15,7 @@ import aiohttp
 
 from conch.api import names
 from conch.errors import TritonError
-from conch.triton import metrics, statistics, waiting
+from conch.triton import metrics, power, statistics, waiting
 from conch.triton.sample import ModelCounters, PodSample
 
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
@@ -83,7 +83,13 @@ async def scrape(
         )
         for name, c in counters.items()
     }
-    return PodSample(pod_uid, at_s, waiting.fold(waited, ensembles or {}), ensembles=ensembles)
+    return PodSample(
+        pod_uid,
+        at_s,
+        waiting.fold(waited, ensembles or {}),
+        ensembles=ensembles,
+        gpus=power.read(text),
+    )
 
 
 def _known(before: ModelCounters) -> statistics.ModelStatistics:

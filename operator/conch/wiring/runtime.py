@@ -17,6 +17,8 @@ from typing import Any, cast
 import kopf
 
 from conch.api import names
+from conch.grid import sources
+from conch.grid.intensity import Kind
 from conch.kube.credentials import Credentials
 from conch.kube.lease import Elector
 from conch.kube.reflector import WATCH_S
@@ -25,9 +27,11 @@ from conch.observe.state import ClusterState
 from conch.reconcile.activators import ActivatorLoop
 from conch.reconcile.apply import RateLimit, Writer
 from conch.reconcile.controller import Controller
+from conch.reconcile.energy import EnergyLoop
 from conch.reconcile.placement import PlacementLoop
 from conch.reconcile.queue import WorkQueue
 from conch.reconcile.scaling import ScalingLoop
+from conch.reconcile.sources import open_prometheus
 from conch.settings import Settings
 from conch.telemetry import logs
 from conch.telemetry.catalog import Metrics
@@ -76,6 +80,7 @@ class Operator:
             queue = WorkQueue(on_wait=self._metrics.queue_seconds.observe)
             placement = PlacementLoop(self._state, queue, settings, self._metrics)
             scaling = ScalingLoop(self._state, queue, settings, self._metrics)
+            energy = self._energy(queue, scaling)
             activators = ActivatorLoop(self._state.activation, scaling.wake)
             mirrors = watches(
                 api,
@@ -127,6 +132,7 @@ class Operator:
                 alive=[stuck],
                 ready=[unsynced, silent],
                 arrivals=scaling.arrivals,
+                spending=energy.report,
             )
             tasks: list[asyncio.Task[None]] = []
 
@@ -161,6 +167,7 @@ class Operator:
                 start("placement", placement.run())
                 start("controller", controller.run())
                 start("scaling", scaling.run())
+                start("energy", energy.run())
                 start("activators", activators.run())
                 start("memory", scaling.memory.keep(writer, settings.operator_namespace))
                 start(
@@ -187,6 +194,18 @@ class Operator:
                     await _end([election])
                 await runner.cleanup()
         return self._exit_code
+
+    def _energy(self, queue: WorkQueue, scaling: ScalingLoop) -> EnergyLoop:
+        settings = self._settings
+        grid = sources.Grid(
+            sources.make(settings),
+            settings.carbon_intensity_map,
+            Kind(settings.carbon_kind or Kind.AVERAGE),
+        )
+        prometheus = open_prometheus(settings)
+        return EnergyLoop(
+            self._state, queue, settings, self._metrics, scaling.looks, grid, prometheus
+        )
 
     def _elector(self, api: Api) -> Elector | None:
         settings = self._settings
