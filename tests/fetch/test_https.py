@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conch.fetch import address
+from conch.fetch import address, https
 from conch.fetch.request import ModelRequest
 from tests.fetch.archives import MODEL, below, tar, zipped
 from tests.fetch.conftest import Puller
@@ -20,6 +20,12 @@ ARCHIVES = {
     "tar.gz with one directory": tar(below("resnet-v2")),
     "zip with one directory": zipped(below("resnet-v2")),
 }
+
+
+@pytest.fixture
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries follow each other at once; test_trouble_that_stays has the pauses as they are."""
+    monkeypatch.setattr(https, "_PAUSE_S", 0.005)
 
 
 def _secret(tmp_path: Path, **fields: str) -> str:
@@ -111,6 +117,7 @@ def test_a_refusal_is_final(
     assert len(web.requests) == 1
 
 
+@pytest.mark.usefixtures("_hasty")
 def test_trouble_that_passes_is_retried(web: Origin, puller: Puller) -> None:
     def answer(handler: Handler) -> None:
         if len(web.requests) < 3:
@@ -132,6 +139,7 @@ def test_trouble_that_stays_is_reported_soon(web: Origin, puller: Puller) -> Non
     assert puller.failure["message"].endswith("the server answers 503; tried 4 times")
 
 
+@pytest.mark.usefixtures("_hasty")
 def test_a_closed_port_is_reported_soon(web: Origin, puller: Puller) -> None:
     started_s = time.monotonic()
     assert puller.run(ModelRequest("m", "https://localhost:1/m.zip")) == 1
@@ -139,16 +147,24 @@ def test_a_closed_port_is_reported_soon(web: Origin, puller: Puller) -> None:
     assert "connection refused; tried 4 times" in puller.failure["message"]
 
 
-def test_a_silent_server_is_reported_soon(web: Origin, puller: Puller) -> None:
+def test_a_silent_server_is_reported_soon(
+    web: Origin, puller: Puller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The limits scaled down alike: the wait for an answer uses up the time for retries.
+    assert https.RETRY_WINDOW_S < https.ANSWER_TIMEOUT_S < 10
+    monkeypatch.setattr(https, "RETRY_WINDOW_S", https.RETRY_WINDOW_S / 20)
+    monkeypatch.setattr(https, "ANSWER_TIMEOUT_S", https.ANSWER_TIMEOUT_S / 20)
     released = threading.Event()
     web.answers["/m"] = silent_until(released)
     started_s = time.monotonic()
     assert puller.run(ModelRequest("m", web.url("/m"))) == 1
     released.set()
-    assert time.monotonic() - started_s < 10
+    assert time.monotonic() - started_s < 4  # not the 20 s between the bytes of a body
+    assert len(web.requests) == 1
     assert "no answer in time" in puller.failure["message"]
 
 
+@pytest.mark.usefixtures("_hasty")
 def test_an_unknown_host_is_reported_soon(puller: Puller) -> None:
     started_s = time.monotonic()
     assert puller.run(ModelRequest("m", "https://models.invalid/m.zip")) == 1
@@ -202,6 +218,7 @@ def test_starts_again_when_the_file_changed_meanwhile(web: Origin, puller: Pulle
     assert puller.files("m") == MODEL
 
 
+@pytest.mark.usefixtures("_hasty")
 def test_a_download_that_always_breaks_off_fails(web: Origin, puller: Puller) -> None:
     web.answers["/m"] = lambda handler: handler.cut_off(ARCHIVES["tar"], after=700)
     assert puller.run(ModelRequest("m", web.url("/m"))) == 1

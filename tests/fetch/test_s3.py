@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conch.fetch import digest
+from conch.fetch import s3 as store
 from conch.fetch.request import ModelRequest
 from tests.fetch.archives import MODEL, below
 from tests.fetch.conftest import Puller
@@ -120,13 +122,21 @@ def test_refusals_are_named_soon_and_show_no_credentials(
     assert "canary" not in puller.log.read_text() + "".join(capfd.readouterr())
 
 
-def test_a_silent_endpoint_is_reported_soon(s3: Origin, secret: Path, puller: Puller) -> None:
+def test_a_silent_endpoint_is_reported_soon(
+    s3: Origin, secret: Path, puller: Puller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The limits scaled down alike: the wait for an answer uses up the time for retries.
+    assert store._CLIENT["read_timeout"] == "7s"
+    assert store._RETRY["retry_timeout"] == timedelta(seconds=5)
+    monkeypatch.setitem(store._CLIENT, "read_timeout", "350ms")
+    monkeypatch.setitem(store._RETRY, "retry_timeout", timedelta(milliseconds=250))
     released = threading.Event()
     s3.answers["/bucket"] = silent_until(released)
     started_s = time.monotonic()
     assert puller.run(_model("s3://bucket/models/resnet", secret)) == 1
     released.set()
-    assert time.monotonic() - started_s < 10
+    assert time.monotonic() - started_s < 4
+    assert len(s3.requests) == 1
     assert "the endpoint does not answer in time" in puller.failure["message"]
 
 

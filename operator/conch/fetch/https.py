@@ -30,6 +30,7 @@ READ_TIMEOUT_S = 20.0  # between the bytes of a body
 RETRIES = 3
 # No retry starts later than this after the last progress: a person waits for the reason.
 RETRY_WINDOW_S = 5.0
+_PAUSE_S = 0.2  # doubled before each retry
 _MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _WORTH_RETRYING = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -87,7 +88,7 @@ def download(
                     raise FetchError(
                         Reason.FETCH_FAILED.value, f"{error}; tried {attempts} times"
                     ) from None
-                limits.pause(0.2 * 2**attempts * random.uniform(0.5, 1.0))
+                limits.pause(_PAUSE_S * 2**attempts * random.uniform(0.5, 1.0))
     finally:
         partial.close()
 
