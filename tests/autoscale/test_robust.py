@@ -19,6 +19,8 @@ from conch.observe.types import Decision, ModelCounters, PodSample, ScalingObser
 
 from .worlds import MODEL, POLICY, counters
 
+pytestmark = pytest.mark.simulation
+
 FULL_RPS = 50.0  # what a pod can answer
 Fault = Callable[[ScalingObservation], ScalingObservation]
 

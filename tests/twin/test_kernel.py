@@ -55,6 +55,7 @@ def played(made: Fleet) -> np.ndarray:
 
 
 @pytest.mark.parametrize("load", [0.3, 0.6, 0.8])
+@pytest.mark.simulation
 def test_mean_wait_of_an_m_d_1_queue(load: float) -> None:
     """Pollaczek-Khinchine: W = rho s / (2 (1 - rho)) for a fixed service time."""
     service_s = 0.1
@@ -65,6 +66,7 @@ def test_mean_wait_of_an_m_d_1_queue(load: float) -> None:
     assert latency_s.mean() - service_s == pytest.approx(wait_s, rel=0.05)
 
 
+@pytest.mark.simulation
 def test_random_routing_makes_independent_queues_and_the_least_busy_pools_them() -> None:
     service = ServiceModel((0.1,), noise=0)
     arrivals = poisson(4 * 0.7 / 0.1, 400_000)
@@ -163,6 +165,7 @@ def test_the_batcher_is_that_of_a_real_server(
     [({}, 1.05), ({"max_queue_delay_s": 0.002}, 1.1), ({"max_queue_delay_s": 0.01}, 1.12)],
 )
 @pytest.mark.parametrize("policy", [False, True])
+@pytest.mark.simulation
 def test_one_replica_carries_what_the_scaler_thinks_and_hardly_more(
     service: ServiceModel, target_s: float, batcher: dict[str, float], more: float, policy: bool
 ) -> None:
@@ -272,6 +275,7 @@ EVENTS = st.lists(
     events=EVENTS,
     seed=st.integers(0, 1000),
 )
+@pytest.mark.simulation
 def test_no_request_is_lost_or_made_up(
     service: ServiceModel,
     rate: float,

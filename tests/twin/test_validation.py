@@ -51,6 +51,7 @@ def test_cold_starts_are_of_the_pods_that_started_under_the_load() -> None:
         cold_start_s(seen({"before": Life(900.0, 930.0)}))
 
 
+@pytest.mark.simulation
 def test_the_figure_is_the_difference_in_percentage_points() -> None:
     """Servers that nobody overloads are never late; the twin overloads one for ten seconds."""
     batches = {size: BatchStat(100, 100 * (0.04 + 0.01 * size)) for size in (1, 2, 3, 4)}
