@@ -137,8 +137,9 @@ def test_full_documents_set_every_field(meta: Kind) -> None:
 
     schema = schema_of(meta)["properties"]
     found = set(unset(schema["spec"], documents.full(meta.kind)["spec"], "spec"))
-    # Ruled out by scaling.replicas; test_cluster_refusals has it on its own.
-    assert found - {"spec.scaling.idle"} == set()
+    # Ruled out by scaling.replicas and resourceName; test_cluster_refusals has them on their own.
+    alternatives = {"spec.scaling.idle", "spec.deviceClassName", "spec.deviceSelectors"}
+    assert found - alternatives == set()
     assert list(unset(schema.get("status", {}), documents.STATUS, "status")) == []
 
 

@@ -57,6 +57,7 @@ def test_children_may_be_made_and_removed(render: Render) -> None:
         ("networking.k8s.io", "networkpolicies"),
         ("discovery.k8s.io", "endpointslices"),
         ("policy", "poddisruptionbudgets"),
+        ("resource.k8s.io", "resourceclaimtemplates"),
     ):
         for verb in ("get", "create", "patch", "delete"):  # server-side apply: create and patch
             assert (group, resource, verb) in granted

@@ -21,6 +21,16 @@ MIG = AcceleratorKind(
     (8, 0),
     True,
 )
+CLAIMED = AcceleratorKind(
+    "l4-claimed",
+    {},
+    "conch.dev/claim-l4-claimed",
+    23034 << 20,
+    (8, 9),
+    True,
+    device_class="gpu.nvidia.com",
+    device_selectors=("device.attributes['gpu.nvidia.com'].productName == 'NVIDIA L4'",),
+)
 RUNTIME = v1alpha1.TritonRuntimeSpec(
     image="nvcr.io/nvidia/tritonserver:24.10-py3", release="24.10", default=True
 )
@@ -160,6 +170,7 @@ CASES = (
         ),
     ),
     Case("two-gpus", _placed({"count": 2}), RUNTIME, L4, options()),
+    Case("two-claimed", _placed({"count": 2}), RUNTIME, CLAIMED, options()),
     Case(
         "spot-at-sites",
         _placed(

@@ -87,6 +87,7 @@ async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
         server.empty(f"/apis/policy/v1/{ROOT}/poddisruptionbudgets")
         server.empty(f"/apis/discovery.k8s.io/v1/{ROOT}/endpointslices")
         server.empty(f"/apis/autoscaling/v2/{ROOT}/horizontalpodautoscalers")
+        server.empty("/apis/scheduling.k8s.io/v1/priorityclasses")  # claims are not known to it
         allocatable = {"cpu": "64", "memory": "256Gi", "pods": "100"}
         ready = [{"type": "Ready", "status": "True"}]
         server.put(

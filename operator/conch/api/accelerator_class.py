@@ -7,10 +7,12 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 
 from conch.api.fields import (
+    ATOMIC,
     DNS_NAME,
     ApiModel,
     LabelMap,
     ObjectMeta,
+    ObjectName,
     Quantity,
     cel,
     rules,
@@ -67,16 +69,62 @@ class Watts(ApiModel):
 class AcceleratorClassSpec(ApiModel):
     """Which nodes have this accelerator and what one of them offers."""
 
-    node_selector: Annotated[LabelMap, Field(min_length=1)] = Field(
-        description="Labels of the nodes that have it, e.g. nvidia.com/gpu.product."
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "has(self.nodeSelector) || has(self.deviceClassName)",
+                "nodeSelector: required, unless deviceClassName is set",
+            ),
+            cel(
+                "!has(self.resourceName) || !has(self.deviceClassName)",
+                "resourceName: pods request it or claim from deviceClassName, not both; remove one",
+            ),
+            cel(
+                "!has(self.deviceSelectors) || has(self.deviceClassName)",
+                "deviceSelectors: only with deviceClassName; set it, or remove them",
+            ),
+        )
     )
-    resource_name: Annotated[
-        str,
-        Field(
-            pattern=rf"^{DNS_NAME}/[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$",
-            max_length=317,
+
+    node_selector: Annotated[LabelMap, Field(min_length=1)] | None = Field(
+        None, description="Labels of the nodes that have it, e.g. nvidia.com/gpu.product."
+    )
+    resource_name: (
+        Annotated[
+            str,
+            Field(
+                pattern=rf"^{DNS_NAME}/[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?$",
+                max_length=317,
+            ),
+        ]
+        | None
+    ) = Field(
+        None,
+        description=(
+            "Extended resource that pods request; omitted, without deviceClassName: nvidia.com/gpu."
         ),
-    ] = Field("nvidia.com/gpu", description="Extended resource that pods request.")
+    )
+    device_class_name: ObjectName | None = Field(
+        None,
+        description=(
+            "DeviceClass that pods claim from, in place of an extended resource: dynamic resource "
+            "allocation, Kubernetes 1.34 or newer."
+        ),
+    )
+    device_selectors: (
+        Annotated[
+            list[Annotated[str, Field(min_length=1, max_length=2048)]],
+            Field(min_length=1, max_length=8),
+        ]
+        | None
+    ) = Field(
+        None,
+        description=(
+            "CEL over device, beside the DeviceClass's own; a device must pass all of them, e.g. "
+            "device.attributes['gpu.nvidia.com'].productName == 'NVIDIA L4'."
+        ),
+        json_schema_extra=ATOMIC,
+    )
     memory: Quantity = Field(description="Memory of one unit, e.g. 24Gi.")
     compute_capability: Annotated[str, Field(pattern=r"^[0-9]{1,2}\.[0-9]$")] | None = Field(
         None, description="CUDA compute capability, e.g. 8.9."

@@ -64,6 +64,7 @@ PORT_METRICS: Final = 8002
 # The activator's own port: probes, metrics, and what it tells the operator.
 PORT_ACTIVATOR: Final = 9091
 
+CLAIM_ACCELERATOR: Final = "accelerator"  # in pods whose accelerators are claimed
 CONTAINER_TRITON: Final = "triton"
 CONTAINER_FETCH: Final = "fetch"
 CONTAINER_BAKE: Final = "bake-"  # and a number: one per model that lies in the runtime's image

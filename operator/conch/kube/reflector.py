@@ -20,7 +20,7 @@ from typing import Final, Generic, Literal, TypeVar
 
 import msgspec
 
-from conch.errors import ApiError, ApiUnreachable, Gone, api_error
+from conch.errors import ApiError, ApiUnreachable, Gone, NotFound, api_error
 from conch.kube.transport import Api
 
 T = TypeVar("T")
@@ -65,7 +65,10 @@ class Reflector(Generic[T]):
         watch_s: float = WATCH_S,
         backoff_first_s: float = 0.2,
         backoff_max_s: float = 10.0,
+        optional: bool = False,
+        absent_s: float = 60.0,
     ) -> None:
+        """``optional``: a server that lacks the kind has none of it; asked again after a while."""
         self.name = name or path.rsplit("/", 1)[-1]
         self.synced = asyncio.Event()
         self.last_contact_s = float("-inf")
@@ -89,6 +92,8 @@ class Reflector(Generic[T]):
         self._watch_s = watch_s
         self._backoff_first_s = backoff_first_s
         self._backoff_max_s = backoff_max_s
+        self._optional = optional
+        self._absent_s = absent_s
         self._failures = 0
         self._complaint = ""
         self._version = ""  # where the watch goes on; "" = list first
@@ -108,7 +113,10 @@ class Reflector(Generic[T]):
             try:
                 if not self._version:
                     await self._list()
-                await self._watch()
+                if self._version:
+                    await self._watch()
+                else:
+                    await asyncio.sleep(self._absent_s)
             except Gone as error:
                 self._version = ""
                 self._failed(error)
@@ -123,7 +131,12 @@ class Reflector(Generic[T]):
     # --- list -------------------------------------------------------------------------------------
 
     async def _list(self) -> None:
-        items, version = await self._all()
+        try:
+            items, version = await self._all()
+        except NotFound:
+            if not self._optional:
+                raise
+            items, version = [], ""
         found: dict[ObjectKey, tuple[_Head, msgspec.Raw]] = {}
         for raw in items:
             try:

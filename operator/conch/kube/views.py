@@ -91,8 +91,14 @@ class ContainerStatus(_View, frozen=True):
     last_state: ContainerState = ContainerState()
 
 
+class PodResourceClaim(_View, frozen=True):
+    name: str = ""
+    resource_claim_template_name: str = ""
+
+
 class PodSpec(_View, frozen=True):
     node_name: str = ""
+    resource_claims: tuple[PodResourceClaim, ...] = ()
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
     overhead: dict[str, str | int | float] = {}  # of the pod's RuntimeClass
@@ -175,6 +181,81 @@ class Event(_View, frozen=True):
     reason: str = ""
     message: str = ""
     last_timestamp: str | None = None
+
+
+# --- dynamic resource allocation -----------------------------------------------------------------
+
+
+class DeviceTaint(_View, frozen=True):
+    key: str = ""
+    effect: str = ""
+
+
+class Device(_View, frozen=True):
+    name: str = ""
+    attributes: dict[str, dict[str, Any]] = {}  # {"string": …}, {"int": …}, {"bool": …}, …
+    capacity: dict[str, dict[str, Any]] = {}  # {"value": quantity}
+    taints: tuple[DeviceTaint, ...] = ()
+    consumes_counters: tuple[dict[str, Any], ...] = ()
+
+
+class ResourcePool(_View, frozen=True):
+    name: str = ""
+    generation: int = 0
+    resource_slice_count: int = 0
+
+
+class ResourceSliceSpec(_View, frozen=True):
+    driver: str = ""
+    pool: ResourcePool = ResourcePool()
+    node_name: str = ""
+    devices: tuple[Device, ...] = ()
+
+
+class ResourceSlice(_View, frozen=True):
+    metadata: Metadata = Metadata()
+    spec: ResourceSliceSpec = ResourceSliceSpec()
+
+
+class CelSelector(_View, frozen=True):
+    expression: str = ""
+
+
+class DeviceSelector(_View, frozen=True):
+    cel: CelSelector = CelSelector()
+
+
+class DeviceClassSpec(_View, frozen=True):
+    selectors: tuple[DeviceSelector, ...] = ()
+
+
+class DeviceClass(_View, frozen=True):
+    metadata: Metadata = Metadata()
+    spec: DeviceClassSpec = DeviceClassSpec()
+
+
+class AllocatedDevice(_View, frozen=True):
+    driver: str = ""
+    pool: str = ""
+    device: str = ""
+    admin_access: bool = False
+
+
+class AllocatedDevices(_View, frozen=True):
+    results: tuple[AllocatedDevice, ...] = ()
+
+
+class Allocation(_View, frozen=True):
+    devices: AllocatedDevices = AllocatedDevices()
+
+
+class ResourceClaimStatus(_View, frozen=True):
+    allocation: Allocation | None = None
+
+
+class ResourceClaim(_View, frozen=True):
+    metadata: Metadata = Metadata()
+    status: ResourceClaimStatus = ResourceClaimStatus()
 
 
 # --- priorities of pods --------------------------------------------------------------------------

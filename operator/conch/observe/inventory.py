@@ -15,6 +15,8 @@ from conch.kube.quantity import milli, value
 from conch.kube.views import Container, Node, Pod, PodSpec
 from conch.observe import machine
 from conch.observe.classes import ClassBook
+from conch.observe.discovery import GPU
+from conch.observe.dra import DeviceBook, claimed
 from conch.observe.spot import capacity_type
 from conch.observe.types import AcceleratorKind, Inventory, NodeCapacity, Taint
 
@@ -55,6 +57,7 @@ class InventoryBuilder:
         self._declared_kinds: tuple[AcceleratorKind, ...] = ()
         self._inventory: Inventory | None = None
         self._removed: dict[str, None] = {}  # nodes that were deleted, oldest first
+        self.devices = DeviceBook()
 
     def upsert_node(self, node: Node) -> bool:
         """Take in a node; returns whether anything that matters to placement changed."""
@@ -130,6 +133,10 @@ class InventoryBuilder:
         self._book(known.node, known.requests, -1)
         return True
 
+    def devices_changed(self) -> None:
+        """What ``devices`` holds has changed: count it in the next inventory."""
+        self._inventory = None
+
     def inventory(self, declared: Mapping[str, AcceleratorClassSpec]) -> Inventory:
         """Nodes by name and classes by name; the same object as before if nothing changed."""
         if self._declared != declared:
@@ -144,8 +151,8 @@ class InventoryBuilder:
                 self._nodes[name] = _KnownNode(known.view, capacity)
             self._stale.clear()
             kinds = self._classes.kinds(self._declared_kinds)
-            nodes = tuple(self._nodes[name].capacity for name in sorted(self._nodes))
-            self._inventory = Inventory(nodes, kinds)
+            nodes = (self._nodes[name].capacity for name in sorted(self._nodes))
+            self._inventory = Inventory(self.devices.laid_on(nodes, kinds), kinds)
         return self._inventory
 
     def _book(self, node: str, requests: Mapping[str, int], sign: int) -> None:
@@ -167,11 +174,12 @@ def declared_kind(name: str, spec: AcceleratorClassSpec) -> AcceleratorKind:
     if spec.compute_capability is not None:
         major, _, minor = spec.compute_capability.partition(".")
         version = (int(major), int(minor))
+    device_class = spec.device_class_name or ""
     price, watts = spec.price_per_hour, spec.watts
     return AcceleratorKind(
         name,
-        spec.node_selector,
-        spec.resource_name,
+        spec.node_selector or {},
+        claimed(name) if device_class else spec.resource_name or GPU,
         value(spec.memory),
         version,
         declared=True,
@@ -180,6 +188,8 @@ def declared_kind(name: str, spec: AcceleratorClassSpec) -> AcceleratorKind:
         idle_watts=watts.idle if watts is not None else None,
         max_watts=watts.max if watts is not None else None,
         carbon_zone=spec.carbon_zone or "",
+        device_class=device_class,
+        device_selectors=tuple(spec.device_selectors or ()),
     )
 
 

@@ -95,6 +95,7 @@ class AcceleratorKind:
     shared_by: int = 1  # pods that may be on one physical accelerator at once
     mig_profile: str = ""
     device_class: str = ""  # DRA: units are claimed from this DeviceClass, not requested
+    device_selectors: tuple[str, ...] = ()  # CEL, beside those of the DeviceClass
 
 
 CPU_CLASS = AcceleratorKind("cpu", {}, "", 0, None, declared=False)

@@ -24,6 +24,7 @@ _PLURALS = {
     "Deployment": "deployments",
     "Service": "services",
     "EndpointSlice": "endpointslices",
+    "ResourceClaimTemplate": "resourceclaimtemplates",
     "NetworkPolicy": "networkpolicies",
     "PodDisruptionBudget": "poddisruptionbudgets",
 }

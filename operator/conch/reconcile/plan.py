@@ -134,11 +134,14 @@ def make(obs: Observation, options: Options) -> Plan:
         if (why := _difference(obs, child)) is not None
     )
     kept = {_id(child) for child in desired}
+    # A pod that is not there yet, or starts again, needs the template it was made with.
+    claimed = {c.resource_claim_template_name for pod in obs.pods for c in pod.spec.resource_claims}
     substitutes = replicas.substitutes(obs, wanted)
     deletes = tuple(
         live
         for identity, live in obs.children.items()
         if identity not in kept
+        and live["metadata"]["name"] not in claimed
         and _owner_uid(live) == service.metadata.uid
         and "deletionTimestamp" not in live["metadata"]
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from conch.api import v1alpha1
 from conch.kube.views import Object
 from conch.observe.types import AcceleratorKind
+from conch.render.claim import claim_template
 from conch.render.deployment import deployment
 from conch.render.diff import first_difference, needs_apply
 from conch.render.disruption import disruption_budget
@@ -40,12 +41,15 @@ def children(
 ) -> list[Object]:
     """Every object of ``service``, in the order to apply them.
 
-    The policy comes before the pods it protects, the Service before the pods it finds.
+    The policy comes before the pods it protects, the Service before the pods it finds, and what
+    the pods claim before the pods.
     """
+    claim = claim_template(service, kind)
     wanted = [
         network_policy(service, options),
         _service(service, to_zero=options.holding is not None),
         *([] if options.holding is None else [endpoint_slice(service, options.holding)]),
+        *([] if claim is None else [claim]),
         deployment(service, runtime, kind, options),
     ]
     if options.replicas > 1:

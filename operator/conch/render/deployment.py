@@ -12,6 +12,7 @@ import math
 from conch.api import names, v1alpha1
 from conch.kube.views import Object
 from conch.observe.types import AcceleratorKind
+from conch.render.claim import claim_template
 from conch.render.metadata import metadata
 from conch.render.models import MODELS_VOLUME, literal, staging
 from conch.render.options import RenderOptions
@@ -97,6 +98,9 @@ def _pod(
     }
     if affinity := node_affinity(kind, placement):
         pod["affinity"] = affinity
+    if (claim := claim_template(service, kind)) is not None:
+        template = {"resourceClaimTemplateName": claim["metadata"]["name"]}
+        pod["resourceClaims"] = [{"name": names.CLAIM_ACCELERATOR, **template}]
     if placement.node_selector:
         pod["nodeSelector"] = dict(placement.node_selector)
     if placement.priority_class_name:

@@ -21,6 +21,8 @@ _LIST_KEYS: dict[str, tuple[str, ...]] = {
     "initContainers": ("name",),
     "volumes": ("name",),
     "env": ("name",),
+    "resourceClaims": ("name",),
+    "claims": ("name",),
     "imagePullSecrets": ("name",),
     "volumeMounts": ("mountPath",),
     "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),

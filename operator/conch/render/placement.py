@@ -63,7 +63,8 @@ def tolerations(placement: v1alpha1.Placement, kind: AcceleratorKind) -> list[Ob
     """
     given: Sequence[v1alpha1.Toleration] = placement.tolerations or []
     wanted = [toleration.model_dump(exclude_none=True) for toleration in given]
-    for key in dict.fromkeys((GPU_TAINT, kind.resource)) if kind.resource else ():
+    keys = (GPU_TAINT,) if kind.device_class else (GPU_TAINT, kind.resource)
+    for key in dict.fromkeys(keys) if kind.resource else ():
         exists = {"key": key, "operator": "Exists"}
         if exists not in wanted:
             wanted.append(exists)

@@ -6,7 +6,7 @@ memory request and limit. CPU has a request and never a limit: throttling shows 
 
 from __future__ import annotations
 
-from conch.api import v1alpha1
+from conch.api import names, v1alpha1
 from conch.kube import quantity
 from conch.kube.views import Object
 from conch.observe.types import AcceleratorKind
@@ -27,6 +27,9 @@ def server_resources(
     )
     limits = {"memory": memory}
     requests = {"cpu": quantity.canonical(wanted.cpu or runtime.resources.cpu), "memory": memory}
+    if kind.device_class:
+        claims = [{"name": names.CLAIM_ACCELERATOR}]
+        return {"requests": requests, "limits": limits, "claims": claims}
     if kind.resource:
         # Extended resources need a limit, and a request that equals it.
         count = str(max(1, service.spec.placement.accelerators.count))

@@ -10,15 +10,29 @@ import msgspec
 from conch.api import names
 from conch.kube.reflector import WATCH_S, Change, Reflector
 from conch.kube.transport import Api, path
-from conch.kube.views import Autoscaler, Event, Node, Object, Pod, PriorityClass, whole
+from conch.kube.views import (
+    Autoscaler,
+    DeviceClass,
+    Event,
+    Node,
+    Object,
+    Pod,
+    PriorityClass,
+    ResourceClaim,
+    ResourceSlice,
+    whole,
+)
 from conch.observe.state import ClusterState
 from conch.reconcile.queue import Priority, WorkQueue
 
+# Where claims are no part of the API (Kubernetes before 1.34), there are none.
+_CLAIMS = "resource.k8s.io/v1"
 _OWNED = (
     ("apps/v1", "deployments", "Deployment", names.MANAGED_SELECTOR),
     ("v1", "services", "Service", names.MANAGED_SELECTOR),
     ("networking.k8s.io/v1", "networkpolicies", "NetworkPolicy", names.MANAGED_SELECTOR),
     ("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget", names.MANAGED_SELECTOR),
+    (_CLAIMS, "resourceclaimtemplates", "ResourceClaimTemplate", names.MANAGED_SELECTOR),
     # Of services that may go to zero only: our own, and those that Kubernetes keeps.
     ("discovery.k8s.io/v1", "endpointslices", "EndpointSlice", f"{names.LABEL_TO_ZERO}=true"),
 )
@@ -30,6 +44,9 @@ Mirror = (
     | Reflector[Event]
     | Reflector[Autoscaler]
     | Reflector[PriorityClass]
+    | Reflector[ResourceSlice]
+    | Reflector[ResourceClaim]
+    | Reflector[DeviceClass]
     | Reflector[Object]
 )
 
@@ -101,6 +118,27 @@ def watches(
             state.priority_classes.pop(change.name, None)
         replan()
 
+    devices = state.inventory_builder.devices
+
+    def counted(changed: bool) -> None:
+        if changed:
+            state.inventory_builder.devices_changed()
+            replan()
+
+    def on_slice(change: Change[ResourceSlice]) -> None:
+        new = change.new
+        counted(devices.remove_slice(change.name) if new is None else devices.set_slice(new))
+
+    def on_claim(change: Change[ResourceClaim]) -> None:
+        if change.new is not None:
+            counted(devices.set_claim(change.new))
+        elif change.old is not None:
+            counted(devices.remove_claim(change.old.metadata.uid))
+
+    def on_device_class(change: Change[DeviceClass]) -> None:
+        new = change.new
+        counted(devices.remove_class(change.name) if new is None else devices.set_class(new))
+
     def on_mount_event(change: Change[Event]) -> None:
         if change.new is not None and (key := state.set_mount_event(change.new)) is not None:
             queue.add(key, Priority.CHILD)
@@ -139,6 +177,31 @@ def watches(
             on_priority_class,
             name="priority classes",
         )
+        yield Reflector(
+            api,
+            path(_CLAIMS, "resourceslices"),
+            msgspec.json.Decoder(ResourceSlice).decode,
+            on_slice,
+            name="resource slices",
+            optional=True,
+        )
+        # Of all namespaces, like pods: anybody's claims take devices.
+        yield Reflector(
+            api,
+            path(_CLAIMS, "resourceclaims"),
+            msgspec.json.Decoder(ResourceClaim).decode,
+            on_claim,
+            name="resource claims",
+            optional=True,
+        )
+        yield Reflector(
+            api,
+            path(_CLAIMS, "deviceclasses"),
+            msgspec.json.Decoder(DeviceClass).decode,
+            on_device_class,
+            name="device classes",
+            optional=True,
+        )
         for scope in scopes:
             suffix = f" in {scope}" if scope else ""
             yield Reflector(
@@ -167,6 +230,7 @@ def watches(
                     on_child,
                     label_selector=selector,
                     name=f"{plural}{suffix}",
+                    optional=api_version == _CLAIMS,
                 )
 
     return list(build())
