@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import copy
+import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from conch.cli import app
 from conch.errors import Forbidden, NotFound
+from conch.kube import transport
 
 Object = dict[str, Any]
+Run = Callable[..., tuple[int, str, str]]
 NOW = "2026-11-22T12:00:00Z"
 
 SERVICE: Object = {
@@ -127,3 +133,38 @@ def cluster(service: Object) -> FakeCluster:
         "/api/v1/namespaces/demo/events": [],
     }
     return found
+
+
+@pytest.fixture
+def run(
+    cluster: FakeCluster,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Run:
+    """Runs a command line against the cluster in memory: exit code, output, errors."""
+    kubeconfig = tmp_path / "config"
+    kubeconfig.write_text("current-context: c\ncontexts: [{name: c, context: {namespace: demo}}]\n")
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(sys, "argv", ["conch"])
+
+    class Connected:
+        async def __aenter__(self) -> FakeCluster:
+            return cluster
+
+        async def __aexit__(self, *_: object) -> None:
+            pass
+
+    async def connect(*_: object) -> Connected:
+        return Connected()
+
+    monkeypatch.setattr(transport.Api, "connect", connect)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = app.run(arguments)
+        output = capsys.readouterr()
+        return code, output.out, output.err
+
+    return call

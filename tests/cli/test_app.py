@@ -5,56 +5,29 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conch import __version__
-from conch.cli import app
 from conch.errors import ApiUnreachable, Unauthorized
-from conch.kube import transport
 from conch.settings import Settings
-from tests.cli.conftest import FakeCluster
+from tests.cli.conftest import FakeCluster, Run
 
-Run = Callable[..., tuple[int, str, str]]
-COMMANDS = ("run", "status", "why", "simulate", "trace", "crds", "generate", "digest", "version")
-
-
-@pytest.fixture
-def run(
-    cluster: FakeCluster,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> Run:
-    """Runs a command line against the cluster in memory: exit code, output, errors."""
-    kubeconfig = tmp_path / "config"
-    kubeconfig.write_text("current-context: c\ncontexts: [{name: c, context: {namespace: demo}}]\n")
-    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setenv("COLUMNS", "100")
-    monkeypatch.setattr(sys, "argv", ["conch"])
-
-    class Connected:
-        async def __aenter__(self) -> FakeCluster:
-            return cluster
-
-        async def __aexit__(self, *_: object) -> None:
-            pass
-
-    async def connect(*_: object) -> Connected:
-        return Connected()
-
-    monkeypatch.setattr(transport.Api, "connect", connect)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        code = app.run(arguments)
-        output = capsys.readouterr()
-        return code, output.out, output.err
-
-    return call
+COMMANDS = (
+    "run",
+    "status",
+    "why",
+    "capacity",
+    "place",
+    "simulate",
+    "trace",
+    "crds",
+    "generate",
+    "digest",
+    "version",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -67,7 +40,17 @@ def test_every_command_has_help(run: Run, command: str) -> None:
 def test_help_lists_every_command_and_an_example(run: Run) -> None:
     _, out, _ = run("--help")
     assert all(f"\n  {command} " in out for command in COMMANDS)
-    for command in ("run", "status", "why", "simulate", "trace", "crds", "digest"):
+    for command in (
+        "run",
+        "status",
+        "why",
+        "capacity",
+        "place",
+        "simulate",
+        "trace",
+        "crds",
+        "digest",
+    ):
         assert "Example" in run(command, "-h")[1]
 
 

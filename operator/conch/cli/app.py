@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from conch import __version__
-from conch.cli import twin
+from conch.cli import fleet, twin
 from conch.cli.options import (
     Context,
     Format,
@@ -28,6 +28,7 @@ from conch.cli.options import (
     Namespace,
     Output,
 )
+from conch.cli.report import report
 from conch.errors import (
     ApiUnreachable,
     ConchError,
@@ -220,11 +221,26 @@ def why(
 
 
 app.command(
+    "capacity",
+    short_help="The fleet at a glance: free, stranded, what fits, prices.",
+    epilog="Examples: conch capacity; conch capacity -o json; conch capacity --save fleet.json",
+)(fleet.capacity)
+app.command(
+    "place",
+    short_help="Where a service would go, and what it would cost.",
+    epilog="Examples: conch place -f a.yaml; conch place -f a.yaml --snapshot fleet.json",
+)(fleet.place)
+app.command(
     "simulate",
     short_help="Try scalers on a trace: late requests and cost.",
     epilog="Example: conch simulate service.yaml --trace trace.csv --cold-start 40s "
     '--service-time "40ms+20ms*b" --max-batch 8 --compare keda,hpa,oracle -o report.html',
 )(twin.simulate)
+app.command(
+    "report",
+    short_help="Cost, energy and carbon: a table, CSV or a page.",
+    epilog="Examples: conch report; conch report -A --by team; conch report -A -o report.html",
+)(report)
 app.command(
     "trace",
     short_help="Write what arrived at a service, for simulate.",

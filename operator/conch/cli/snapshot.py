@@ -1,0 +1,197 @@
+"""A cluster as placement sees it, read once: from the API server, or from a file saved before.
+
+It holds nodes, what pods take from them, and Conch's own resources, so that ``conch capacity`` and
+``conch place`` can be asked without the cluster, and the operator's own planner answers. Of pods
+only what they request is kept, of nodes no annotations, of nothing any secret. Never writes to a
+cluster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from conch.api import names
+from conch.cli.cluster import Object, Reader
+from conch.errors import NotFound, UsageError
+from conch.kube.transport import path
+from conch.kube.views import Node, Pod
+from conch.observe.state import ClusterState
+
+V = TypeVar("V")
+
+KIND: Final = "ConchSnapshot"
+_VERSION: Final = 1
+_MAX_BYTES: Final = 1024**3
+_OWN: Final = f"{names.GROUP}/"
+
+
+class Snapshot(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """Raw objects as the API server writes them, less what placement does not look at."""
+
+    kind: str
+    version: int
+    taken: str  # RFC 3339
+    nodes: list[Object]
+    pods: list[Object]
+    classes: list[Object] = []
+    runtimes: list[Object] = []
+    services: list[Object] = []
+    deployments: list[Object] = []
+
+
+async def gather(api: Reader, now: str) -> Snapshot:
+    """Read it all. Raises Forbidden where nodes or pods may not be listed."""
+    nodes, pods, classes, runtimes, services, deployments = await asyncio.gather(
+        api.list(path("v1", "nodes")),
+        # What has ended holds nothing.
+        api.list(path("v1", "pods"), field_selector="status.phase!=Succeeded,status.phase!=Failed"),
+        _known(api.list(path(names.API_VERSION, "acceleratorclasses"))),
+        _known(api.list(path(names.API_VERSION, "tritonruntimes"))),
+        _known(api.list(path(names.API_VERSION, "inferenceservices"))),
+        api.list(path("apps/v1", "deployments"), label_selector=names.MANAGED_SELECTOR),
+    )
+    return Snapshot(
+        kind=KIND,
+        version=_VERSION,
+        taken=now,
+        nodes=[_node(raw) for raw in nodes],
+        pods=[_pod(raw) for raw in pods],
+        classes=[_ours(raw) for raw in classes],
+        runtimes=[_ours(raw) for raw in runtimes],
+        services=[_ours(raw) for raw in services],
+        deployments=[_deployment(raw) for raw in deployments],
+    )
+
+
+def text(snapshot: Snapshot) -> str:
+    """As a file holds it."""
+    return json.dumps(msgspec.to_builtins(snapshot), separators=(",", ":"))
+
+
+def load(file: Path) -> Snapshot:
+    """Read a file that ``conch capacity --save`` wrote. Raises UsageError with what is wrong."""
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{file} can't be read: {error.strerror or error}") from error
+    if len(content) > _MAX_BYTES:
+        raise UsageError(f"{file} is larger than 1 GiB: no snapshot is")
+    try:
+        found = msgspec.json.decode(content, type=Snapshot)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{file} is no snapshot of conch capacity --save: {error}") from error
+    if found.kind != KIND or found.version != _VERSION:
+        raise UsageError(
+            f"{file} is a {found.kind or 'file'} of version {found.version}, not a {KIND} of "
+            f"version {_VERSION}: save it again with this conch"
+        )
+    return found
+
+
+def state(snapshot: Snapshot, where: str = "the cluster") -> ClusterState:
+    """What the operator would know of it. Raises UsageError naming an object that can't be read."""
+    made = ClusterState()
+    for node in _converted(snapshot.nodes, Node, f"{where}: node"):
+        made.inventory_builder.upsert_node(node)
+    for pod in _converted(snapshot.pods, Pod, f"{where}: pod"):
+        made.inventory_builder.upsert_pod(pod)
+        made.set_pod(pod)
+    takers: Sequence[tuple[Callable[[Object], object], list[Object], str]] = (
+        (made.set_class, snapshot.classes, names.ACCELERATOR_CLASS),
+        (made.set_runtime, snapshot.runtimes, names.TRITON_RUNTIME),
+        (made.set_service, snapshot.services, names.INFERENCE_SERVICE),
+        (made.set_child, snapshot.deployments, "Deployment"),
+    )
+    for take, objects, kind in takers:
+        for raw in objects:
+            try:
+                take(raw)
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
+                raise UsageError(f"{where}: a {kind} can't be read: {error!r}") from error
+    return made
+
+
+def _converted(objects: Sequence[Object], view: type[V], where: str) -> list[V]:
+    found = []
+    for index, raw in enumerate(objects):
+        try:
+            found.append(msgspec.convert(raw, view))
+        except msgspec.ValidationError as error:
+            raise UsageError(f"{where} {index} can't be read: {error}") from error
+    return found
+
+
+async def _known(request: Coroutine[Any, Any, list[Object]]) -> list[Object]:
+    """What there is; nothing where the cluster does not know the kind."""
+    try:
+        return await request
+    except NotFound:
+        return []
+
+
+# --- what is kept of an object ------------------------------------------------------------------
+
+
+def _node(raw: Object) -> Object:
+    status = raw.get("status", {})
+    return {
+        "metadata": _kept(raw["metadata"], "name", "uid", "labels", "deletionTimestamp"),
+        "spec": _kept(raw.get("spec", {}), "taints", "unschedulable"),
+        "status": {
+            "allocatable": status.get("allocatable", {}),
+            "conditions": [_kept(c, "type", "status") for c in status.get("conditions") or ()],
+        },
+    }
+
+
+def _pod(raw: Object) -> Object:
+    spec, status = raw.get("spec", {}), raw.get("status", {})
+    containers = {
+        field: [_kept(c, "name", "resources", "restartPolicy") for c in spec.get(field) or ()]
+        for field in ("containers", "initContainers")
+    }
+    meta = _kept(raw["metadata"], "name", "namespace", "uid", "creationTimestamp")
+    if gone := raw["metadata"].get("deletionTimestamp"):
+        meta["deletionTimestamp"] = gone
+    # Labels of others' pods are nobody's business.
+    labels = {k: v for k, v in (raw["metadata"].get("labels") or {}).items() if k.startswith(_OWN)}
+    return {
+        "metadata": {**meta, "labels": labels},
+        "spec": {**containers, **_kept(spec, "nodeName", "overhead")},
+        "status": {
+            **_kept(status, "phase"),
+            "conditions": [
+                _kept(c, "type", "status") for c in (status.get("conditions") or ()) if labels
+            ],
+        },
+    }
+
+
+def _ours(raw: Object) -> Object:
+    meta = _kept(
+        raw["metadata"], "name", "namespace", "uid", "creationTimestamp", "resourceVersion"
+    )
+    if gone := raw["metadata"].get("deletionTimestamp"):
+        meta["deletionTimestamp"] = gone
+    return {"metadata": meta, **_kept(raw, "spec", "status")}
+
+
+def _deployment(raw: Object) -> Object:
+    meta = _kept(raw["metadata"], "name", "namespace", "uid", "labels", "resourceVersion")
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": meta,
+        "spec": _kept(raw.get("spec", {}), "replicas"),
+    }
+
+
+def _kept(obj: Mapping[str, Any], *fields: str) -> Object:
+    return {field: obj[field] for field in fields if obj.get(field) is not None}

@@ -1,0 +1,192 @@
+"""`conch capacity` and `conch place` as a shell sees them, with a cluster and with a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cli.conftest import FakeCluster, Run
+from tests.cli.fleets import Object, collections, node, pod, service
+
+NODES = [node("a", "NVIDIA-L4"), node("b", "Tesla-T4", gpus=1)]
+
+
+@pytest.fixture
+def gpus(cluster: FakeCluster) -> FakeCluster:
+    cluster.collections = collections(NODES, [pod("p", "a", gpus=2)])
+    return cluster
+
+
+def written(folder: Path, **spec: Any) -> str:
+    file = folder / "service.yaml"
+    file.write_text(yaml.safe_dump(service(**spec)))
+    return str(file)
+
+
+def wants(*classes: str, **more: Any) -> Object:
+    accelerators = {"classes": list(classes)} if classes else {}
+    return {"accelerators": {**accelerators, **more}}
+
+
+@pytest.mark.usefixtures("gpus")
+def test_capacity_shows_a_line_per_class(run: Run) -> None:
+    code, out, _ = run("capacity")
+    assert code == 0
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[1] == ["l4", "22.4Gi", "1", "4", "2", "0", "2", "2/1/0/0", "0.80", "0.40"]
+    assert lines[2] == ["t4", "15Gi", "1", "1", "1", "0", "0", "1/0/0/0", "0.53", "-"]
+    assert out.splitlines()[3] == ("Accelerators: $3.75 an hour, of which $2.14 for free ones.")
+
+
+def test_what_is_wrong_with_the_fleet_is_told(run: Run, cluster: FakeCluster) -> None:
+    cluster.collections = collections(
+        [
+            node("a", "NVIDIA-L4", unschedulable=True),
+            node("b", "NVIDIA-Z9"),
+            node("c", allocatable={"nvidia.com/gpu": "1"}),
+        ],
+        [pod("p", "b", gpus=1, cpu="8")],
+    )
+    _, out, _ = run("capacity")
+    assert "l4: 1 node no new pod goes to (1 cordoned), 4 units free there." in out
+    assert "z9: 3 free units are stranded" in out
+    assert "4 units have no known price" in out
+    assert "1 node with accelerators of no known class" in out
+
+
+@pytest.mark.usefixtures("gpus")
+def test_a_saved_fleet_answers_like_the_cluster(
+    run: Run, tmp_path: Path, cluster: FakeCluster
+) -> None:
+    file = tmp_path / "fleet.json"
+    code, shown, _ = run("capacity", "--save", str(file))
+    assert code == 0
+    cluster.collections = {}
+    assert run("capacity", "--snapshot", str(file)) == (0, shown, "")
+    assert "s3cr3t" not in file.read_text()
+    assert "t0p" not in file.read_text()
+    _, out, _ = run("capacity", "--snapshot", str(file), "-o", "json")
+    found = json.loads(out)
+    assert [line["name"] for line in found["classes"]] == ["l4", "t4"]
+    assert found["classes"][0]["fits"] == {"1": 2, "2": 1, "4": 0, "8": 0}
+
+
+def test_capacity_of_a_cluster_without_conch(run: Run, cluster: FakeCluster) -> None:
+    cluster.collections = {
+        path: items for path, items in collections([]).items() if "conch.dev" not in path
+    }
+    assert run("capacity") == (0, "No nodes.\n", "")
+
+
+def test_who_may_not_list_nodes_is_told_so(run: Run, gpus: FakeCluster) -> None:
+    gpus.forbidden = {"/api/v1/nodes"}
+    code, _, err = run("capacity")
+    assert (code, err) == (1, "conch: you may not do that: no.\n")
+
+
+# --- place --------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("gpus")
+def test_place_says_where_it_goes_and_what_it_costs(run: Run, tmp_path: Path) -> None:
+    file = written(tmp_path, placement=wants("l4", "t4"))
+    code, out, _ = run("place", "-f", file, "--replicas", "2")
+    assert code == 0
+    assert out.startswith("demo/new would go to l4: 2 replicas, $1.61 an hour")
+    assert "chosen: " in out
+    _, out, _ = run("place", "-f", file, "-o", "json")
+    found = json.loads(out)
+    assert (found["class_name"], found["replicas"], found["missing"]) == ("l4", 1, 0)
+    assert found["cost_per_h"] == pytest.approx(0.8048)
+
+
+@pytest.mark.usefixtures("gpus")
+def test_place_says_what_would_have_to_be_added(run: Run, tmp_path: Path) -> None:
+    file = written(tmp_path, placement=wants("l4"))
+    code, out, _ = run("place", "-f", file, "--replicas", "5")
+    assert code == 1
+    assert "3 of them find no room" in out
+    assert "3 more units of l4, $2.41 an hour" in out
+
+
+@pytest.mark.usefixtures("gpus")
+def test_place_names_a_gpu_that_would_do_when_none_here_does(run: Run, tmp_path: Path) -> None:
+    file = written(tmp_path, placement=wants(minMemory="40Gi"))
+    code, out, _ = run("place", "-f", file)
+    assert code == 1
+    assert "would go nowhere (NothingFits): 1 replica find" in out
+    assert "1 x l40s, list price $1.86 an hour" in out
+    file = written(tmp_path, placement=wants("l4", minMemory="40Gi"))
+    assert "What would help" not in run("place", "-f", file)[1]
+
+
+@pytest.mark.usefixtures("gpus")
+def test_place_explains_each_class(run: Run, tmp_path: Path) -> None:
+    file = written(tmp_path, placement=wants("z9", "t4", minMemory="20Gi"))
+    code, out, _ = run("place", "-f", file)
+    assert code == 1
+    assert "unknown: neither declared nor discovered" in out
+    assert "too small: needs 20Gi, has 15Gi" in out
+
+
+def test_place_tells_what_it_does_to_others(run: Run, gpus: FakeCluster, tmp_path: Path) -> None:
+    waiting = service("waits", placement=wants("t4"))
+    gpus.collections = collections(NODES, [], [waiting])
+    file = written(tmp_path, placement=wants("t4"))
+    assert run("place", "-f", file)[0] == 1, "the older one comes first"
+    gpus.collections["/apis/conch.dev/v1alpha1/inferenceservices"] = []
+    assert run("place", "-f", file)[0] == 0
+
+
+@pytest.mark.usefixtures("gpus")
+def test_place_with_a_runtime_that_is_not_there(run: Run, tmp_path: Path) -> None:
+    file = written(tmp_path, runtime="mine")
+    code, out, _ = run("place", "-f", file)
+    assert code == 1
+    assert "the cluster has no TritonRuntime mine" in out
+
+
+# --- bad files ----------------------------------------------------------------------------------
+
+GOOD: Object = {"kind": "ConchSnapshot", "version": 1, "taken": "t", "nodes": [], "pods": []}
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("", "is no snapshot of conch capacity --save"),
+        ("{", "is no snapshot of conch capacity --save"),
+        ("[1]", "is no snapshot of conch capacity --save"),
+        ("\xff\x00", "is no snapshot of conch capacity --save"),
+        (json.dumps(GOOD | {"nodes": [1]}), "is no snapshot of conch capacity --save"),
+        (json.dumps(GOOD | {"kind": "Pod"}), "is a Pod of version 1, not a ConchSnapshot"),
+        (json.dumps(GOOD | {"version": 9}), "save it again with this conch"),
+        (json.dumps(GOOD | {"nodes": [{"metadata": 1}]}), "node 0 can't be read"),
+        (json.dumps(GOOD | {"pods": [{"spec": {"containers": 1}}]}), "pod 0 can't be read"),
+        (json.dumps(GOOD | {"services": [{}]}), "a InferenceService can't be read"),
+        (json.dumps(GOOD | {"classes": [{"metadata": []}]}), "a AcceleratorClass can't be read"),
+    ],
+)
+def test_bad_snapshots_are_one_sentence(run: Run, tmp_path: Path, content: str, told: str) -> None:
+    file = tmp_path / "f.json"
+    file.write_text(content, encoding="latin-1")
+    code, out, err = run("capacity", "--snapshot", str(file))
+    assert (code, out) == (2, "")
+    assert told in err
+    assert err.count("\n") == 1
+
+
+def test_bad_calls_are_one_sentence(run: Run, tmp_path: Path) -> None:
+    missing = str(tmp_path / "none.json")
+    assert "can't be read: No such file" in run("capacity", "--snapshot", missing)[2]
+    code, _, err = run("capacity", "--snapshot", missing, "--save", missing)
+    assert (code, "exclude each other" in err) == (2, True)
+    code, _, err = run("place", "-f", missing)
+    assert (code, "can't be read" in err) == (2, True)
+    (tmp_path / "pod.yaml").write_text("kind: Pod\n")
+    code, _, err = run("place", "-f", str(tmp_path / "pod.yaml"))
+    assert (code, "holds no InferenceService" in err) == (2, True)
