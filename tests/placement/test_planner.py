@@ -140,7 +140,7 @@ def test_amounts_that_differ_look_different(more: int, message: str) -> None:
         (node("n"), service("a", "l4", node_selector={"zone": "b"}), Fit.NO_NODE, "nodeSelector"),
         (node("n", "t4"), service("a", "l4"), Fit.NO_NODE, "no node has the labels"),
         (node("n", units=4, used=3), service("a", "l4", count=2), Fit.FULL, "no node has 2"),
-        (node("n", units=0), service("a", "l4"), Fit.FULL, "0 of 0 GPUs free"),
+        (node("n", units=0), service("a", "l4"), Fit.NO_UNITS, "none offers nvidia.com/gpu"),
         (
             node("n", requested={"cpu": 31_500}),
             service("a", "l4"),

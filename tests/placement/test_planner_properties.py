@@ -92,7 +92,7 @@ def test_no_node_is_overcommitted(inventory: Inventory, requests: list[Placement
     plan_on(ledger, inventory.kinds, requests)
     for one in inventory.nodes:
         for resource in ("cpu", "memory", "pods", GPU):
-            assert 0 <= ledger.reserved[one.name, resource] <= one.free(resource)
+            assert 0 <= ledger.reserved(one.name, resource) <= one.free(resource)
 
 
 @given(inventories(), running())
@@ -161,7 +161,7 @@ def test_a_refusal_is_true(inventory: Inventory, requests: list[PlacementRequest
 
 
 def _takes(one: NodeCapacity, request: PlacementRequest, ledger: Ledger) -> bool:
-    left = {r: one.free(r) - ledger.reserved[one.name, r] for r in one.allocatable}
+    left = {r: one.free(r) - ledger.reserved(one.name, r) for r in one.allocatable}
     host = (
         one.ready
         and set(request.node_selector.items()) <= set(one.labels.items())

@@ -4,6 +4,6 @@ Start with ``planner.plan``; ``fit`` holds the predicates, ``ledger`` what is fr
 sentences. How an assignment reads in a pod is ``render.placement``.
 """
 
-from conch.placement.planner import plan
+from conch.placement.planner import Planner, plan
 
-__all__ = ["plan"]
+__all__ = ["Planner", "plan"]

@@ -19,6 +19,15 @@ NO_ACCELERATOR_AT_ALL = (
 )
 
 _MI, _GI, _TI = 1024**2, 1024**3, 1024**4
+# Why a node of a class does not count, what somebody can change at once first.
+_WORDS = {
+    Fit.TAINTED: "tainted",
+    Fit.NOT_READY: "not ready or cordoned",
+    Fit.RECLAIMED: "being taken away by the provider",
+    Fit.CAPACITY_TYPE: "of a capacity type that spec.placement.capacityTypes leaves out",
+    Fit.SITE: "at other sites than spec.placement.sites",
+    Fit.NO_NODE: "excluded by nodeSelector",
+}
 _ORDER = {fit.value: rank for rank, fit in enumerate(Fit)}
 
 
@@ -35,9 +44,19 @@ def chosen(kind: AcceleratorKind, numbers: str) -> ClassVerdict:
     return ClassVerdict(kind.name, Fit.CHOSEN, f"{kind.name}: {numbers}")
 
 
+def fits(kind: AcceleratorKind, numbers: str, price: float | None) -> ClassVerdict:
+    """A class that would do as well, and was not best."""
+    text = numbers if price is None else f"{numbers}, {price:.3g} $/h each"
+    return ClassVerdict(kind.name, Fit.FITS, f"{kind.name}: {text}")
+
+
 def unfit(kind: AcceleratorKind, request: PlacementRequest, refusal: Fit) -> ClassVerdict:
-    """A class whose units cannot serve: too little memory, or too old."""
-    if refusal is Fit.TOO_OLD and request.min_compute_capability and kind.compute_capability:
+    """A class that is not to be used: it cannot serve, or did not when it was tried."""
+    if refusal is Fit.AVOIDED:
+        message = f"left alone for now: {request.avoid.get(kind.name) or 'it failed before'}"
+    elif refusal is Fit.TOO_SLOW:
+        message = "one replica cannot hold the latency objective, whatever the load"
+    elif refusal is Fit.TOO_OLD and request.min_compute_capability and kind.compute_capability:
         message = (
             f"needs compute capability {_version(request.min_compute_capability)}, "
             f"has {_version(kind.compute_capability)}"
@@ -54,10 +73,10 @@ def unfit(kind: AcceleratorKind, request: PlacementRequest, refusal: Fit) -> Cla
 
 
 def no_room(
-    ledger: Ledger, kind: AcceleratorKind, candidates: Candidates, shape: Shape
+    ledger: Ledger, kind: AcceleratorKind, candidates: Candidates, shape: Shape, spot_limit: int
 ) -> ClassVerdict:
     """A class that fits and takes no replica now."""
-    fit, message = _why_no_room(ledger, kind, candidates, shape)
+    fit, message = _why_no_room(ledger, kind, candidates, shape, spot_limit)
     return ClassVerdict(kind.name, fit, f"{kind.name}: {message}")
 
 
@@ -74,20 +93,30 @@ def numbers(ledger: Ledger, kind: AcceleratorKind, candidates: Candidates, shape
 
 
 def _why_no_room(
-    ledger: Ledger, kind: AcceleratorKind, candidates: Candidates, shape: Shape
+    ledger: Ledger, kind: AcceleratorKind, candidates: Candidates, shape: Shape, spot_limit: int
 ) -> tuple[Fit, str]:
-    if not candidates.nodes:
+    if not candidates.lots:
         return _no_candidate(kind, candidates)
+    if shape.count and not ledger.units(candidates, kind.resource).total:
+        nodes = _count(len(candidates.nodes), "node")
+        return Fit.NO_UNITS, (
+            f"{nodes}, none offers {kind.resource}: is the device plugin running?"
+            + _others(candidates)
+        )
     if (never := _never(ledger, kind, candidates, shape)) is not None:
         return Fit.TOO_LARGE, never
     text = numbers(ledger, kind, candidates, shape)
+    if ledger.room(candidates, shape) and not spot_limit:
+        return Fit.ON_DEMAND_FULL, f"{text}, but only on spot nodes and minOnDemand asks for others"
     if shape.count:
         most = ledger.units(candidates, kind.resource).most_free
         if most < shape.count:
             if most:
                 text += f", no node has {shape.count} of them"
             return Fit.FULL, text
-    cpu, host = ledger.free_beside(candidates, shape)
+    cpu, host, pods = ledger.free_beside(candidates, shape)
+    if not pods:
+        return Fit.HOST_FULL, f"{text}, but those nodes hold as many pods as they may"
     needs, has = _apart(shape.memory_bytes, host)
     return Fit.HOST_FULL, (
         f"{text}, a replica needs {_cpu(shape.cpu_milli)} and {needs} on one node, "
@@ -100,18 +129,19 @@ def _no_candidate(kind: AcceleratorKind, candidates: Candidates) -> tuple[Fit, s
     if not total:
         labels = ", ".join(f"{k}={v}" for k, v in sorted(kind.node_selector.items()))
         return Fit.NO_NODE, f"no node has the labels {labels}" if labels else "no nodes"
-    tainted = candidates.refused.get(Fit.TAINTED, 0)
-    if tainted:
-        return Fit.TAINTED, (
-            f"{_count(total, 'node')}, {tainted} tainted ({_written(candidates.taint)}): "
-            "tolerate it in spec.placement.tolerations"
-        )
-    not_ready = candidates.refused.get(Fit.NOT_READY, 0)
-    if not_ready:
-        return Fit.NOT_READY, f"{_count(total, 'node')}, {not_ready} not ready or cordoned"
-    return Fit.NO_NODE, (
-        f"{_count(total, 'node')}, none has the labels of spec.placement.nodeSelector"
-    )
+    first = next(fit for fit in _WORDS if candidates.refused.get(fit))
+    nodes, count = _count(total, "node"), candidates.refused[first]
+    match first:
+        case Fit.TAINTED:
+            message = (
+                f"{nodes}, {count} tainted ({_written(candidates.taint)}): "
+                "tolerate it in spec.placement.tolerations"
+            )
+        case Fit.NO_NODE:
+            message = f"{nodes}, none has the labels of spec.placement.nodeSelector"
+        case _:
+            message = f"{nodes}, {count} {_WORDS[first]}"
+    return first, message + _others(candidates, besides=first)
 
 
 def _never(
@@ -139,14 +169,13 @@ def _written(taint: Taint | None) -> str:
     return f"{taint.key}{value}:{taint.effect}"
 
 
-def _others(candidates: Candidates) -> str:
+def _others(candidates: Candidates, besides: Fit | None = None) -> str:
     """Nodes of the class that do not count, by reason."""
-    words = {
-        Fit.TAINTED: "tainted",
-        Fit.NOT_READY: "not ready or cordoned",
-        Fit.NO_NODE: "excluded by nodeSelector",
-    }
-    parts = [f"{candidates.refused[f]} {w}" for f, w in words.items() if candidates.refused.get(f)]
+    parts = [
+        f"{candidates.refused[fit]} {words}"
+        for fit, words in _WORDS.items()
+        if fit is not besides and candidates.refused.get(fit)
+    ]
     return f"; {', '.join(parts)}" if parts else ""
 
 

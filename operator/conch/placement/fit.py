@@ -6,6 +6,7 @@ Judges only; what is free right now is the ledger's business.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 
 from conch.observe.types import AcceleratorKind, NodeCapacity, PlacementRequest, Taint, Toleration
@@ -18,17 +19,24 @@ class Fit(StrEnum):
     FITS = "fits"
     FULL = "full"
     HOST_FULL = "no cpu or memory"
+    ON_DEMAND_FULL = "no room on demand"
+    NO_UNITS = "no units yet"
+    AVOIDED = "avoided for now"
     TAINTED = "tainted"
     NOT_READY = "not ready"
+    RECLAIMED = "being reclaimed"
+    CAPACITY_TYPE = "other capacity type"
+    SITE = "other site"
     NO_NODE = "no node"
     TOO_LARGE = "too large"
     TOO_SMALL = "too small"
     TOO_OLD = "too old"
+    TOO_SLOW = "too slow"
     UNKNOWN = "unknown"
 
 
 # Only a change of the spec, the class or the hardware helps; waiting does not.
-PERMANENT = frozenset({Fit.TOO_LARGE, Fit.TOO_SMALL, Fit.TOO_OLD, Fit.UNKNOWN})
+PERMANENT = frozenset({Fit.TOO_LARGE, Fit.TOO_SMALL, Fit.TOO_OLD, Fit.TOO_SLOW, Fit.UNKNOWN})
 
 _CORDONED = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")
 _REPELLING = frozenset({"NoSchedule", "NoExecute"})
@@ -45,17 +53,43 @@ def class_refusal(kind: AcceleratorKind, request: PlacementRequest) -> Fit | Non
     wanted, has = request.min_compute_capability, kind.compute_capability
     if kind.resource and wanted is not None and has is not None and has < wanted:
         return Fit.TOO_OLD
+    if not request.capacity_rps.get(kind.name, 1.0) > 0:
+        return Fit.TOO_SLOW
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which nodes of a class a service may be on: what its pods' affinity and tolerations say."""
+
+    selector: tuple[tuple[str, str], ...]
+    tolerations: tuple[Toleration, ...]
+    capacity_types: tuple[str, ...]  # best first; (): any
+    sites: tuple[str, ...]  # (): any
+
+    @classmethod
+    def of(cls, request: PlacementRequest) -> Filter:
+        """The filter of a request."""
+        selector = tuple(sorted(request.node_selector.items()))
+        return cls(selector, request.tolerations, request.capacity_types, request.sites)
+
+
 def node_refusal(
-    node: NodeCapacity, node_selector: Mapping[str, str], tolerations: tuple[Toleration, ...]
+    node: NodeCapacity, filter_: Filter, tolerations: tuple[Toleration, ...]
 ) -> Fit | None:
-    """Why kube-scheduler keeps the service's pods off ``node``; None if it does not."""
-    if not carries(node.labels, node_selector):
-        return Fit.NO_NODE
+    """Why no pod of the service goes to ``node``; None if one may. What lasts longest first."""
+    labels = node.labels
+    for key, value in filter_.selector:
+        if labels.get(key) != value:
+            return Fit.NO_NODE
+    if filter_.sites and node.site not in filter_.sites:
+        return Fit.SITE
+    if filter_.capacity_types and node.capacity_type not in filter_.capacity_types:
+        return Fit.CAPACITY_TYPE
     if not node.ready:
         return Fit.NOT_READY
+    if node.reclaimed:
+        return Fit.RECLAIMED
     if node.unschedulable and not tolerated(_CORDONED, tolerations):
         return Fit.NOT_READY
     return Fit.TAINTED if repelling_taint(node, tolerations) is not None else None

@@ -1,23 +1,39 @@
 """What is still free while a plan is being made: every reservation is subtracted here, once.
 
-A replica is reserved on the first node that takes it, in an order fixed when the plan starts (least
-free units first, so that whole nodes stay for services that need several units; then name). A fixed
-order keeps plans stable: the same replicas asked for again land on the same nodes, and a new node
-does not reshuffle replicas of one shape. kube-scheduler binds where it likes; what counts here is
-that the reservations are possible together.
+A replica is reserved on the first node that takes it, in an order fixed when the plan starts (the
+capacity type that comes first for the service, then least free units, so that whole nodes stay for
+services that need several units; then name). A fixed order keeps plans stable: the same replicas
+asked for again land on the same nodes, and a new node does not reshuffle replicas of one shape.
+kube-scheduler binds where it likes; what counts here is that the reservations are possible
+together.
+
+A ledger is kept from plan to plan: ``restart`` forgets what was reserved and looks only at nodes
+that are not the same as before.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from conch.observe.types import AcceleratorKind, Inventory, NodeCapacity, PlacementRequest, Taint
-from conch.placement.fit import Fit, carries, implied_tolerations, node_refusal, repelling_taint
+from conch.placement.fit import (
+    Filter,
+    Fit,
+    carries,
+    implied_tolerations,
+    node_refusal,
+    repelling_taint,
+)
 
 # More replicas than the API allows one service to have: the room of a cluster without limits.
-_UNLIMITED = 10_000
+UNLIMITED = 10_000
+SPOT = "Spot"
+_MOST_CANDIDATES = 10_000
+
+# A node's index, and how many replicas were reserved on it.
+Grants = list[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +47,11 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
-    """The nodes of one class, sorted out for one set of node selector and tolerations."""
+class Lot:
+    """Nodes of one class and one capacity type, in the order they are tried."""
 
-    members: tuple[int, ...]  # every node of the class
-    nodes: tuple[int, ...]  # those that pods may be bound to, in the order they are tried
-    refused: Mapping[Fit, int]  # how many of the others, by reason
-    taint: Taint | None  # one that keeps pods off, as an example
+    capacity_type: str
+    nodes: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +65,32 @@ class Units:
     promised: int  # reserved by this plan for pods without a node
 
 
+@dataclass(slots=True, eq=False)
+class Candidates:
+    """The nodes of one class, sorted out for one filter."""
+
+    resource: str  # of the class
+    members: tuple[int, ...]  # every node of the class
+    lots: tuple[Lot, ...]  # those that pods may be bound to
+    refused: Mapping[Fit, int]  # how many of the others, by reason
+    taint: Taint | None  # one that keeps pods off, as an example
+    # Units free, by lot; kept up with every reservation. []: to be summed up.
+    free: list[int] = field(default_factory=list)
+    # By lot and shape: no node before that position takes a replica.
+    starts: dict[tuple[int, Shape], int] = field(default_factory=dict)
+    # Sums that hold until something is reserved on one of the nodes.
+    units: dict[str, Units] = field(default_factory=dict)
+    slots: dict[Shape, tuple[int, ...]] = field(default_factory=dict)
+    largest_host: tuple[int, int] | None = None
+
+    @property
+    def nodes(self) -> tuple[int, ...]:
+        """All nodes that pods may be bound to."""
+        if len(self.lots) == 1:
+            return self.lots[0].nodes
+        return tuple(index for lot in self.lots for index in lot.nodes)
+
+
 def shape(kind: AcceleratorKind, request: PlacementRequest) -> Shape:
     """What one replica of ``request`` takes from a node of ``kind``."""
     count = request.count if kind.resource else 0
@@ -61,71 +101,157 @@ class Ledger:
     """Free resources of every node, less what this plan has reserved so far."""
 
     def __init__(self, inventory: Inventory) -> None:
-        self.nodes: Sequence[NodeCapacity] = sorted(inventory.nodes, key=lambda n: n.name)
-        self.reserved: Counter[tuple[str, str]] = Counter()  # (node, resource) → amount
-        self._cpu = [n.free("cpu") for n in self.nodes]
-        self._memory = [n.free("memory") for n in self.nodes]
-        self._pods = [n.free("pods") if "pods" in n.allocatable else _UNLIMITED for n in self.nodes]
+        self._index: dict[str, int] = {}
+        self._nodes: list[NodeCapacity | None] = []  # None: it is gone
+        self._cpu: list[int] = []
+        self._memory: list[int] = []
+        self._pods: list[int] = []
         self._units: dict[str, list[int]] = {}
+        self._touched: set[int] = set()  # nodes with reservations
+        self._kinds: dict[str, AcceleratorKind] = {}
         self._members: dict[str, tuple[int, ...]] = {}
-        self._candidates: dict[object, Candidates] = {}
-        self._sums: dict[tuple[int, str], Units] = {}  # until the next reservation
-        self._largest_hosts: dict[int, tuple[int, int]] = {}
+        self._by_label: dict[str, dict[str, list[int]]] = {}
+        self._candidates: dict[tuple[str, Filter], Candidates] = {}
+        self._holders: dict[int, list[tuple[Candidates, int]]] = {}  # by node: and in which lot
+        self._seen: tuple[NodeCapacity, ...] = ()
+        self.restart(inventory)
 
-    def candidates(self, kind: AcceleratorKind, request: PlacementRequest) -> Candidates:
-        """The nodes of ``kind`` that may take pods of ``request``, and why the others may not."""
-        selector = tuple(sorted(request.node_selector.items()))
-        key = (kind.name, selector, request.tolerations)
+    def restart(self, inventory: Inventory) -> None:
+        """Begin another plan: nothing is reserved, and the nodes are those of ``inventory``."""
+        for index in self._touched:
+            self._read(index)
+        self._touched.clear()
+        if inventory.nodes is not self._seen:
+            self._take_in(inventory.nodes)
+            self._seen = inventory.nodes
+        kinds = {kind.name: kind for kind in inventory.kinds}
+        self._forget(name for name, kind in self._kinds.items() if kinds.get(name, kind) != kind)
+        if len(self._candidates) > _MOST_CANDIDATES:
+            self._forget(list(self._kinds))  # of filters that nobody has any more
+
+    def node(self, index: int) -> NodeCapacity:
+        """The node as observed."""
+        node = self._nodes[index]
+        assert node is not None, "candidates hold no node that is gone"
+        return node
+
+    def reserved(self, name: str, resource: str) -> int:
+        """How much of a node's resource this plan has reserved."""
+        index = self._index[name]
+        now = {"cpu": self._cpu, "memory": self._memory, "pods": self._pods}.get(resource)
+        node = self.node(index)
+        before = _pods(node) if resource == "pods" else node.free(resource)
+        return before - (now if now is not None else self._free(resource))[index]
+
+    def candidates(self, kind: AcceleratorKind, filter_: Filter) -> Candidates:
+        """The nodes of ``kind`` that a service with that filter may be on, and why not the rest."""
+        key = (kind.name, filter_)
         if (known := self._candidates.get(key)) is not None:
             return known
-        tolerations = (*request.tolerations, *implied_tolerations(kind))
+        self._kinds[kind.name] = kind
+        tolerations = (*filter_.tolerations, *implied_tolerations(kind))
         members = self._nodes_of(kind)
-        nodes: list[int] = []
+        lots: dict[str, list[int]] = {}
         refused: Counter[Fit] = Counter()
         taint: Taint | None = None
         for index in members:
-            refusal = node_refusal(self.nodes[index], request.node_selector, tolerations)
+            node = self.node(index)
+            refusal = node_refusal(node, filter_, tolerations)
             if refusal is None:
-                nodes.append(index)
+                lots.setdefault(node.capacity_type, []).append(index)
             else:
                 refused[refusal] += 1
-                taint = taint or repelling_taint(self.nodes[index], tolerations)
-        self._candidates[key] = found = Candidates(members, tuple(nodes), refused, taint)
+                if refusal is Fit.TAINTED:
+                    taint = taint or repelling_taint(node, tolerations)
+        order = sorted(lots, key=lambda name: _lot_rank(name, kind, filter_))
+        in_order = tuple(Lot(name, tuple(lots[name])) for name in order)
+        found = Candidates(kind.resource, members, in_order, refused, taint)
+        self._candidates[key] = found
+        for position, lot in enumerate(in_order):
+            for index in lot.nodes:
+                self._holders.setdefault(index, []).append((found, position))
         return found
 
-    def reserve(self, candidates: Candidates, shape: Shape, replicas: int) -> int:
-        """Reserve up to ``replicas``; returns how many found room."""
+    def reserve(
+        self, candidates: Candidates, shape: Shape, replicas: int, spot_limit: int = UNLIMITED
+    ) -> Grants:
+        """Reserve up to ``replicas``, not more than ``spot_limit`` on spot; what found room."""
         left = replicas
-        for index in candidates.nodes:
-            if left <= 0:
-                break
-            taken = min(left, self._slots(index, shape))
-            if taken:
-                self._take(index, shape, taken)
-                left -= taken
-        return replicas - left
+        grants: Grants = []
+        for position, lot in enumerate(candidates.lots):
+            quota = min(left, spot_limit) if lot.capacity_type == SPOT else left
+            left -= quota
+            start = candidates.starts.get((position, shape), 0)
+            for index in lot.nodes[start:]:
+                if quota <= 0:
+                    break
+                taken = min(quota, self._slots(index, shape))
+                if taken:
+                    self._book(index, shape, taken)
+                    grants.append((index, taken))
+                    quota -= taken
+                elif not grants:
+                    start += 1
+            candidates.starts[position, shape] = start
+            left += quota
+        return grants
 
-    def room(self, candidates: Candidates, shape: Shape) -> int:
+    def may_hold(
+        self, candidates: Candidates, shape: Shape, replicas: int, spot_limit: int = UNLIMITED
+    ) -> bool:
+        """False if there are too few free units for so many replicas; cheap."""
+        if not shape.count:
+            return True
+        total = 0
+        for lot, free in zip(candidates.lots, self._free_by_lot(candidates), strict=True):
+            slots = free // shape.count
+            total += min(slots, spot_limit) if lot.capacity_type == SPOT else slots
+        return total >= replicas
+
+    def short(self, candidates: Candidates, shape: Shape, replicas: int) -> int:
+        """How many free units are missing for so many replicas; <= 0: none."""
+        return replicas * shape.count - sum(self._free_by_lot(candidates)) if shape.count else 0
+
+    def reserve_on(self, index: int, shape: Shape, replicas: int) -> Grants:
+        """Reserve up to ``replicas`` on one node."""
+        taken = min(replicas, self._slots(index, shape))
+        if not taken:
+            return []
+        self._book(index, shape, taken)
+        return [(index, taken)]
+
+    def release(self, grants: Grants, shape: Shape) -> None:
+        """Give back what was reserved."""
+        for index, replicas in grants:
+            self._book(index, shape, -replicas)
+
+    def slots(self, candidates: Candidates, shape: Shape) -> tuple[int, ...]:
+        """How many more replicas of that shape would find room now, by lot."""
+        known = candidates.slots.get(shape)
+        if known is None:
+            known = tuple(
+                sum(self._slots(index, shape) for index in lot.nodes) for lot in candidates.lots
+            )
+            candidates.slots[shape] = known
+        return known
+
+    def room(self, candidates: Candidates, shape: Shape, spot_limit: int = UNLIMITED) -> int:
         """How many more replicas of that shape would find room now."""
-        total = sum(self._slots(index, shape) for index in candidates.nodes)
-        return min(total, _UNLIMITED)
-
-    def has_room(self, candidates: Candidates, shape: Shape) -> bool:
-        """Whether one more replica of that shape would find room now."""
-        units = self._sums.get((id(candidates), shape.resource))
-        if units is not None and units.most_free < shape.count:
-            return False  # spares a scan of every node for every service when a class is full
-        return any(self._slots(index, shape) for index in candidates.nodes)
+        total = 0
+        for lot, slots in zip(candidates.lots, self.slots(candidates, shape), strict=True):
+            total += min(slots, spot_limit) if lot.capacity_type == SPOT else slots
+        return min(total, UNLIMITED)
 
     def units(self, candidates: Candidates, resource: str) -> Units:
         """The sums of a resource as of now."""
-        key = (id(candidates), resource)  # the ledger keeps candidates alive
-        if (known := self._sums.get(key)) is not None:
+        if (known := candidates.units.get(resource)) is not None:
             return known
-        offered = self._offered(candidates, resource)
-        free = [self._free(resource)[index] for index in candidates.nodes]
-        observed = sum(self.nodes[index].free(resource) for index in candidates.nodes)
-        self._sums[key] = units = Units(
+        nodes = candidates.nodes
+        offered = [self.node(i).allocatable.get(resource, 0) for i in nodes]
+        now = self._free(resource)
+        free = [now[i] for i in nodes]
+        observed = sum(self.node(i).free(resource) for i in nodes)
+        candidates.units[resource] = units = Units(
             total=sum(offered),
             largest=max(offered, default=0),
             free=sum(free),
@@ -136,41 +262,128 @@ class Ledger:
 
     def largest_host(self, candidates: Candidates) -> tuple[int, int]:
         """The most cpu (milli) and the most memory (bytes) that an empty candidate offers."""
-        known = self._largest_hosts.get(id(candidates))
-        if known is None:
-            cpu, memory = (self._offered(candidates, name) for name in ("cpu", "memory"))
-            known = (max(cpu, default=0), max(memory, default=0))
-            self._largest_hosts[id(candidates)] = known
-        return known
+        if candidates.largest_host is None:
+            offers = [self.node(i).allocatable for i in candidates.nodes]
+            candidates.largest_host = (
+                max((o.get("cpu", 0) for o in offers), default=0),
+                max((o.get("memory", 0) for o in offers), default=0),
+            )
+        return candidates.largest_host
 
-    def free_beside(self, candidates: Candidates, shape: Shape) -> tuple[int, int]:
-        """The most cpu (milli) and memory (bytes) free on a node that still has the units."""
+    def free_beside(self, candidates: Candidates, shape: Shape) -> tuple[int, int, int]:
+        """The most cpu (milli), memory (bytes) and pods free on a node that still has the units."""
         units = self._free(shape.resource)
         usable = [i for i in candidates.nodes if not shape.count or units[i] >= shape.count]
         return (
             max((self._cpu[i] for i in usable), default=0),
             max((self._memory[i] for i in usable), default=0),
+            max((self._pods[i] for i in usable), default=0),
         )
 
-    def _offered(self, candidates: Candidates, resource: str) -> list[int]:
-        return [self.nodes[i].allocatable.get(resource, 0) for i in candidates.nodes]
+    def free_of(self, index: int, resource: str) -> tuple[int, int, int, int]:
+        """Units of ``resource``, cpu (milli), memory (bytes) and pods free on one node."""
+        units = self._free(resource)[index] if resource else 0
+        return units, self._cpu[index], self._memory[index], self._pods[index]
+
+    # --- nodes -----------------------------------------------------------------------------------
+
+    def _take_in(self, nodes: tuple[NodeCapacity, ...]) -> None:
+        changed: list[tuple[NodeCapacity | None, NodeCapacity | None]] = []
+        index_of, known = self._index, self._nodes
+        for node in nodes:
+            index = index_of.get(node.name)
+            if index is None:
+                index_of[node.name] = index = len(known)
+                known.append(None)
+                self._cpu.append(0)
+                self._memory.append(0)
+                self._pods.append(0)
+                for units in self._units.values():
+                    units.append(0)
+            before = known[index]
+            if before is not node:
+                changed.append((before, node))
+                known[index] = node
+                self._read(index)
+        if len(nodes) != sum(node is not None for node in known):
+            here = {node.name for node in nodes}
+            for name, index in index_of.items():
+                gone = known[index]
+                if gone is not None and name not in here:
+                    changed.append((gone, None))
+                    known[index] = None
+        self._by_label.clear()
+        self._forget(self._concerned(changed))
+
+    def _concerned(
+        self, changed: Iterable[tuple[NodeCapacity | None, NodeCapacity | None]]
+    ) -> set[str]:
+        """The classes that have, or had, one of the nodes."""
+        labels = [node.labels for pair in changed for node in pair if node is not None]
+        return {
+            name
+            for name, kind in self._kinds.items()
+            if any(carries(one, kind.node_selector) for one in labels)
+        }
+
+    def _forget(self, names: Iterable[str]) -> None:
+        stale = set(names)
+        if not stale:
+            return
+        for name in stale:
+            self._members.pop(name, None)
+            self._kinds.pop(name, None)
+        for key in [key for key in self._candidates if key[0] in stale]:
+            dropped = self._candidates.pop(key)
+            for lot in dropped.lots:
+                for index in lot.nodes:
+                    held = self._holders[index]
+                    self._holders[index] = [one for one in held if one[0] is not dropped]
 
     def _nodes_of(self, kind: AcceleratorKind) -> tuple[int, ...]:
         members = self._members.get(kind.name)
         if members is None:
             # Free as observed, not as reserved so far: the order must not depend on the plan.
-            found = [
-                (node.free(kind.resource), node.name, index)
-                for index, node in enumerate(self.nodes)
-                if carries(node.labels, kind.node_selector)
-            ]
+            found = []
+            for index in self._labelled(kind.node_selector):
+                node = self._nodes[index]
+                if node is not None and carries(node.labels, kind.node_selector):
+                    found.append((node.free(kind.resource), node.name, index))
             self._members[kind.name] = members = tuple(index for *_, index in sorted(found))
         return members
+
+    def _labelled(self, selector: Mapping[str, str]) -> Iterable[int]:
+        """Nodes that have one of the selector's labels; all nodes for no selector."""
+        if not selector:
+            return range(len(self._nodes))
+        key, value = next(iter(selector.items()))
+        by_value = self._by_label.get(key)
+        if by_value is None:
+            self._by_label[key] = by_value = {}
+            for index, node in enumerate(self._nodes):
+                if node is not None and key in node.labels:
+                    by_value.setdefault(node.labels[key], []).append(index)
+        return by_value.get(value, ())
+
+    def _read(self, index: int) -> None:
+        """What is free on a node as observed."""
+        node = self._nodes[index]
+        if node is not None:
+            self._cpu[index] = node.free("cpu")
+            self._memory[index] = node.free("memory")
+            self._pods[index] = _pods(node)
+            for resource, units in self._units.items():
+                units[index] = node.free(resource)
+        for candidates, _ in self._holders.get(index, ()):
+            candidates.free.clear()
+            candidates.starts.clear()
+            candidates.units.clear()
+            candidates.slots.clear()
 
     def _free(self, resource: str) -> list[int]:
         units = self._units.get(resource)
         if units is None:
-            units = [node.free(resource) for node in self.nodes]
+            units = [0 if node is None else node.free(resource) for node in self._nodes]
             self._units[resource] = units
         return units
 
@@ -184,15 +397,38 @@ class Ledger:
             slots = min(slots, self._memory[index] // shape.memory_bytes)
         return slots
 
-    def _take(self, index: int, shape: Shape, replicas: int) -> None:
-        self._sums.clear()
-        name = self.nodes[index].name
+    def _book(self, index: int, shape: Shape, replicas: int) -> None:
+        self._touched.add(index)
         self._pods[index] -= replicas
         self._cpu[index] -= replicas * shape.cpu_milli
         self._memory[index] -= replicas * shape.memory_bytes
-        self.reserved[name, "pods"] += replicas
-        self.reserved[name, "cpu"] += replicas * shape.cpu_milli
-        self.reserved[name, "memory"] += replicas * shape.memory_bytes
         if shape.count:
             self._free(shape.resource)[index] -= replicas * shape.count
-            self.reserved[name, shape.resource] += replicas * shape.count
+        for candidates, position in self._holders.get(index, ()):
+            if candidates.free and candidates.resource == shape.resource:
+                candidates.free[position] -= replicas * shape.count
+            if replicas < 0:
+                candidates.starts.clear()
+            if candidates.units:
+                candidates.units.clear()
+            if candidates.slots:
+                candidates.slots.clear()
+
+    def _free_by_lot(self, candidates: Candidates) -> list[int]:
+        if not candidates.free:
+            units = self._free(candidates.resource)
+            candidates.free.extend(sum(units[i] for i in lot.nodes) for lot in candidates.lots)
+        return candidates.free
+
+
+def _pods(node: NodeCapacity) -> int:
+    return node.free("pods") if "pods" in node.allocatable else UNLIMITED
+
+
+def _lot_rank(capacity_type: str, kind: AcceleratorKind, filter_: Filter) -> tuple[float, str]:
+    """As the service orders capacity types; else the cheaper first, on demand where unknown."""
+    if filter_.capacity_types:
+        return filter_.capacity_types.index(capacity_type), capacity_type
+    spot, price = kind.spot_price_per_h, kind.price_per_h
+    cheaper = spot is not None and price is not None and spot < price
+    return (not cheaper if capacity_type == SPOT else 0.5), capacity_type

@@ -1,195 +1,367 @@
 """Chooses an accelerator class for every service, for all services at once.
 
 Pure and deterministic: the order of the input does not matter. A service keeps the class it is on
-while that class can serve it, so a plan made again on the same world changes nothing. Three rounds,
-each oldest service first:
+while that class can serve it, so a plan made again on the same world changes nothing.
 
-1. services that are on a class and have nothing bound yet keep one replica's place there;
-2. services without a class, or whose class is full while nothing of theirs runs there, take the
-   first class of their preference that has room for one replica;
-3. what is left goes to further replicas.
+1. Services that are on a class and have nothing bound yet keep one replica's place there.
+2. All others get, together, the options that are worth most (``search``; ``exact`` where the
+   search's answer is not proven good) and have room for all their replicas.
+3. When there is not room for all replicas of all: one replica of each, by priority, then age; what
+   is left goes to further replicas in the same order.
+4. If the caller allows moves, services that run go where the gain is worth the move.
 
 So the second replica of one service never takes the first of another, and two services are never
-promised the same unit. It must not bind pods, and it never moves what runs.
+promised the same unit. It must not bind pods, and it never moves what runs unless told to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 from conch.api.conditions import Reason
 from conch.observe.types import (
-    CPU_CLASS,
     AcceleratorKind,
     Assignment,
     ClassVerdict,
     Inventory,
     Key,
     PlacementRequest,
+    Share,
 )
 from conch.placement import explain
 from conch.placement.fit import PERMANENT, Fit, class_refusal
-from conch.placement.ledger import Candidates, Ledger, Shape, shape
+from conch.placement.ledger import Ledger, shape
+from conch.placement.options import LIVE, Entry, Offers, Option, Policy, price_per_h, spot_limit
+from conch.placement.search import Seat, search
+
+_SETTLING = 3  # times that services without a place are tried again on the final layout
 
 
-@dataclass(slots=True)
-class _Seat:
-    """A service that has its class; ``reserved`` grows while the plan is made."""
-
-    request: PlacementRequest
-    kind: AcceleratorKind
-    candidates: Candidates
-    shape: Shape
-    wanted: int  # replicas to find room for
-    reserved: int
-    refused: tuple[ClassVerdict, ...]  # classes of higher preference
-
-
-def plan(inventory: Inventory, requests: Iterable[PlacementRequest]) -> dict[Key, Assignment]:
+def plan(
+    inventory: Inventory, requests: Iterable[PlacementRequest], policy: Policy = LIVE
+) -> dict[Key, Assignment]:
     """An assignment for every request."""
-    return plan_on(Ledger(inventory), inventory.kinds, requests)
+    return plan_on(Ledger(inventory), inventory.kinds, requests, policy)
+
+
+class Planner:
+    """Plans again and again: keeps what it knows of nodes that did not change.
+
+    The same answers as :func:`plan`, sooner.
+    """
+
+    def __init__(self, policy: Policy = LIVE) -> None:
+        self._policy = policy
+        self._ledger: Ledger | None = None
+
+    def plan(
+        self, inventory: Inventory, requests: Iterable[PlacementRequest], moves: int = 0
+    ) -> dict[Key, Assignment]:
+        """As :func:`plan`; ``moves``: how many services that run may be moved now."""
+        del moves
+        if self._ledger is None:
+            self._ledger = Ledger(inventory)
+        else:
+            self._ledger.restart(inventory)
+        return plan_on(self._ledger, inventory.kinds, requests, self._policy)
 
 
 def plan_on(
-    ledger: Ledger, kinds: Iterable[AcceleratorKind], requests: Iterable[PlacementRequest]
+    ledger: Ledger,
+    kinds: Iterable[AcceleratorKind],
+    requests: Iterable[PlacementRequest],
+    policy: Policy = LIVE,
 ) -> dict[Key, Assignment]:
     """As :func:`plan`, on a given ledger: afterwards it holds what was reserved."""
-    known = {kind.name: kind for kind in kinds}
-    by_memory = sorted(known.values(), key=_smallest_first)
-    queue = sorted(requests, key=lambda r: (r.age_rank, r.key))
-    seats: dict[Key, _Seat] = {}
-    assignments: dict[Key, Assignment] = {}
-    for request in queue:
-        if (seat := _keep(ledger, known, request)) is not None:
-            seats[request.key] = seat
-    for request in queue:
-        if request.key not in seats:
-            choice = _choose(ledger, known, by_memory, request)
-            if isinstance(choice, _Seat):
-                seats[request.key] = choice
-            else:
-                assignments[request.key] = choice
-    for request in queue:
-        if (seat := seats.get(request.key)) is not None:
-            missing = seat.wanted - seat.reserved
-            seat.reserved += ledger.reserve(seat.candidates, seat.shape, missing)
-    rooms = _Rooms(ledger)
-    for key, seat in seats.items():
-        assignments[key] = _assignment(ledger, seat, rooms.left(seat))
-    return assignments
+    return _Plan(ledger, Offers(ledger, kinds, policy), policy).make(requests)
 
 
-def _keep(
-    ledger: Ledger, known: Mapping[str, AcceleratorKind], request: PlacementRequest
-) -> _Seat | None:
-    """The seat on the class the service is on, if that can go on."""
-    kind = _named(known, request, request.current)
-    if kind is None or (request.classes and kind.name not in _names(request)):
-        return None
-    if class_refusal(kind, request) is not None or (kind.resource and not request.count):
-        return None
-    candidates, needs = ledger.candidates(kind, request), shape(kind, request)
-    first = 0
-    if not request.bound and request.unbound:
-        first = ledger.reserve(candidates, needs, 1)
-        if not first:
-            return None
-    return _Seat(request, kind, candidates, needs, request.unbound, first, ())
+class _Plan:
+    """One plan in the making."""
 
-
-def _choose(
-    ledger: Ledger,
-    known: Mapping[str, AcceleratorKind],
-    by_memory: Iterable[AcceleratorKind],
-    request: PlacementRequest,
-) -> _Seat | Assignment:
-    """The first class of the preference order with room, or why there is none."""
-    wanted = request.unbound + request.bound  # what runs elsewhere has to come along
-    refused: list[ClassVerdict] = []
-    fallback: _Seat | None = None
-    for name in _names(request) or tuple(kind.name for kind in _any(by_memory, request)):
-        kind = _named(known, request, name)
-        if kind is None:
-            refused.append(explain.unknown(name))
-            continue
-        candidates, needs = ledger.candidates(kind, request), shape(kind, request)
-        seat = _Seat(request, kind, candidates, needs, wanted, 0, tuple(refused))
-        refusal = class_refusal(kind, request)
-        if refusal is None and ledger.has_room(candidates, needs):
-            seat.reserved = ledger.reserve(candidates, needs, min(1, wanted))
-            return seat
-        verdict = (
-            explain.unfit(kind, request, refusal)
-            if refusal is not None
-            else explain.no_room(ledger, kind, candidates, needs)
-        )
-        if not wanted and fallback is None and Fit(verdict.reason) not in PERMANENT:
-            fallback = seat
-        refused.append(verdict)
-    return fallback or _nowhere(known, request, refused)
-
-
-def _nowhere(
-    known: Mapping[str, AcceleratorKind], request: PlacementRequest, refused: list[ClassVerdict]
-) -> Assignment:
-    fits = {Fit(verdict.reason) for verdict in refused}
-    verdicts = explain.most_hopeful_first(refused)
-    if not fits:
-        return Assignment(None, Reason.NO_CAPACITY, explain.NO_ACCELERATOR_AT_ALL)
-    if fits == {Fit.UNKNOWN}:
-        message = explain.no_such_class(request, sorted(known))
-        return Assignment(None, Reason.CLASS_NOT_FOUND, message, 0, verdicts)
-    reason = Reason.NOTHING_FITS if fits <= PERMANENT else Reason.NO_CAPACITY
-    return Assignment(None, reason, explain.join(verdicts), 0, verdicts)
-
-
-def _assignment(ledger: Ledger, seat: _Seat, left: int) -> Assignment:
-    numbers = explain.numbers(ledger, seat.kind, seat.candidates, seat.shape)
-    verdicts = (*seat.refused, explain.chosen(seat.kind, numbers))
-    missing = seat.wanted - seat.reserved
-    message = explain.placed(seat.kind, seat.shape, missing, numbers)
-    return Assignment(seat.kind, Reason.PLACED, message, seat.reserved + left, verdicts)
-
-
-class _Rooms:
-    """Room left per class and shape once all is reserved; services of one shape share a count."""
-
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, offers: Offers, policy: Policy) -> None:
         self._ledger = ledger
-        self._known: dict[tuple[int, Shape], int] = {}
+        self._offers = offers
+        self._policy = policy
+        self._keepers: list[Seat] = []
+        self._choosers: list[Seat] = []
+        self._numbers: dict[tuple[int, str], str] = {}
 
-    def left(self, seat: _Seat) -> int:
-        key = (id(seat.candidates), seat.shape)  # the ledger keeps candidates alive
-        if key not in self._known:
-            self._known[key] = self._ledger.room(seat.candidates, seat.shape)
-        return self._known[key]
+    def make(self, requests: Iterable[PlacementRequest]) -> dict[Key, Assignment]:
+        """An assignment for every request."""
+        for request in sorted(requests, key=_fair):
+            seat = self._keep(request)
+            if seat is not None:
+                self._keepers.append(seat)
+            else:
+                self._choosers.append(Seat(request, self._offers.options(request)))
+        wanting = [seat for seat in self._choosers if _wanted(seat)]
+        idle = [seat for seat in self._choosers if not _wanted(seat)]
+        if wanting:
+            self._choose(wanting)
+        for seat in idle:
+            seat.option = self._idle(seat)
+        self._layout(wanting)
+        if self._policy.moves:
+            self._move()
+        seats = (*self._keepers, *self._choosers)
+        return {seat.request.key: self._assignment(seat) for seat in seats}
+
+    # --- classes ---------------------------------------------------------------------------------
+
+    def _keep(self, request: PlacementRequest) -> Seat | None:
+        """The seat on the class the service is on, if that can go on."""
+        if not request.current:
+            return None
+        kind = self._offers.named(request, request.current)
+        if kind is None or (kind.resource and not request.count):
+            return None
+        if (
+            request.classes
+            and kind.name not in request.classes
+            and not (request.allow_cpu and not kind.resource)
+        ):
+            return None
+        if class_refusal(kind, request) is not None:
+            return None
+        if not request.bound and request.unbound and kind.name in request.avoid:
+            return None
+        option = self._staying(request, kind)
+        seat = Seat(request, (option,), kept=True)
+        if request.bound or not request.unbound:
+            seat.option, seat.spot_left = option, option.spot_limit
+        elif not seat.take(self._ledger, option, 1):
+            return None
+        return seat
+
+    def _staying(self, request: PlacementRequest, kind: AcceleratorKind) -> Option:
+        """The class a service is on, as an option for its replicas without a node."""
+        candidates = self._ledger.candidates(kind, self._offers.filter_of(request))
+        needs = shape(kind, request)
+        limit = spot_limit(request, request.unbound + request.bound)
+        values = (0.0,) * len(candidates.lots)
+        option = Option(kind, candidates, needs, request.unbound, limit, 0, values, 0.0, 0.0)
+        option.weigh()
+        return option
+
+    def _choose(self, seats: Sequence[Seat]) -> None:
+        """An option for every seat, as far as there is room for one replica of each."""
+        for keeper in self._keepers:
+            self._fill(keeper)
+        search(self._ledger, seats)
+        if all(seat.option is not None for seat in seats):
+            return
+        for _ in range(_SETTLING):
+            self._first_ones(seats)
+            left_out = [seat for seat in seats if seat.option is None]
+            if not sum(self._squeeze(seat, seats) for seat in left_out):
+                return
+
+    def _squeeze(self, seat: Seat, seats: Sequence[Seat]) -> bool:
+        """Find room for one replica, if need be by moving another service that only just chose."""
+        room = {
+            id(option): min(
+                self._ledger.room(option.candidates, option.shape, option.spot_limit),
+                option.replicas,
+            )
+            for option in seat.options
+        }
+        for option in sorted(seat.options, key=lambda o: (-room[id(o)] * o.share, o.least)):
+            if room[id(option)] and seat.take(self._ledger, option, 1):
+                return True
+        return any(self._displace(seat, option, seats) for option in seat.options)
+
+    def _displace(self, seat: Seat, option: Option, seats: Sequence[Seat]) -> bool:
+        for other in seats:
+            held = other.option
+            if held is None or held.kind.name != option.kind.name:
+                continue
+            other.leave(self._ledger)
+            if seat.take(self._ledger, option, 1):
+                for instead in other.options:
+                    if instead.kind.name != held.kind.name and other.take(self._ledger, instead, 1):
+                        return True
+            seat.leave(self._ledger)
+            other.leave(self._ledger)
+            other.take(self._ledger, held, 1)
+        return False
+
+    def _idle(self, seat: Seat) -> Option | None:
+        """A class for a service that wants no replica now: with room if possible."""
+        for option in seat.options:
+            if self._ledger.room(option.candidates, option.shape):
+                return option
+        for entry in self._offers.entries(seat.request):
+            if entry.refusal is None and Fit(self._no_room(seat.request, entry).reason) not in (
+                PERMANENT
+            ):
+                return self._offers.option(seat.request, entry)
+        return None
+
+    def _move(self) -> None:
+        """Let those who run go where it is worth the move, those who gain most first."""
+        gains = []
+        for position, seat in enumerate(self._keepers):
+            if seat.request.bound:
+                here, there = self._compared(seat)
+                if there is not None:
+                    gains.append((there.least - here, position, there))
+        budget = self._policy.moves
+        for _, position, option in sorted(gains, key=lambda g: g[:2]):
+            if not budget:
+                return
+            seat = self._keepers[position]
+            held = seat.option
+            seat.leave(self._ledger)
+            if seat.take_all(self._ledger, option):
+                seat.options = [option]
+                budget -= 1
+            elif held is not None:
+                seat.take(self._ledger, held, held.replicas)
+
+    def _compared(self, seat: Seat) -> tuple[float, Option | None]:
+        """What staying is worth, and the option that gains most with what moving costs."""
+        assert seat.option is not None
+        current = seat.option.kind.name
+        options = self._offers.options(seat.request)
+        here = next((option for option in options if option.kind.name == current), None)
+        if here is None:
+            return 0.0, None
+        here.replicas = seat.request.unbound + seat.request.bound
+        here.weigh()
+        best = None
+        for option in options:
+            if option.kind.name == current:
+                continue
+            option.extra += self._policy.move_h * option.rent()
+            option.weigh()
+            if (
+                option.least < (best or here).least
+                and self._ledger.room(option.candidates, option.shape, option.spot_limit)
+                >= option.replicas
+            ):
+                best = option
+        return here.least, best
+
+    # --- reservations ----------------------------------------------------------------------------
+
+    def _layout(self, choosers: Sequence[Seat]) -> None:
+        """Reserve all over again in fair order, so that a plan made again has the same layout."""
+        self._first_ones(choosers)
+        for seat in sorted((*self._keepers, *choosers), key=lambda s: _fair(s.request)):
+            self._fill(seat)
+
+    def _first_ones(self, choosers: Sequence[Seat]) -> None:
+        """One replica for everybody who has none, those who are on a class already first."""
+        seats = (*self._keepers, *choosers)
+        options = [seat.option for seat in seats]
+        for seat in seats:
+            seat.leave(self._ledger)
+        for seat, option in zip(seats, options, strict=True):
+            if option is None:
+                continue
+            if seat.kept and seat.request.bound:
+                seat.option, seat.spot_left = option, option.spot_limit
+            elif not seat.take(self._ledger, option, min(1, option.replicas)):
+                seat.option = option if not option.replicas else None
+
+    def _fill(self, seat: Seat) -> None:
+        if seat.option is not None and (missing := seat.option.replicas - seat.placed) > 0:
+            seat.take(self._ledger, seat.option, missing)
+
+    # --- answers ---------------------------------------------------------------------------------
+
+    def _assignment(self, seat: Seat) -> Assignment:
+        option = seat.option
+        if option is None:
+            return self._nowhere(seat.request)
+        text = self._counted(option)
+        placed = seat.placed
+        left = self._ledger.room(option.candidates, option.shape)
+        return Assignment(
+            option.kind,
+            Reason.PLACED,
+            explain.placed(option.kind, option.shape, option.replicas - placed, text),
+            placed + left,
+            (*self._refused(seat, option), explain.chosen(option.kind, text)),
+            self._shares(seat, option),
+            self._cost(seat, option),
+        )
+
+    def _counted(self, option: Option) -> str:
+        key = (id(option.candidates), option.shape.resource)  # the ledger keeps candidates alive
+        if (known := self._numbers.get(key)) is None:
+            known = explain.numbers(self._ledger, option.kind, option.candidates, option.shape)
+            self._numbers[key] = known
+        return known
+
+    def _refused(self, seat: Seat, chosen: Option) -> list[ClassVerdict]:
+        """Classes that the service would rather have had."""
+        if seat.options and seat.options[0] is chosen and not seat.request.classes:
+            return []
+        better = []
+        for entry in self._offers.entries(seat.request):
+            if entry.name == chosen.kind.name:
+                break
+            better.append(self._verdict(seat.request, entry))
+        return better
+
+    def _nowhere(self, request: PlacementRequest) -> Assignment:
+        refused = [self._verdict(request, entry) for entry in self._offers.entries(request)]
+        fits = {Fit(verdict.reason) for verdict in refused}
+        verdicts = explain.most_hopeful_first(refused)
+        if not fits:
+            return Assignment(None, Reason.NO_CAPACITY, explain.NO_ACCELERATOR_AT_ALL)
+        if fits == {Fit.UNKNOWN}:
+            message = explain.no_such_class(request, sorted(self._offers.known))
+            return Assignment(None, Reason.CLASS_NOT_FOUND, message, 0, verdicts)
+        reason = Reason.NOTHING_FITS if fits <= PERMANENT else Reason.NO_CAPACITY
+        return Assignment(None, reason, explain.join(verdicts), 0, verdicts)
+
+    def _verdict(self, request: PlacementRequest, entry: Entry) -> ClassVerdict:
+        if entry.kind is None:
+            return explain.unknown(entry.name)
+        if entry.refusal is not None:
+            return explain.unfit(entry.kind, request, entry.refusal)
+        return self._no_room(request, entry)
+
+    def _no_room(self, request: PlacementRequest, entry: Entry) -> ClassVerdict:
+        option = self._offers.option(request, entry)
+        limit = option.spot_limit if option.replicas else 1
+        return explain.no_room(self._ledger, option.kind, option.candidates, option.shape, limit)
+
+    def _shares(self, seat: Seat, option: Option) -> tuple[Share, ...]:
+        """Where the replicas without a node would go."""
+        if not seat.grants:
+            return ()
+        counts: dict[tuple[str, str], int] = {}
+        for index, replicas in seat.grants:
+            node = self._ledger.node(index)
+            place = (node.capacity_type, node.zone)
+            counts[place] = counts.get(place, 0) + replicas
+        name = option.kind.name
+        return tuple(Share(name, *place, number) for place, number in sorted(counts.items()))
+
+    def _cost(self, seat: Seat, option: Option) -> float | None:
+        """Of all replicas per hour; those that run are counted as on demand."""
+        if not option.shape.count:
+            return None
+        stays = seat.kept and seat.request.current == option.kind.name
+        total = 0.0
+        counted = [("OnDemand", seat.request.bound)] if stays else []
+        counted += [(self._ledger.node(i).capacity_type, n) for i, n in seat.grants]
+        for capacity_type, replicas in counted:
+            price = price_per_h(option.kind, capacity_type)
+            if price is None:
+                return None
+            total += price * replicas * option.shape.count
+        return total
 
 
-def _names(request: PlacementRequest) -> tuple[str, ...]:
-    """The classes the service names, the CPU last if it is allowed; () if it names none."""
-    if not request.count:
-        return (CPU_CLASS.name,)
-    if not request.classes:
-        return ()
-    cpu = (CPU_CLASS.name,) if request.allow_cpu and CPU_CLASS.name not in request.classes else ()
-    return (*request.classes, *cpu)
+def _fair(request: PlacementRequest) -> tuple[int, str, Key]:
+    """Who is served first: higher priority, then who came first."""
+    return -request.priority, request.age_rank, request.key
 
 
-def _any(by_memory: Iterable[AcceleratorKind], request: PlacementRequest) -> list[AcceleratorKind]:
-    """Every class, for a service that names none."""
-    return [*by_memory, CPU_CLASS] if request.allow_cpu else list(by_memory)
-
-
-def _named(
-    known: Mapping[str, AcceleratorKind], request: PlacementRequest, name: str
-) -> AcceleratorKind | None:
-    kind = known.get(name)
-    if kind is None and name == CPU_CLASS.name and (request.allow_cpu or not request.count):
-        return CPU_CLASS
-    return kind
-
-
-def _smallest_first(kind: AcceleratorKind) -> tuple[bool, int, str]:
-    """Smallest memory first, so that large accelerators stay free; unknown memory last."""
-    return (not kind.memory_bytes, kind.memory_bytes, kind.name)
+def _wanted(seat: Seat) -> int:
+    return seat.request.unbound + seat.request.bound

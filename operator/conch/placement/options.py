@@ -1,0 +1,258 @@
+"""What each service may take, what it would need there, and what that is worth.
+
+One number per option makes services comparable: ``rank`` steps down the service's own order weigh
+more than any price, then what the replicas cost per hour (dollars; for another goal kilowatts or
+kilograms), then what moving there costs once. It looks at no other service; what has room is the
+ledger's business.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from conch.observe.types import CPU_CLASS, AcceleratorKind, PlacementRequest
+from conch.placement.fit import Filter, Fit, class_refusal
+from conch.placement.ledger import SPOT, UNLIMITED, Candidates, Ledger, Shape, shape
+
+# One step down a service's own order of classes, in the unit of values. More than a service of a
+# thousand of the dearest accelerators costs.
+RANK = 10_000.0
+# A price nobody knows: dearer than any that is known, and among such, smallest memory first.
+_UNPRICED_PER_GIB = 1e-3
+_UNKNOWN_MEMORY_GIB = 1024.0
+# Watts matter little to one who asked for cost, and the other way round: enough to break ties.
+_TIE = 1e-3
+_WORLD_G_PER_KWH = 475.0  # the world's average; only the ratio between zones matters
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How to plan. The defaults are what the operator does."""
+
+    single_class: bool = True  # a service is one Deployment: all replicas on one class
+    # How many services that run may be moved, because somewhere is better: the caller's budget.
+    moves: int = 0
+    # What moving costs, as hours of what the service costs where it goes: both run meanwhile.
+    move_h: float = 0.25
+    exact: bool = True  # ask the solver where the greedy's answer is not proven good
+    carbon_g_per_kwh: Mapping[str, float] = field(default_factory=dict)  # by carbon zone
+
+
+LIVE = Policy()
+
+
+@dataclass(slots=True, eq=False)
+class Option:
+    """One class that could serve a service."""
+
+    kind: AcceleratorKind
+    candidates: Candidates
+    shape: Shape
+    replicas: int  # that it needs there; 0: none are wanted now
+    spot_limit: int  # how many of them may be on spot
+    rank: int
+    values: tuple[float, ...]  # of one replica, by lot
+    extra: float  # once
+    share: float  # of the demand that one replica carries
+
+    # The value if all replicas were on the lots that are best: see ``weigh``.
+    least: float = 0.0
+    by_type: dict[str, float] = field(default_factory=dict)
+
+    def weigh(self) -> None:
+        """Set ``least`` and ``by_type``, once all else is set."""
+        for lot, value in zip(self.candidates.lots, self.values, strict=True):
+            self.by_type[lot.capacity_type] = value
+        self.least = self.rank * RANK + self.extra + self.rent()
+
+    def rent(self) -> float:
+        """What the replicas are worth an hour, were there room on the best lots they may be on."""
+        if not self.values:
+            return 0.0
+        best = min(self.values)
+        if self.spot_limit >= self.replicas:
+            return best * self.replicas
+        lots = zip(self.candidates.lots, self.values, strict=True)
+        firm = min((v for lot, v in lots if lot.capacity_type != SPOT), default=math.inf)
+        return min(best, firm) * self.spot_limit + firm * (self.replicas - self.spot_limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A class as a service looks at it: usable if ``refusal`` is None."""
+
+    name: str
+    kind: AcceleratorKind | None
+    refusal: Fit | None
+    candidates: Candidates | None
+    shape: Shape | None
+    rank: int
+    unit_values: tuple[float, ...]  # of one unit, by lot
+
+
+class Offers:
+    """The options of every request, shared among those that ask for the same."""
+
+    def __init__(self, ledger: Ledger, kinds: Iterable[AcceleratorKind], policy: Policy) -> None:
+        self._ledger = ledger
+        self._policy = policy
+        self.known = {kind.name: kind for kind in kinds}
+        self._any = [*sorted(self.known.values(), key=_smallest_first), CPU_CLASS]
+        self._entries: dict[object, tuple[Entry, ...]] = {}
+        self._filters: dict[object, Filter] = {}
+
+    def entries(self, request: PlacementRequest) -> tuple[Entry, ...]:
+        """Every class the service asks for, in its order."""
+        filter_ = self.filter_of(request)
+        key = (
+            filter_,
+            request.classes,
+            request.count,
+            request.min_memory_bytes,
+            request.min_compute_capability,
+            request.allow_cpu,
+            request.cpu_milli,
+            request.memory_bytes,
+            request.optimise,
+            tuple(request.avoid),
+            tuple(name for name, rps in request.capacity_rps.items() if not rps > 0),
+        )
+        known = self._entries.get(key)
+        if known is None:
+            known = tuple(self._look(request, filter_))
+            self._entries[key] = known
+        return known
+
+    def filter_of(self, request: PlacementRequest) -> Filter:
+        """The filter of a request, the same object for equal ones."""
+        made = Filter.of(request)
+        return self._filters.setdefault(made, made)
+
+    def named(self, request: PlacementRequest, name: str) -> AcceleratorKind | None:
+        """The class of that name, if there is one and the service may use it."""
+        kind = self.known.get(name)
+        if kind is None and name == CPU_CLASS.name and (request.allow_cpu or not request.count):
+            return CPU_CLASS
+        return kind
+
+    def options(self, request: PlacementRequest) -> list[Option]:
+        """What the service could take, best first were there room for all."""
+        options = [
+            self.option(request, entry)
+            for entry in self.entries(request)
+            if entry.refusal is None and entry.unit_values
+        ]
+        if request.optimise == "Latency":
+            _prefer_fast(options)
+        for option in options:
+            option.weigh()
+        options.sort(key=lambda option: option.least)  # stable: in the service's own order
+        return options
+
+    def option(self, request: PlacementRequest, entry: Entry) -> Option:
+        """That class, with what this service needs there."""
+        assert entry.kind is not None
+        assert entry.candidates is not None
+        assert entry.shape is not None
+        replicas, share = _replicas(request, entry.kind)
+        count = entry.shape.count or 1
+        return Option(
+            entry.kind,
+            entry.candidates,
+            entry.shape,
+            replicas,
+            spot_limit(request, replicas),
+            entry.rank,
+            tuple(value * count for value in entry.unit_values),
+            0.0,
+            share,
+        )
+
+    def _look(self, request: PlacementRequest, filter_: Filter) -> Iterable[Entry]:
+        ordered = self._names(request)
+        names = ordered or [k.name for k in self._any if k is not CPU_CLASS or request.allow_cpu]
+        for position, name in enumerate(names):
+            kind = self.named(request, name)
+            if kind is None:
+                yield Entry(name, None, Fit.UNKNOWN, None, None, position, ())
+                continue
+            candidates = self._ledger.candidates(kind, filter_)
+            values = tuple(
+                unit_value(kind, lot.capacity_type, request.optimise, self._policy)
+                for lot in candidates.lots
+            )
+            rank = position
+            if not ordered:
+                rank = 2 if kind is CPU_CLASS else int(price_per_h(kind, "OnDemand") is None)
+            refusal = class_refusal(kind, request)
+            if refusal is None and name in request.avoid:
+                refusal = Fit.AVOIDED
+            yield Entry(name, kind, refusal, candidates, shape(kind, request), rank, values)
+
+    def _names(self, request: PlacementRequest) -> list[str]:
+        """The classes the service names, the CPU last if it is allowed; [] if it names none."""
+        if not request.count:
+            return [CPU_CLASS.name]
+        names = list(dict.fromkeys(request.classes))
+        if names and request.allow_cpu and CPU_CLASS.name not in names:
+            names.append(CPU_CLASS.name)
+        return names
+
+
+def spot_limit(request: PlacementRequest, replicas: int) -> int:
+    """How many of so many replicas may be on spot."""
+    if not request.min_on_demand:
+        return UNLIMITED
+    return max(0, replicas - request.min_on_demand)
+
+
+def unit_value(kind: AcceleratorKind, capacity_type: str, optimise: str, policy: Policy) -> float:
+    """What an hour of one unit is worth to a service that optimises for that."""
+    price = price_per_h(kind, capacity_type)
+    if price is None:
+        gib = kind.memory_bytes / 1024**3 or _UNKNOWN_MEMORY_GIB
+        price = gib * _UNPRICED_PER_GIB if kind.resource else 0.0
+    if optimise not in ("Energy", "Carbon") or not _sane(kind.max_watts):
+        return price
+    kilowatts = (kind.max_watts or 0.0) / 1000
+    if optimise == "Energy":
+        return kilowatts + _TIE * price
+    intensity = policy.carbon_g_per_kwh.get(kind.carbon_zone, _WORLD_G_PER_KWH)
+    return kilowatts * intensity / 1000 + _TIE * price
+
+
+def price_per_h(kind: AcceleratorKind, capacity_type: str) -> float | None:
+    """Of one unit; None if it is unknown, or no price at all."""
+    price = kind.price_per_h
+    if capacity_type == SPOT and kind.spot_price_per_h is not None:
+        price = kind.spot_price_per_h
+    return price if price is not None and 0 <= price < math.inf else None
+
+
+def _sane(amount: float | None) -> bool:
+    return amount is not None and 0 < amount < math.inf
+
+
+def _replicas(request: PlacementRequest, kind: AcceleratorKind) -> tuple[int, float]:
+    """How many replicas the service needs on a class, and which share of its demand one carries."""
+    wanted = request.unbound + request.bound  # what runs elsewhere has to come along
+    capacity = request.capacity_rps.get(kind.name, 0.0)
+    if request.demand_rps is None or not wanted or not capacity > 0:
+        return wanted, 1 / max(1, wanted)
+    replicas = max(1, min(UNLIMITED, math.ceil(request.demand_rps / capacity - 1e-9)))
+    return replicas, 1 / replicas
+
+
+def _prefer_fast(options: list[Option]) -> None:
+    """The larger a replica's capacity, the sooner it answers: that first, then what it costs."""
+    fewest = min((option.replicas for option in options if option.replicas), default=1)
+    for option in options:
+        option.values = tuple(value * _TIE for value in option.values)
+        option.extra = option.replicas / fewest
+
+
+def _smallest_first(kind: AcceleratorKind) -> tuple[bool, int, str]:
+    """Smallest memory first, so that large accelerators stay free; unknown memory last."""
+    return (not kind.memory_bytes, kind.memory_bytes, kind.name)

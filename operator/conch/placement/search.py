@@ -1,0 +1,361 @@
+"""The greedy search: options for many services at once, deterministic, node by node.
+
+Three steps. First fit: in fair order each service takes the best option that has room for all its
+replicas. If not everybody got their best, classes in short supply get prices (the multipliers of a
+Lagrangian relaxation, by subgradient), which also give a lower bound on what any plan is worth;
+services choose again by value plus price. Then local search: a service moves to a better option, or
+pushes another away, as long as the sum falls.
+
+Who is served when there is not enough is not decided here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from conch.observe.types import PlacementRequest
+from conch.placement.ledger import SPOT, UNLIMITED, Grants, Ledger
+from conch.placement.options import RANK, Option
+
+_ROUNDS = 40  # of the subgradient
+_PASSES = 4  # of the local search
+_EJECTIONS = 8  # services a better option may push away, tried per option
+_TRIES_EACH = 6
+_GOOD = 1e-9
+# Being left out: bounds prices when not all can be served.
+OUTSIDE = 100 * RANK
+
+# Option, grants, spot left, value.
+Held = tuple[Option | None, Grants, int, float]
+
+
+@dataclass(slots=True, eq=False)
+class Seat:
+    """A service and what is reserved for it."""
+
+    request: PlacementRequest
+    options: Sequence[Option]
+    option: Option | None = None
+    grants: Grants = field(default_factory=list)
+    spot_left: int = UNLIMITED
+    value: float = OUTSIDE  # of what is reserved
+    kept: bool = False  # it is on its class already
+
+    @property
+    def placed(self) -> int:
+        """Replicas that have room."""
+        return sum(replicas for _, replicas in self.grants)
+
+    def choose(self, option: Option) -> None:
+        """Have that option, with nothing reserved yet."""
+        self.option, self.grants, self.spot_left = option, [], option.spot_limit
+        self.value = option.rank * RANK + option.extra
+
+    def take(self, ledger: Ledger, option: Option, most: int) -> int:
+        """Reserve up to so many more replicas there; how many found room."""
+        if self.option is not option:
+            self.choose(option)
+        found = 0
+        for index, replicas in ledger.reserve(
+            option.candidates, option.shape, most, self.spot_left
+        ):
+            capacity_type = ledger.node(index).capacity_type
+            if capacity_type == SPOT:
+                self.spot_left -= replicas
+            self.value += replicas * option.by_type[capacity_type]
+            self.grants.append((index, replicas))
+            found += replicas
+        return found
+
+    def leave(self, ledger: Ledger) -> None:
+        """Give everything back."""
+        if self.option is not None:
+            ledger.release(self.grants, self.option.shape)
+        self.option, self.grants, self.value = None, [], OUTSIDE
+
+    def take_all(self, ledger: Ledger, option: Option) -> bool:
+        """Reserve all replicas there, or none."""
+        if not ledger.may_hold(option.candidates, option.shape, option.replicas, option.spot_limit):
+            return False
+        if self.take(ledger, option, option.replicas) == option.replicas:
+            return True
+        self.leave(ledger)
+        return False
+
+    def held(self) -> Held:
+        """What it has, for ``put_back``."""
+        return self.option, self.grants, self.spot_left, self.value
+
+    def put_back(self, ledger: Ledger, held: Held) -> None:
+        """Have again what it had; the room must be free."""
+        self.option, self.grants, self.spot_left, self.value = held
+        if self.option is not None:
+            ledger.release([(index, -n) for index, n in self.grants], self.option.shape)
+
+
+def search(ledger: Ledger, seats: Sequence[Seat]) -> float:
+    """Find every seat an option with room for all its replicas; a lower bound on the sum of values.
+
+    Seats that found none have no option afterwards; the others hold their reservations.
+    """
+    _first_fit(ledger, seats, {})
+    least = sum(seat.options[0].least if seat.options else OUTSIDE for seat in seats)
+    if total(seats) <= least + _GOOD:
+        return least
+    _Improvement(ledger, seats).run()
+    first, held = total(seats), [seat.held() for seat in seats]
+    for seat in seats:
+        seat.leave(ledger)
+    prices, bound = _prices(ledger, seats, first)
+    _first_fit(ledger, seats, prices)
+    _Improvement(ledger, seats).run()
+    if total(seats) > first:
+        for seat in seats:
+            seat.leave(ledger)
+        for seat, had in zip(seats, held, strict=True):
+            seat.put_back(ledger, had)
+    return max(least, bound)
+
+
+def total(seats: Sequence[Seat]) -> float:
+    """The sum of the seats' values."""
+    return sum(seat.value for seat in seats)
+
+
+# --- first fit -----------------------------------------------------------------------------------
+
+_Group = tuple[str, str]  # class, capacity type
+_Uses = tuple[tuple[_Group, int], ...]  # units
+
+
+def _first_fit(ledger: Ledger, seats: Sequence[Seat], prices: Mapping[_Group, float]) -> None:
+    for seat in seats:
+        options = seat.options
+        if prices:
+            options = sorted(options, key=lambda option: _priced(option, prices))
+        for option in options:
+            if seat.take_all(ledger, option):
+                break
+
+
+def _priced(option: Option, prices: Mapping[_Group, float]) -> float:
+    return min(
+        value + sum(prices.get(group, 0.0) * units for group, units in uses)
+        for value, uses in _columns(option)
+    )
+
+
+def _columns(option: Option) -> list[tuple[float, _Uses]]:
+    """The ways to take an option, all replicas that may be on one lot there: value and units."""
+    lots, count, replicas = option.candidates.lots, option.shape.count, option.replicas
+    base = option.rank * RANK + option.extra
+    groups = [(option.kind.name, lot.capacity_type) for lot in lots]
+    firm = [i for i, lot in enumerate(lots) if lot.capacity_type != SPOT]
+    columns: list[tuple[float, _Uses]] = []
+    for position, value in enumerate(option.values):
+        most = replicas if position in firm else min(replicas, option.spot_limit)
+        if most == replicas:
+            columns.append((base + replicas * value, ((groups[position], replicas * count),)))
+            continue
+        rest = replicas - most
+        for other in firm:
+            uses = ((groups[position], most * count), (groups[other], rest * count))
+            columns.append((base + most * value + rest * option.values[other], uses))
+    return columns
+
+
+# --- prices --------------------------------------------------------------------------------------
+
+# Value, then twice a group's number and the units taken there.
+_Column = tuple[float, int, int, int, int]
+
+
+def _prices(
+    ledger: Ledger, seats: Sequence[Seat], reached: float
+) -> tuple[dict[_Group, float], float]:
+    """Prices per unit of what is short, and a lower bound on the value of any plan.
+
+    Held and Karp's subgradient with Polyak's step: https://doi.org/10.1287/opre.18.6.1138
+    """
+    numbers: dict[_Group, int] = {}
+    supply: list[float] = []
+    tables: list[list[_Column]] = []
+    for seat in seats:
+        table: list[_Column] = []
+        for option in seat.options:
+            for value, uses in _columns(option):
+                flat = [0, 0, 0, 0]
+                for place, (group, units) in enumerate(uses):
+                    if group not in numbers:
+                        numbers[group] = len(supply)
+                        supply.append(_supply(ledger, option, group[1]))
+                    flat[2 * place : 2 * place + 2] = numbers[group], units
+                table.append((value, flat[0], flat[1], flat[2], flat[3]))
+        tables.append(sorted(table))
+    prices = [0.0] * len(supply)
+    best, best_prices, step = -math.inf, prices, 1.0
+    for number in range(_ROUNDS):
+        bound, use = _relaxed(tables, prices)
+        use = [used - amount for used, amount in zip(use, supply, strict=True)]
+        bound -= sum(price * amount for price, amount in zip(prices, supply, strict=True))
+        if bound > best:
+            best, best_prices = bound, prices
+        elif number % 4 == 3:
+            step *= 0.6
+        norm = sum(u * u for u, price in zip(use, prices, strict=True) if u > 0 or price > 0)
+        if norm <= 0 or reached - bound <= _GOOD:
+            break
+        rate = step * (reached - bound) / norm
+        prices = [max(0.0, price + rate * u) for price, u in zip(prices, use, strict=True)]
+    names = {number: group for group, number in numbers.items()}
+    return {names[i]: price for i, price in enumerate(best_prices) if price > 0}, best
+
+
+def _relaxed(tables: Sequence[Sequence[_Column]], prices: list[float]) -> tuple[float, list[float]]:
+    """What everybody pays who takes the best at those prices, and the units taken."""
+    use = [0.0] * len(prices)
+    paid = 0.0
+    for table in tables:
+        lowest, chosen = OUTSIDE, None
+        for column in table:
+            value, one, units, two, more = column
+            if value >= lowest:
+                break
+            reduced = value + prices[one] * units + prices[two] * more
+            if reduced < lowest:
+                lowest, chosen = reduced, column
+        paid += lowest
+        if chosen is not None:
+            use[chosen[1]] += chosen[2]
+            use[chosen[3]] += chosen[4]
+    return paid, use
+
+
+def _supply(ledger: Ledger, option: Option, capacity_type: str) -> float:
+    """Units of a class and capacity type that are free on any of its nodes, allowed or not."""
+    if not option.shape.count:
+        return 0.0
+    resource = option.shape.resource
+    return sum(
+        ledger.free_of(index, resource)[0]
+        for index in option.candidates.members
+        if ledger.node(index).capacity_type == capacity_type
+    )
+
+
+# --- local search --------------------------------------------------------------------------------
+
+
+class _Improvement:
+    """Moves of one service, or of two at once, that make the sum of values fall."""
+
+    def __init__(self, ledger: Ledger, seats: Sequence[Seat]) -> None:
+        self._ledger = ledger
+        self._seats = seats
+        self._tries = _TRIES_EACH * len(seats)
+        self._on: dict[str, dict[int, Seat]] = {}  # by class
+        for number in range(len(seats)):
+            self._enter(number)
+
+    def run(self) -> None:
+        """Improve until nothing gets better, or enough was tried."""
+        for _ in range(_PASSES):
+            regret = [
+                (seat.options[0].least - seat.value, number)
+                for number, seat in enumerate(self._seats)
+                if seat.options and seat.value > seat.options[0].least + _GOOD
+            ]
+            if not sum(self._better(number) for _, number in sorted(regret)):
+                return
+
+    def _better(self, number: int) -> bool:
+        """Whether that service found something better, perhaps at the price of another's."""
+        seat = self._seats[number]
+        before, held = seat.value, seat.held()
+        for option in seat.options:
+            if option.least >= before - _GOOD or self._tries <= 0:
+                return False
+            if option is held[0]:
+                continue
+            short = self._ledger.short(option.candidates, option.shape, option.replicas)
+            if short <= 0 and self._move(number, option, before):
+                return True
+            if short > 0 and self._push_away(number, option, before, short):
+                return True
+        return False
+
+    def _move(self, number: int, option: Option, before: float) -> bool:
+        seat = self._seats[number]
+        held = self._step_out(number)
+        if seat.take_all(self._ledger, option) and seat.value < before - _GOOD:
+            self._enter(number)
+            return True
+        seat.leave(self._ledger)
+        self._step_in(number, held)
+        return False
+
+    def _push_away(self, number: int, option: Option, before: float, short: int) -> bool:
+        """Take the option from a service that loses less by leaving it."""
+        budget = before - option.least - _GOOD
+        losses = []
+        for other, seat in self._on.get(option.kind.name, {}).items():
+            loss = self._loss(seat)
+            if other != number and loss < budget and _units(seat) >= short:
+                losses.append((loss, other))
+        for loss, other in sorted(losses)[:_EJECTIONS]:
+            if self._swap(number, other, option, before, budget - loss):
+                return True
+        return False
+
+    def _swap(self, number: int, other: int, option: Option, before: float, spare: float) -> bool:
+        seat, pushed = self._seats[number], self._seats[other]
+        was = pushed.value
+        mine, theirs = self._step_out(number), self._step_out(other)
+        if seat.take_all(self._ledger, option):
+            for instead in pushed.options:
+                if instead.least >= was + before - option.least - _GOOD:
+                    break
+                if instead is not theirs[0] and pushed.take_all(self._ledger, instead):
+                    break
+            if pushed.option and seat.value + pushed.value < before + was - _GOOD:
+                self._enter(number)
+                self._enter(other)
+                return True
+        seat.leave(self._ledger)
+        pushed.leave(self._ledger)
+        self._step_in(number, mine)
+        self._step_in(other, theirs)
+        return False
+
+    def _loss(self, seat: Seat) -> float:
+        """The least a service loses that leaves for where there seems to be room."""
+        for option in seat.options:
+            if option is not seat.option and self._ledger.may_hold(
+                option.candidates, option.shape, option.replicas, option.spot_limit
+            ):
+                return option.least - seat.value
+        return OUTSIDE
+
+    def _enter(self, number: int) -> None:
+        option = self._seats[number].option
+        if option is not None:
+            self._on.setdefault(option.kind.name, {})[number] = self._seats[number]
+
+    def _step_out(self, number: int) -> Held:
+        self._tries -= 1
+        seat = self._seats[number]
+        if seat.option is not None:
+            del self._on[seat.option.kind.name][number]
+        held = seat.held()
+        seat.leave(self._ledger)
+        return held
+
+    def _step_in(self, number: int, held: Held) -> None:
+        self._seats[number].put_back(self._ledger, held)
+        self._enter(number)
+
+
+def _units(seat: Seat) -> int:
+    return 0 if seat.option is None else seat.option.shape.count * seat.placed
