@@ -84,9 +84,9 @@ def run(
 
 async def ask(api: RawReader, namespace: str, name: str, operator_namespace: str) -> Watched:
     """The leader's answer. Raises ConchError in words when there is none."""
-    leader = await _leader(api, operator_namespace)
+    pod = await leader(api, operator_namespace)
     rest = f"/debug/arrivals/{namespace}/{name}"
-    where = proxy(operator_namespace, leader, Settings().metrics_port, rest)
+    where = proxy(operator_namespace, pod, Settings().metrics_port, rest)
     try:
         body = await api.get_raw(where)
     except Forbidden as error:
@@ -94,21 +94,21 @@ async def ask(api: RawReader, namespace: str, name: str, operator_namespace: str
     except NotFound as error:
         await cluster.gather(api, namespace, name)  # no such service: that is told better there
         raise ConchError(
-            f"the operator ({leader}) has seen no minute of {namespace}/{name} yet; wait a little"
+            f"the operator ({pod}) has seen no minute of {namespace}/{name} yet; wait a little"
         ) from error
     except ApiError as error:
         raise ConchError(
-            f"the operator ({leader}) can't be asked through the API server: {error};"
+            f"the operator ({pod}) can't be asked through the API server: {error};"
             " networkPolicy.metricsFrom of the chart must let it in"
         ) from error
     try:
         return msgspec.json.decode(body, type=Watched)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise ConchError(f"the operator ({leader}) answers nonsense: is it older?") from error
+        raise ConchError(f"the operator ({pod}) answers nonsense: is it older?") from error
 
 
-async def _leader(api: RawReader, operator_namespace: str) -> str:
-    """The pod that decides; its memory holds the history."""
+async def leader(api: RawReader, operator_namespace: str) -> str:
+    """The operator's pod that decides; its memory holds the history."""
     lease = path("coordination.k8s.io/v1", "leases", operator_namespace, names.LEADER_LEASE)
     try:
         found = await api.get(lease)
