@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from e2e.bench import services, world
 from e2e.bench.client import Client, Objects
 from e2e.bench.figure import Context, Figure, Result
+from e2e.bench.operator import Operator
 from e2e.placement import live, pending
 from e2e.placement.disturbance import OTHERS, Disturbance
 from e2e.testbed import Cluster
@@ -47,6 +48,8 @@ class Seen:
     most_waiting: int
     """Of them with room for each at once."""
     changes: Mapping[str, int]
+    cpu_share: float
+    """Of a core, what the operator used."""
 
 
 class Judge:
@@ -93,10 +96,10 @@ def _measured(ctx: Context) -> Seen:
     cluster = world.prepared(ctx, live.CLUSTER)
     operator = world.operator(ctx, cluster, "churn")
     limit_s = _PREPARE_S + MINUTES * 60 + 2 * _SETTLE_S
-    return world.measure(cluster, operator, _churn(ctx, cluster), limit_s)
+    return world.measure(cluster, operator, _churn(ctx, cluster, operator), limit_s)
 
 
-async def _churn(ctx: Context, cluster: Cluster) -> Seen:
+async def _churn(ctx: Context, cluster: Cluster, operator: Operator) -> Seen:
     loop = asyncio.get_running_loop()
     judge = Judge()
     async with Client(cluster) as client:
@@ -109,7 +112,7 @@ async def _churn(ctx: Context, cluster: Cluster) -> Seen:
                 group.create_task(client.until(live.NODES, judge.see_nodes)),
                 group.create_task(client.until(_ALL_PODS, judge.see_pods)),
             ]
-            start_s = loop.time()
+            start_s, cpu_s = loop.time(), operator.cpu_s()
             end_s, told_s = start_s + MINUTES * 60, start_s
             looks = group.create_task(_look(judge, disturbance))
             while (now_s := loop.time()) < end_s:
@@ -118,6 +121,7 @@ async def _churn(ctx: Context, cluster: Cluster) -> Seen:
                     told_s = now_s
                     ctx.progress(_progress(judge, end_s - now_s))
                 await asyncio.sleep(max(0.0, now_s + _EVERY_S - loop.time()))
+            cpu_share = (operator.cpu_s() - cpu_s) / (loop.time() - start_s)
             for task in (*watches, looks):
                 task.cancel()
         _write(ctx, judge)
@@ -131,6 +135,7 @@ async def _churn(ctx: Context, cluster: Cluster) -> Seen:
         judge.most_without,
         judge.most_waiting,
         disturbance.made,
+        cpu_share,
     )
 
 
@@ -170,7 +175,7 @@ def _measure(ctx: Context) -> Result:
         f"with room; longer than {LIMIT_S:.0f} s without a break: {len(seen.anywhere)} with room "
         f"for the replica in some allowed class (longest {_longest(seen.anywhere)}), "
         f"{len(seen.whole)} with room for the whole service in one class "
-        f"(longest {_longest(seen.whole)})",
+        f"(longest {_longest(seen.whole)}); the operator used {seen.cpu_share:.0%} of a core",
     )
 
 

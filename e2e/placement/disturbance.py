@@ -11,19 +11,20 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
+from conch.api import names
 from e2e.bench import services
 from e2e.bench.client import PODS, SERVICES, Client, Object, Objects
 from e2e.placement import live
-from e2e.placement.pending import CLASSES, PRODUCT, Wanted, units
+from e2e.placement.pending import CLASSES, PRODUCT, Wanted, takes_pods, units
 from e2e.testbed import TestbedError, gpus
 
 OTHERS = "bench-others"
-MOST_REPLICAS = 8
+MOST_REPLICAS = 6
 _PODS = PODS.format(OTHERS)
 _SERVICES = SERVICES.format(services.NAMESPACE)
 # Of the nodes that are full of somebody else's pods at the start.
-_FULL = 0.78
-_TIDES = (0, 3, 10, 30)
+_FULL = 0.72
+_TIDES = (0, 4, 12, 30)
 _TIDE_S = 40.0
 _CORDONED = 20
 _NOTICE_S = 15.0
@@ -48,17 +49,25 @@ class Disturbance:
         self._turn_s = 0.0
 
     async def prepare(self, nodes: int, count: int) -> None:
-        """The nodes, most of them full, and the services."""
+        """The nodes, most of them full, then the services; returns when all have begun."""
         await self._client.namespace(OTHERS)
         bodies = [self._node() for _ in range(nodes)]
         await live.at_once(self._client.create(live.NODES, body) for body in bodies)
+        await self._client.until(live.NODES, lambda there: all(map(takes_pods, there.values())))
         await self._client.until(
             f"/api/v1/namespaces/{OTHERS}/serviceaccounts", lambda there: "default" in there
         )
         full = [body for body in bodies if self._rng.random() < _FULL]
         await live.at_once(self._client.create(_PODS, self._filling(body)) for body in full)
+        await self._client.until(_PODS, lambda pods: all(map(live.is_ready, pods.values())))
         await live.at_once(self._create_service() for _ in range(count))
+        await self._client.until(live.OWN_PODS, self._all_began)
         self.made.clear()
+
+    def _all_began(self, pods: Objects) -> bool:
+        return {p["metadata"]["labels"][names.LABEL_SERVICE] for p in pods.values()} == set(
+            self.services
+        )
 
     async def change(self, now_s: float, free: Mapping[str, list[int]], pods: Objects) -> None:
         """One change. What was there a moment ago and is gone now is no error."""

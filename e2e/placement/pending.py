@@ -80,7 +80,7 @@ def free_units(nodes: Iterable[Object], pods: Iterable[Object]) -> dict[str, lis
     free: dict[str, list[int]] = {name: [] for name in CLASSES}
     for one in nodes:
         name = _CLASS_OF.get(one["metadata"]["labels"].get(PRODUCT, ""))
-        if name is not None and _takes_pods(one):
+        if name is not None and takes_pods(one):
             offered = int(one["status"].get("allocatable", {}).get(gpus.RESOURCE, 0))
             free[name].append(offered - taken[one["metadata"]["name"]])
     return free
@@ -120,16 +120,8 @@ def units(pod: Object) -> int:
     )
 
 
-def _class_of(pod: Object) -> str:
-    name: str = pod["metadata"]["labels"].get(names.LABEL_ACCELERATOR, "")
-    return name
-
-
-def _holds(pod: Object) -> bool:
-    return pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
-
-
-def _takes_pods(node: Object) -> bool:
+def takes_pods(node: Object) -> bool:
+    """Whether kube-scheduler would look at the node."""
     conditions = node["status"].get("conditions", [])
     return (
         "deletionTimestamp" not in node["metadata"]
@@ -137,3 +129,12 @@ def _takes_pods(node: Object) -> bool:
         and all(t["key"] == kwok.NODE_ANNOTATION for t in node["spec"].get("taints", []))
         and any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
     )
+
+
+def _class_of(pod: Object) -> str:
+    name: str = pod["metadata"]["labels"].get(names.LABEL_ACCELERATOR, "")
+    return name
+
+
+def _holds(pod: Object) -> bool:
+    return pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")

@@ -266,3 +266,23 @@ async def test_a_person_waits_for_a_short_rest_only(monkeypatch: pytest.MonkeyPa
     running.cancel()
     rest_s = plans[1] - plans[0] - 0.1
     assert 0.2 <= rest_s < 1, "two rests of the plan's own time, not twenty"
+
+
+async def test_a_rest_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a plan takes: replicas may wait for room that has appeared."""
+    monkeypatch.setattr(placement, "_REST", 10_000)
+    monkeypatch.setattr(placement, "_LONGEST_REST_S", 0.05)
+    settings = Settings(placement_window_s=0.001)
+    loop = PlacementLoop(ClusterState(), WorkQueue(), settings, Metrics())
+    plans = asyncio.Queue[None]()
+
+    def slow_plan() -> None:
+        time.sleep(0.01)
+        plans.put_nowait(None)
+
+    monkeypatch.setattr(loop, "replan", slow_plan)
+    running = asyncio.create_task(loop.run())
+    for _ in range(2):
+        loop.trigger()
+        await asyncio.wait_for(plans.get(), 5)
+    running.cancel()

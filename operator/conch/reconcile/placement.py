@@ -33,9 +33,11 @@ from conch.triton.capability import support
 logger = logging.getLogger(__name__)
 
 # After a plan that took t, the next waits this many t: planning never eats the loop. When somebody
-# waits for an answer to what they applied, the short rest is enough.
+# waits for an answer to what they applied, the short rest is enough. The limit is for replicas
+# that wait while a plan takes long: of the ten seconds they may, planning has no more than half.
 _REST = 20
 _SHORT_REST = 2
+_LONGEST_REST_S = 5.0
 # The message of one that waits has numbers of the whole cluster, which change all the time.
 _RETELL_S = 30.0
 
@@ -85,7 +87,7 @@ class PlacementLoop:
             timer = loop.call_later(min(looks) - _epoch_s(), self.trigger) if looks else None
             await asyncio.sleep(took_s * _SHORT_REST)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(took_s * (_REST - _SHORT_REST)):
+                async with asyncio.timeout(min(took_s * (_REST - _SHORT_REST), _LONGEST_REST_S)):
                     await self._awaited.wait()
 
     def replan(self) -> None:
