@@ -110,6 +110,11 @@ def test_it_stays_when_its_class_has_room() -> None:
     assert relieved(l4=1, t4=3) == "l4"
 
 
+def test_a_class_that_failed_is_left_although_there_seems_to_be_room() -> None:
+    failed = replace(REQUEST, avoid={"l4": "replicas stayed Pending there"})
+    assert relieved(failed, l4=1, t4=3) == "t4"
+
+
 @pytest.mark.parametrize(
     ("request_", "pods", "now_s"),
     [
