@@ -37,13 +37,20 @@ MATRIX: dict[str, dict[str, Any]] = {
             "tokenSecret": "prometheus-token",
             "caConfigMap": "prometheus-ca",
         },
+        "carbon": {
+            "source": "ElectricityMaps",
+            "tokenSecret": "maps-token",
+            "zones": {"eu-central-1": "DE", "*": "FR"},
+            "pue": 1.15,
+            "port": 8443,
+        },
     },
     # What --reuse-values from an older chart looks like: whole parents are gone.
     "nothing": dict.fromkeys(
         (
             "image", "runtime", "serviceAccount", "rbac", "crds", "networkPolicy",
             "podDisruptionBudget", "resources", "replicas", "watchNamespaces", "allowedSources",
-            "activator", "scrape", "logLevel", "logFormat", "commonLabels", "podAnnotations",
+            "activator", "scrape", "carbon", "logLevel", "logFormat", "commonLabels", "podAnnotations",
             "imagePullSecrets",
         )
     ),
@@ -270,6 +277,36 @@ def test_a_prometheus_is_named_reached_and_trusted(render: Render) -> None:
         "ports": [{"protocol": "TCP", "port": 9095}],
         "to": [{"ipBlock": {"cidr": "10.0.0.7/32"}}],
     } in part(objects, "NetworkPolicy")["spec"]["egress"]
+
+
+def test_a_source_of_grid_intensity_is_named_and_reached(render: Render) -> None:
+    objects = render(MATRIX["everything"])
+    pod = part(objects, "Deployment")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    found = settings.from_environment(
+        {e["name"]: e["value"] for e in container["env"] if "value" in e}
+    )
+    assert found.carbon_source == "ElectricityMaps"
+    assert found.carbon_zone_map == {"eu-central-1": "DE", "*": "FR"}
+    assert found.pue == 1.15
+    mounts = {m["name"]: m["mountPath"] for m in container["volumeMounts"]}
+    volumes = {v["name"]: v for v in pod["volumes"]}
+    assert found.carbon_token_file == mounts["carbon-token"] + "/token"
+    assert volumes["carbon-token"]["secret"]["secretName"] == "maps-token"
+    egress = part(objects, "NetworkPolicy")["spec"]["egress"]
+    assert {"ports": [{"protocol": "TCP", "port": 8443}]} in egress
+
+
+def test_static_intensities_need_no_way_out(render: Render) -> None:
+    carbon = {"source": "Static", "intensity": {"*": 475, "DE": 350.5}, "kind": "Average"}
+    objects = render({"carbon": carbon})
+    (container,) = part(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+    found = settings.from_environment(
+        {e["name"]: e["value"] for e in container["env"] if "value" in e}
+    )
+    assert found.carbon_intensity_map == {"*": 475.0, "DE": 350.5}
+    ports = str(part(objects, "NetworkPolicy")["spec"]["egress"])
+    assert ports == str(part(render(), "NetworkPolicy")["spec"]["egress"])
 
 
 def test_without_a_prometheus_nothing_of_it_is_there(render: Render) -> None:

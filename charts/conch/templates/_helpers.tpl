@@ -72,6 +72,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end -}}
 
+{{/* A map as a setting reads it: NAME=VALUE,NAME=VALUE. */}}
+{{- define "conch.pairs" -}}
+{{- $pairs := list -}}
+{{- range $name, $value := . -}}
+{{- $pairs = append $pairs (printf "%s=%v" $name $value) -}}
+{{- end -}}
+{{- join "," $pairs -}}
+{{- end -}}
+
 {{/* A number that may be 0, or absent. */}}
 {{- define "conch.activatorReplicas" -}}
 {{- $given := (.Values.activator).replicas -}}
