@@ -125,6 +125,7 @@ STATUS: dict[str, Any] = {
     "desiredReplicas": 3,
     "selector": "conch.dev/service=sample",
     "accelerator": "l4",
+    "sites": [{"name": "oslo", "replicas": 2, "readyReplicas": 1, "connected": False}],
     "revision": "5d4f",
     "address": {"http": "http://sample.default.svc:8000", "grpc": "sample.default.svc:8001"},
     "latency": {"observed": "87ms", "target": "100ms"},

@@ -83,6 +83,26 @@ async def test_it_lists_then_follows(world: FakeApi, api: Api) -> None:
     assert (world.count("GET"), world.count("WATCH")) == (1, 1)
 
 
+async def test_a_kind_the_server_lacks_may_come_later(server: FakeApi, api: Api) -> None:
+    async with mirror(api, optional=True, absent_s=0.01) as pods:
+        assert pods.names == []
+        server.put(PODS, "a", value=1)
+        await until(lambda: pods.told == [("added", "a")])
+
+
+async def test_without_being_optional_it_is_waited_for(server: FakeApi, api: Api) -> None:
+    told: list[Change[Pod]] = []
+    waiting: Reflector[Pod] = Reflector(
+        api, PODS, decoder(Pod), told.append, backoff_first_s=0.01, backoff_max_s=0.01
+    )
+    task = asyncio.create_task(waiting.run())
+    await until(lambda: waiting.restarts > 2)
+    assert not waiting.synced.is_set()
+    server.put(PODS, "a")
+    await until(waiting.synced.is_set)
+    task.cancel()
+
+
 async def test_the_store_cannot_be_written(world: FakeApi, api: Api) -> None:
     async with mirror(api) as pods:
         with pytest.raises(TypeError):

@@ -9,8 +9,10 @@ import msgspec
 import pytest
 
 from conch.api import names
+from conch.api.v1alpha1 import Placement
 from conch.kube import views
 from conch.kube.reflector import Change
+from conch.observe.dra import claimed
 from conch.observe.types import Key
 from conch.reconcile.queue import WorkQueue
 from conch.wiring.watches import watches
@@ -117,6 +119,52 @@ async def test_a_node_that_is_lost_wakes_who_is_on_it(world: World) -> None:
     lost = msgspec.structs.replace(node(), status=views.NodeStatus(allocatable={}, conditions=()))
     assert await world.tell("nodes", node(), lost) == (True, {KEY})
     assert await world.tell("nodes", lost, None) == (True, set())  # told already
+
+
+async def test_the_value_of_a_priority_class_decides_anew(world: World) -> None:
+    wanted = Placement(priority_class_name="serving")
+    serving = views.PriorityClass(views.Metadata(name="serving"), value=1000)
+    default = views.PriorityClass(views.Metadata(name="usual"), value=7, global_default=True)
+    assert world.cluster.priority(wanted) == 0
+    assert await world.tell("priority classes", None, serving) == (True, set())
+    await world.tell("priority classes", None, default)
+    assert (world.cluster.priority(wanted), world.cluster.priority(Placement())) == (1000, 7)
+    assert await world.tell("priority classes", serving, None) == (True, set())
+    assert world.cluster.priority(wanted) == 0
+
+
+async def test_devices_are_news_where_a_class_claims_them(world: World) -> None:
+    spec = {"memory": "1Gi", "deviceClassName": "gpu"}
+    meta = {"name": "mine", "resourceVersion": "1", "uid": "c1"}
+    world.cluster.set_class({"metadata": meta, "spec": spec})
+    world.cluster.inventory()
+    published = views.ResourceSlice(
+        views.Metadata(name="s1"),
+        views.ResourceSliceSpec("gpu", views.ResourcePool("n1", 1, 1), "n1", (views.Device("0"),)),
+    )
+    results = (views.AllocatedDevice("gpu", "n1", "0"),)
+    held = views.ResourceClaim(
+        views.Metadata(name="c1", namespace="other", uid="claim-1"),
+        views.ResourceClaimStatus(views.Allocation(views.AllocatedDevices(results))),
+    )
+    chosen = views.DeviceClass(views.Metadata(name="gpu"))
+    await world.tell("nodes", None, node("0"))
+    for mirror, new in (
+        ("device classes", chosen),
+        ("resource slices", published),
+        ("resource claims", held),
+    ):
+        assert await world.tell(mirror, None, new) == (True, set())
+    (seen,) = world.cluster.inventory().nodes
+    resource = claimed("mine")
+    assert (seen.allocatable[resource], seen.free(resource)) == (1, 0)
+    for mirror, old in (
+        ("resource claims", held),
+        ("resource slices", published),
+        ("device classes", chosen),
+    ):
+        assert await world.tell(mirror, old, None) == (True, set())
+    assert resource not in world.cluster.inventory().nodes[0].allocatable
 
 
 async def test_a_child_wakes_its_service_when_it_changes_and_when_it_goes(world: World) -> None:

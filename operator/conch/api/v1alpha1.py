@@ -403,6 +403,21 @@ class CostStatus(ApiModel):
     )
 
 
+class SiteStatus(ApiModel):
+    """The service's pods at one site."""
+
+    name: str = Field(description="The site: value of its nodes' label conch.dev/site.")
+    replicas: int = Field(description="Pods that are bound to its nodes.")
+    ready_replicas: int = Field(description="Pods there whose models are loaded, as last heard.")
+    connected: bool | None = Field(
+        None,
+        description=(
+            "Whether a node of these pods reports to the API server; they serve on without. "
+            "Absent without pods."
+        ),
+    )
+
+
 class InferenceServiceStatus(ApiModel):
     """What Conch sees and decided."""
 
@@ -419,6 +434,11 @@ class InferenceServiceStatus(ApiModel):
     desired_replicas: int | None = Field(None, description="Pods that are wanted.")
     selector: str | None = Field(None, description="Label selector of the pods, for /scale.")
     accelerator: str | None = Field(None, description="Accelerator class that was chosen.")
+    sites: list[SiteStatus] | None = Field(
+        None,
+        description="Its pods per site; only with placement.sites.",
+        json_schema_extra=list_map("name"),
+    )
     revision: str | None = Field(None, description="Hash of the pod template being served.")
     address: ModelAddress | None = Field(None, description="Where clients reach the service.")
     latency: LatencyStatus | None = Field(None, description="Latency as measured.")

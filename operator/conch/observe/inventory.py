@@ -109,6 +109,16 @@ class InventoryBuilder:
             return name in self._removed
         return known.capacity.reclaimed or not known.capacity.ready
 
+    def silent(self, name: str) -> bool:
+        """Whether the node is there and does not report: cut off, perhaps, and working."""
+        known = self._nodes.get(name)
+        return known is not None and not known.capacity.ready and not known.capacity.reclaimed
+
+    def site(self, name: str) -> str:
+        """The site a node is at, "" when it has none or is not known."""
+        known = self._nodes.get(name)
+        return known.capacity.site if known is not None else ""
+
     def upsert_pod(self, pod: Pod) -> bool:
         """Take in a pod; returns whether what is free on a node changed."""
         uid = pod.metadata.uid

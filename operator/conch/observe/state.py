@@ -57,8 +57,18 @@ class Observation:
     cold_starts_s: tuple[float, ...] = ()
     foreign: Foreign = NOBODY
     bill: Bill | None = None  # None: an operator that has just started has none yet
+    sites: Mapping[str, Site] = field(default_factory=dict)  # of a service that is pinned to sites
     leaving: tuple[Pod, ...] = ()  # pods that live on a node which is lost or about to be
     substitutes: int = 0  # replicas that the Deployment is asked for in their stead
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A service's pods at one site."""
+
+    replicas: int
+    ready: int
+    connected: bool | None  # whether a node of them reports; None without pods
 
 
 @dataclass(slots=True)
@@ -318,8 +328,17 @@ class ClusterState:
         )
 
     def leaving(self, key: Key) -> tuple[Pod, ...]:
-        """The service's pods whose node is lost or about to be, oldest first."""
-        leaves = self.inventory_builder.leaves
+        """The service's pods whose node is lost or about to be, oldest first.
+
+        At a site that a service is pinned to, a node that does not report is no loss: it serves on.
+        """
+        builder = self.inventory_builder
+        record = self.services.get(key)
+        pinned = bool(record and record.service and record.service.spec.placement.sites)
+
+        def leaves(node: str) -> bool:
+            return builder.leaves(node) and not (pinned and builder.silent(node))
+
         return tuple(
             pod
             for pod in self.pods(key)
@@ -392,8 +411,28 @@ class ClusterState:
             foreign=self.foreign.of(key),
             bill=self.bills.get(key),
             leaving=self.leaving(key),
+            sites=self._sites(record, family),
             substitutes=self.substitutes.get(key, 0),
         )
+
+    def _sites(self, record: Record, family: _Family) -> dict[str, Site]:
+        wanted = record.service.spec.placement.sites if record.service else None
+        if not wanted:
+            return {}
+        builder = self.inventory_builder
+        pods: dict[str, list[Pod]] = {site: [] for site in sorted(wanted)}
+        for pod in family.pods.values():
+            site = builder.site(pod.spec.node_name)
+            if site and pod.metadata.deletion_timestamp is None and pod.status.phase not in ENDED:
+                pods.setdefault(site, []).append(pod)
+        return {
+            site: Site(
+                len(here),
+                sum(pod.ready for pod in here),
+                any(not builder.silent(p.spec.node_name) for p in here) if here else None,
+            )
+            for site, here in pods.items()
+        }
 
     def _activation(self, key: Key, record: Record, family: _Family) -> Activation | None:
         """Of a service that may go to zero, or that is still held although it may no more."""

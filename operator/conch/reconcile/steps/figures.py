@@ -18,6 +18,18 @@ def placement(assignment: Assignment | None) -> dict[str, Any]:
     return {"accelerator": assignment.kind.name}
 
 
+def sites(obs: Observation) -> dict[str, Any]:
+    """Its pods per site, where it is pinned to sites."""
+    if not obs.sites:
+        return {}
+    shown = [
+        {"name": name, "replicas": site.replicas, "readyReplicas": site.ready}
+        | ({} if site.connected is None else {"connected": site.connected})
+        for name, site in obs.sites.items()
+    ]
+    return {"sites": shown}
+
+
 def revision(obs: Observation) -> dict[str, Any]:
     """The pod template that the newest ready pod was made from."""
     ready = [p for p in obs.pods if p.ready]
