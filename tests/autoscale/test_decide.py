@@ -257,6 +257,20 @@ def test_lateness_that_the_queue_does_not_explain_buys_a_replica_in_the_end() ->
     assert "more for measured lateness" in decision.message
 
 
+def test_the_longest_wait_follows_a_service_that_becomes_slower() -> None:
+    world = running(30, pods=2, late_reject=True)
+    waits = []
+    for _ in range(150):
+        for pod, before in world.pods.items():
+            seen = before.batches[4]
+            batches = {4: BatchStat(seen.count + 15, seen.compute_s + 15 * 0.1)}
+            world.pods[pod] = replace(counters(before.success + 60), batches=batches)
+        waits.append(world.look().reject_after_s or 0.0)
+    assert waits[0] == pytest.approx(0.4 - 1.1 * 0.08, rel=0.02)
+    assert 0.9 * (0.4 - 1.1 * 0.1) < waits[-1] < 1.05 * (0.4 - 1.1 * 0.1)
+    assert len(set(waits)) <= 3  # each is a new configuration of the servers
+
+
 def test_a_counter_reset_changes_nothing() -> None:
     world = running(20, pods=3)
     world.pods["pod-1"] = counters(0)

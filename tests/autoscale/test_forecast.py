@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from conch.autoscale.bases import PERIODIC
+from conch.autoscale.bases import MEAN, PERIODIC
 from conch.autoscale.forecast import BASES, LEVELS, Forecast
 
 MEDIAN = LEVELS.index((0.5, 1.0))
@@ -54,6 +54,11 @@ def test_a_long_base_expects_a_peak_to_pass() -> None:
     by_five_minutes = found.expected(2, HIGHEST, 6.0)
     assert by_five_minutes < 7
     assert by_last > 10  # from three to six was a factor of two
+
+
+def test_demand_beyond_every_forecast_is_not_expected_to_go_back() -> None:
+    found = watched([*[3.0 + 0.1 * (turn % 3) for turn in range(200)], 6.0], horizon_s=60.0)
+    assert all(found.expected(MEAN, boldness, 6.0) >= 6.0 for boldness in range(len(LEVELS)))
 
 
 def test_what_repeats_itself_is_expected_again() -> None:

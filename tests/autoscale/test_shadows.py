@@ -2,7 +2,7 @@ import pytest
 
 from conch.autoscale.fleet import Fleet
 from conch.autoscale.forecast import LEVELS, Forecast
-from conch.autoscale.shadows import FIRST, HOLDS_S, SETTINGS, Setting, Shadows
+from conch.autoscale.shadows import FIRST, HOLDS_S, SETTINGS, Setting, Shadows, smoothed
 
 FLEET = Fleet(0.8, True, 1.0, 0.01, reject=True)
 
@@ -25,7 +25,7 @@ def of(shadows: Shadows, base: int, quantile: float, hold_s: float) -> tuple[flo
 
 
 def test_the_first_setting_is_followed_until_others_had_a_trial() -> None:
-    assert play([3.0] * 60).chosen == FIRST
+    assert play([3.0] * 45).chosen == FIRST
 
 
 def test_constant_demand_costs_what_it_needs() -> None:
@@ -90,3 +90,19 @@ def test_a_pause_is_no_free_time() -> None:
     forecast = Forecast().after(1000.0, 3.0, 3.0, 20.0)
     after = shadows.after(1000.0, 3.0, forecast, FLEET, 20.0, 0.2, 1.0, 1, 50, 0.01)
     assert after.watched_s - shadows.watched_s == 30.0
+
+
+def test_a_setting_beside_one_that_was_late_was_lucky() -> None:
+    late = [0.0] * len(SETTINGS)
+    late[SETTINGS.index(Setting(0, 3, 1))] = 0.04
+    found = smoothed(late)
+    assert found[SETTINGS.index(Setting(0, 4, 1))] == pytest.approx(0.01)  # less bold
+    assert found[SETTINGS.index(Setting(0, 3, 2))] == pytest.approx(0.01)  # held for longer
+    assert found[SETTINGS.index(Setting(0, 3, 1))] == pytest.approx(0.04)
+    assert sum(found) == pytest.approx(0.06)
+
+
+def test_the_boldest_is_as_lucky_as_the_next_one_suggests() -> None:
+    late = [0.0] * len(SETTINGS)
+    late[SETTINGS.index(Setting(0, 0, 0))] = 0.04
+    assert smoothed(late)[SETTINGS.index(Setting(0, 0, 0))] == pytest.approx(0.05)

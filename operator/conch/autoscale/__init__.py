@@ -19,6 +19,7 @@ promises and the whole of the idea: docs/scaler.md.
 - ``horizon``  cold start; what arrives now
 - ``bases``    what the past leads one to expect; ``forecast`` by how much to exceed it
 - ``shadows``  what each setting would have cost; ``budget`` the lateness that is left
+- ``correction`` how far off the capacity is, by the requests that were refused
 - ``tuning``   these together
 - ``strain``   what measured lateness adds, slowly
 - ``health``   models that answer nothing or fail

@@ -28,6 +28,7 @@ _SERVED: Final = 1.1  # times the largest batch's time: the rest of a request's 
 # be in time in the next, smaller one.
 _LEAST_WAIT: Final = 0.8
 _NEW_WAIT: Final = 0.2
+_TOO_LONG: Final = 0.05
 _STARTS: Final = 16
 
 
@@ -155,7 +156,7 @@ def _tuned(picture: Picture, signals: Signals, usual_s: float, latencies: list[f
         seconds=max(i.length_s for i in intervals.values()),
         arrived=sum(i.succeeded + i.failed for i in intervals.values()),
         late=late_now,
-        late_seen=seen,
+        late_seen=seen and all(load.capacity.reachable for load in picture.loads),
         reporting=signals.reporting,
         unevenness=sum(uneven) / len(uneven) if uneven else None,
         slack_s=max(0.1 * policy.target_s, policy.target_s - spent_s),
@@ -179,9 +180,10 @@ def _reject_after_s(picture: Picture, before: float | None) -> float | None:
     slowest_s = max(load.service_s for load in picture.loads)
     spent_s = max(load.spent_s(_SERVED) for load in picture.loads)
     wait_s = max(_LEAST_WAIT * slowest_s, policy.target_s - spent_s)
-    if before is not None and abs(wait_s - before) <= _NEW_WAIT * before:
+    # Too long a wait makes requests late that were let in; too short a one refuses a few.
+    if before is not None and -_TOO_LONG * before <= wait_s - before <= _NEW_WAIT * before:
         return before
-    return wait_s
+    return wait_s if before is None or wait_s > before else (1 - _TOO_LONG) * wait_s
 
 
 _Verdict = tuple[ScalerState, int, Reason, str]

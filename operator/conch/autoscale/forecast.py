@@ -136,11 +136,13 @@ class Forecast:
 
     def expected(self, base: int, boldness: int, level: float) -> float:
         """The most to expect over the horizon, now that demand is at ``level``: never much less
-        than that, whatever the past says."""
+        than that, whatever the past says; and no less once demand is beyond what the most cautious
+        forecast from this base expected: then the past is over."""
         if not self.rises:
             return level * _prior(*LEVELS[boldness])
         start = self.bases[base][-1] if base and self.at_s else level
-        return max(start * self.rises[base][boldness], _LEAST_OF_LEVEL * level)
+        over = level > start * self.rises[base][-1]
+        return max(start * self.rises[base][boldness], level * (1.0 if over else _LEAST_OF_LEVEL))
 
     def detached(self) -> Forecast:
         """What holds whatever the clock does: ratios without their times."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,8 +20,10 @@ from conch.autoscale.fleet import Fleet
 from conch.autoscale.forecast import BASES, LEVELS, Forecast
 
 HOLDS_S: Final = (15.0, 60.0, 300.0)
+_HOLDS: Final = len(HOLDS_S)
+_LUCK: Final = 0.25  # of what the next bolder setting was late beyond this one
 FORGETTING_S: Final = 5400.0
-_TRIAL_S: Final = 400.0  # before it, the first setting is followed
+_TRIAL_S: Final = 240.0  # before it, the first setting is followed
 _PENALTY: Final = 40.0  # of cost, for all requests late beyond the budget
 _HOPELESS: Final = 2.0  # times the objective's late share: what is beyond can't be bought back
 _HOPELESS_PENALTY: Final = 20.0
@@ -195,7 +198,9 @@ class Shadows:
             for rise in rises
             for _ in HOLDS_S
         ]
-        shares = [late / self.arrived + f for late, f in zip(self.late, feared, strict=True)]
+        shares = [
+            late / self.arrived + f for late, f in zip(smoothed(self.late), feared, strict=True)
+        ]
         regret = [
             paid / self.ideal
             + _DEARER * max(0.0, paid - dear) / self.ideal
@@ -205,6 +210,18 @@ class Shadows:
         ]
         best = min(range(len(regret)), key=regret.__getitem__)
         return best if regret[best] < regret[self.chosen] - _WORTH_SWITCHING else self.chosen
+
+
+def smoothed(late: Sequence[float]) -> list[float]:
+    """Each setting's lateness, with some of what the next bolder ones would have had: one that was
+    lucky stands between two that were not."""
+    found = []
+    for number, own in enumerate(late):
+        hold, level = number % _HOLDS, number // _HOLDS % len(LEVELS)
+        bolder = max(0.0, 2 * own - late[number + _HOLDS]) if level == 0 else late[number - _HOLDS]
+        shorter = own if hold == 0 else late[number - 1]
+        found.append(own + _LUCK * (max(0.0, bolder - own) + max(0.0, shorter - own)))
+    return found
 
 
 def _penalty(over: float, hopeless: float) -> float:

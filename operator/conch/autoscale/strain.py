@@ -14,7 +14,7 @@ from typing import Final
 # Triton's summaries look back a minute in steps of twelve seconds: what they show must be younger
 # than the last change of the replicas.
 SETTLED_S: Final = 75.0
-MOST: Final = 1.5
+MOST: Final = 1.8
 _RISE_PER_S: Final = 0.005
 _FALL_PER_S: Final = 0.0002
 _COMFORTABLE: Final = 0.7  # of the target

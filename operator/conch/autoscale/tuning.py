@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from conch.autoscale.budget import Budget
+from conch.autoscale.correction import FACTORS, Correction
 from conch.autoscale.fleet import Fleet
 from conch.autoscale.forecast import SLOT_S, Forecast
 from conch.autoscale.shadows import Shadows
@@ -51,6 +52,7 @@ class Tuning:
     forecast: Forecast = field(default_factory=Forecast)
     shadows: Shadows = field(default_factory=Shadows)
     budget: Budget = field(default_factory=Budget)
+    correction: Correction = field(default_factory=Correction)
     unevenness: float = _EVENNESS_PRIOR
     unevenness_weight: float = _EVENNESS_PRIOR_WEIGHT
     seconds: float = 0.0
@@ -85,15 +87,13 @@ class Tuning:
         # level, which rests on more.
         trust = gathered.arrived / (gathered.arrived + _CERTAIN)
         likely = trust * demand + (1 - trust) * moment.level
-        expected = fleet.late_share(likely * self.budget.trim, moment.reporting)
-        budget = self.budget.after(
-            gathered.seconds,
-            gathered.arrived,
-            gathered.late,
-            expected * gathered.arrived,
-            fleet.late,
-            moment.late_seen,
-        )
+        budget = self.budget.after(gathered.seconds, gathered.arrived, gathered.late)
+        correction = self.correction
+        if fleet.reject and moment.late_seen:
+            expected = [fleet.late_share(likely * f, moment.reporting) for f in FACTORS]
+            correction = correction.after(
+                gathered.seconds, gathered.arrived, gathered.late, expected
+            )
         forecast = self.forecast.after(moment.at_s, moment.level, demand, moment.horizon_s)
         shadows = self.shadows.after(
             moment.at_s,
@@ -102,23 +102,25 @@ class Tuning:
             fleet,
             moment.cold_start_s,
             moment.slack_s,
-            budget.trim,
+            correction.factor,
             least,
             most,
             budget.left(fleet.late),
         )
-        return Tuning(forecast, shadows, budget, unevenness, weight)
+        return Tuning(forecast, shadows, budget, correction, unevenness, weight)
 
     def bound(self, level: float) -> float:
         """The most demand to expect over the horizon, in busy replicas, by the chosen setting."""
         setting = self.shadows.setting
-        return self.forecast.expected(setting.base, setting.boldness, level) * self.budget.trim
+        return (
+            self.forecast.expected(setting.base, setting.boldness, level) * self.correction.factor
+        )
 
     def detached(self) -> Tuning:
         """What still holds after the clock has jumped."""
         shadows = replace(self.shadows, at_s=(), wishes=(), asked=())
         return replace(
-            Tuning(self.forecast.detached(), shadows, self.budget),
+            Tuning(self.forecast.detached(), shadows, self.budget, self.correction),
             unevenness=self.unevenness,
             unevenness_weight=self.unevenness_weight,
         )
