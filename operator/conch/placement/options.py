@@ -171,7 +171,7 @@ class Offers:
         )
 
     def _look(self, request: PlacementRequest, filter_: Filter) -> Iterable[Entry]:
-        ordered = self._names(request)
+        ordered = self.names(request)
         names = ordered or [k.name for k in self._any if k is not CPU_CLASS or request.allow_cpu]
         for position, name in enumerate(names):
             kind = self.named(request, name)
@@ -191,7 +191,7 @@ class Offers:
                 refusal = Fit.AVOIDED
             yield Entry(name, kind, refusal, candidates, shape(kind, request), rank, values)
 
-    def _names(self, request: PlacementRequest) -> list[str]:
+    def names(self, request: PlacementRequest) -> list[str]:
         """The classes the service names, the CPU last if it is allowed; [] if it names none."""
         if not request.count:
             return [CPU_CLASS.name]

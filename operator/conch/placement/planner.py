@@ -116,11 +116,7 @@ class _Plan:
         kind = self._offers.named(request, request.current)
         if kind is None or (kind.resource and not request.count):
             return None
-        if (
-            request.classes
-            and kind.name not in request.classes
-            and not (request.allow_cpu and not kind.resource)
-        ):
+        if (asked := self._offers.names(request)) and kind.name not in asked:
             return None
         if class_refusal(kind, request) is not None:
             return None
