@@ -132,30 +132,27 @@ class Reflector(Generic[T]):
 
     async def _list(self) -> None:
         try:
-            items, version = await self._all()
+            found, version = await self._all()
         except NotFound:
             if not self._optional:
                 raise
-            items, version = [], ""
-        found: dict[ObjectKey, tuple[_Head, msgspec.Raw]] = {}
-        for raw in items:
-            try:
-                head = _decode_object(raw).metadata
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                self._complain(f"an item of the list has no readable metadata: {error}")
-                continue
-            found[head.namespace, head.name] = (head, raw)
+            found, version = {}, ""
         for key in [key for key in self._heads if key not in found]:
             self._remove(key)
-        for head, body in found.values():
-            self._upsert(head, body)
+        for key, (head, new) in found.items():
+            if self._heads.get(key) != head:
+                self._take(key, head, new)
         self._version = version
         self._progress()
         self.synced.set()
 
-    async def _all(self) -> tuple[list[msgspec.Raw], str]:
+    async def _all(self) -> tuple[dict[ObjectKey, tuple[_Head, T | None]], str]:
+        """Every object's head, and what is new of it; None: unchanged, or unreadable.
+
+        Each page is read as it comes: all of them as text would be the most memory ever needed.
+        """
         query = {**self._selectors, "limit": self._chunk}
-        items: list[msgspec.Raw] = []
+        found: dict[ObjectKey, tuple[_Head, T | None]] = {}
         while True:
             try:
                 page = _decode_page(await self._api.get_raw(self._path, **query))
@@ -163,14 +160,22 @@ class Reflector(Generic[T]):
                 if "continue" not in query:
                     raise
                 # The token outlived its snapshot: the whole list in one answer is always possible.
-                query, items = dict(self._selectors), []
+                query, found = dict(self._selectors), {}
                 continue
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 raise ApiUnreachable(f"list {self._path}: not a list: {error}") from error
             self.last_contact_s = time.monotonic()
-            items += page.items or ()
+            for raw in page.items or ():
+                try:
+                    head = _decode_object(raw).metadata
+                except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                    self._complain(f"an item of the list has no readable metadata: {error}")
+                    continue
+                key = (head.namespace, head.name)
+                known = self._heads.get(key) == head
+                found[key] = (head, None if known else self._read(key, raw))
             if not page.metadata.token:
-                return items, page.metadata.resource_version
+                return found, page.metadata.resource_version
             query["continue"] = page.metadata.token
 
     # --- watch ------------------------------------------------------------------------------------
@@ -213,20 +218,27 @@ class Reflector(Generic[T]):
 
     def _upsert(self, head: _Head, body: msgspec.Raw) -> None:
         key = (head.namespace, head.name)
-        known = self._heads.get(key)
-        if known == head:
-            return
-        if known is not None and known.uid != head.uid:
-            self._remove(key)  # deleted and made again while we did not look
-        self._heads[key] = head
+        if self._heads.get(key) != head:
+            self._take(key, head, self._read(key, body))
+
+    def _read(self, key: ObjectKey, body: msgspec.Raw) -> T | None:
         try:
             new = self._decode(bytes(body))
         except (msgspec.MsgspecError, ValueError, TypeError, LookupError) as error:
             if key not in self._unreadable:
                 self._unreadable.add(key)
                 _log.error("%s %s/%s is skipped, it cannot be read: %s", self.name, *key, error)
-            return
+            return None
         self._unreadable.discard(key)
+        return new
+
+    def _take(self, key: ObjectKey, head: _Head, new: T | None) -> None:
+        known = self._heads.get(key)
+        if known is not None and known.uid != head.uid:
+            self._remove(key)  # deleted and made again while we did not look
+        self._heads[key] = head
+        if new is None:
+            return
         old = self._store.get(key)
         self._store[key] = new
         self._tell(Change("added" if old is None else "modified", *key, old, new))

@@ -7,8 +7,10 @@ they have ended. It watches nothing itself and knows no service.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from conch.api.v1alpha1 import AcceleratorClassSpec
 from conch.kube.quantity import milli, value
@@ -35,7 +37,7 @@ _Raw = Mapping[str, str | int | float]
 class _BoundPod:
     node: str
     spec: PodSpec
-    requests: Amounts
+    requests: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class InventoryBuilder:
         self._pods: dict[str, _BoundPod] = {}
         self._requested: dict[str, Amounts] = {}  # by node, also of nodes not seen (yet)
         self._stale: set[str] = set()  # nodes whose pods changed since the last ``inventory``
+        self._names: list[str] = []  # of nodes, sorted; and what each offers
+        self._capacities: list[NodeCapacity] = []
         self._classes = ClassBook()
         self._declared: dict[str, AcceleratorClassSpec] = {}
         self._declared_kinds: tuple[AcceleratorKind, ...] = ()
@@ -83,6 +87,7 @@ class InventoryBuilder:
         )
         self._classes.show(name, labels, allocatable)
         self._nodes[name] = _KnownNode(node, capacity)
+        self._line_up(capacity)
         self._removed.pop(name, None)
         self._inventory = None
         return True
@@ -92,6 +97,8 @@ class InventoryBuilder:
         if self._nodes.pop(name, None) is None:
             return False
         self._stale.discard(name)
+        place = bisect_left(self._names, name)
+        del self._names[place], self._capacities[place]
         self._removed[name] = None
         if len(self._removed) > _REMOVED_KEPT:
             del self._removed[next(iter(self._removed))]
@@ -127,7 +134,8 @@ class InventoryBuilder:
         known = self._pods.get(uid)
         if known is not None and known.spec == pod.spec:
             return False
-        bound = _BoundPod(pod.spec.node_name, pod.spec, pod_requests(pod.spec))
+        requests = _once(tuple(sorted(pod_requests(pod.spec).items())))
+        bound = _BoundPod(pod.spec.node_name, pod.spec, requests)
         changed = known is None or (known.node, known.requests) != (bound.node, bound.requests)
         if changed:
             self.remove_pod(uid)
@@ -159,11 +167,20 @@ class InventoryBuilder:
                 requested = dict(self._requested.get(name, {}))
                 capacity = replace(known.capacity, requested=requested)
                 self._nodes[name] = _KnownNode(known.view, capacity)
+                self._line_up(capacity)
             self._stale.clear()
             kinds = self._classes.kinds(self._declared_kinds)
-            nodes = (self._nodes[name].capacity for name in sorted(self._nodes))
-            self._inventory = Inventory(self.devices.laid_on(nodes, kinds), kinds)
+            self._inventory = Inventory(self.devices.laid_on(self._capacities, kinds), kinds)
         return self._inventory
+
+    def _line_up(self, capacity: NodeCapacity) -> None:
+        """Into the order of names, in which an inventory has them: sorting all costs more."""
+        place = bisect_left(self._names, capacity.name)
+        if place < len(self._names) and self._names[place] == capacity.name:
+            self._capacities[place] = capacity
+        else:
+            self._names.insert(place, capacity.name)
+            self._capacities.insert(place, capacity)
 
     def _book(self, node: str, requests: Mapping[str, int], sign: int) -> None:
         booked = self._requested.setdefault(node, {})
@@ -220,6 +237,12 @@ def pod_requests(spec: PodSpec) -> Amounts:
         peak = _most(peak, beside)
     total = _most(_sum((running, sidecars)), peak)
     return _sum((total, _amounts(spec.overhead), {"pods": 1}))
+
+
+@lru_cache(maxsize=4096)
+def _once(items: tuple[tuple[str, int], ...]) -> Mapping[str, int]:
+    """One mapping for all pods that request the same."""
+    return dict(items)
 
 
 def _requests(container: Container) -> Amounts:

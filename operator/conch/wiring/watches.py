@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from conch.api import names
+from conch.kube import compact
 from conch.kube.reflector import WATCH_S, Change, Reflector
 from conch.kube.transport import Api, path
 from conch.kube.views import (
@@ -163,12 +164,10 @@ def watches(
                 queue.add(key, Priority.CHILD)
 
     def build() -> Iterator[Mirror]:
-        yield Reflector(
-            api, path("v1", "nodes"), msgspec.json.Decoder(Node).decode, on_node, name="nodes"
-        )
+        yield Reflector(api, path("v1", "nodes"), compact.nodes(), on_node, name="nodes")
         # Pods of all namespaces, whichever are served: anybody's pods take a node's accelerators.
         yield Reflector(
-            api, path("v1", "pods"), msgspec.json.Decoder(Pod).decode, on_pod, name="pods"
+            api, path("v1", "pods"), compact.pods(f"{names.GROUP}/"), on_pod, name="pods"
         )
         yield Reflector(
             api,
