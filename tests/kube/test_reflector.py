@@ -135,6 +135,20 @@ async def test_a_long_list_comes_in_chunks(server: FakeApi, api: Api) -> None:
         assert server.count("GET") == 3
 
 
+async def test_a_page_is_read_before_the_next_is_asked_for(server: FakeApi, api: Api) -> None:
+    for number in range(25):
+        server.put(PODS, f"p{number:02}")
+    asked: list[int] = []
+
+    def decode(raw: bytes) -> dict[str, Any]:
+        asked.append(server.count("GET"))
+        return dict(json.loads(raw))
+
+    async with mirror(api, chunk=10, decode=decode) as pods:
+        assert len(pods.names) == 25
+    assert asked == [1] * 10 + [2] * 10 + [3] * 5
+
+
 async def test_a_stream_that_ends_is_resumed_without_a_list(world: FakeApi, api: Api) -> None:
     async with mirror(api) as pods:
         for value in (2, 3, 4):
