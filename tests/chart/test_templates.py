@@ -50,8 +50,8 @@ MATRIX: dict[str, dict[str, Any]] = {
         (
             "image", "runtime", "serviceAccount", "rbac", "crds", "networkPolicy",
             "podDisruptionBudget", "resources", "replicas", "watchNamespaces", "allowedSources",
-            "activator", "scrape", "carbon", "logLevel", "logFormat", "commonLabels", "podAnnotations",
-            "imagePullSecrets",
+            "activator", "scrape", "carbon", "logLevel", "logFormat", "commonLabels",
+            "podAnnotations", "imagePullSecrets",
         )
     ),
 }  # fmt: skip

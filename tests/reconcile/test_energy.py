@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -191,8 +193,57 @@ async def test_carbon_of_a_known_grid(monkeypatch: pytest.MonkeyPatch) -> None:
     assert bill.carbon_kind == "Average"
     carbon = world.value("conch_service_carbon_grams_total", *LABELS, kind="Average")
     assert carbon == pytest.approx(8.0 * 20 / 3600)
-    world.loop.publish_intensities({"z1": ("DE", 1.25), "z2": ("FR", 1.25)}, START_S)
-    assert world.state.carbon == {"z1": 500.0}
+
+
+def test_placement_is_told_of_every_class_or_of_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, Grid(None, {"DE": 400.0, "FR": 50.0}, Kind.MARGINAL))
+    grids = {
+        "l4": Counter({("DE", 1.5): 1, ("FR", 1.2): 3}),
+        "t4": Counter({("FR", 1.0): 1}),
+        "cpu": Counter({("", 1.0): 5}),  # a service on CPU has no other class to choose
+    }
+    world.loop.publish_intensities(grids, START_S)
+    assert world.state.carbon["l4"] == pytest.approx((600 + 3 * 60) / 4)
+    assert world.state.carbon["t4"] == 50.0
+    found = world.metrics.registry.get_sample_value
+    labels = {"zone": "DE", "kind": "Marginal"}
+    assert found("conch_grid_intensity_grams_per_kwh", labels) == 400.0
+    world.loop.publish_intensities({"l4": grids["l4"], "t4": Counter({("SE", 1.0): 1})}, START_S)
+    assert world.state.carbon == {}
+    assert found("conch_grid_intensity_grams_per_kwh", labels) == 400.0
+
+
+async def test_the_loop_asks_for_the_grids_that_its_nodes_are_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[set[str]] = []
+
+    async def refresh(_: Grid, zones: set[str], now_s: float) -> None:
+        asked.append(zones)
+
+    monkeypatch.setattr(Grid, "refresh", refresh)
+    grid = Grid(None, {"DE": 400.0, "FR": 50.0})
+    world = World(monkeypatch, grid, carbon_zones=("z1=DE", "z2=FR"))
+    gpu = {"nvidia.com/gpu": 1}
+    nodes = tuple(
+        NodeCapacity(f"n{i}", {}, (), True, False, gpu, {}, zone=zone)
+        for i, zone in enumerate(("z1", "z2"))
+    )
+    world.inventory = Inventory(nodes, (L4,))
+    told = asyncio.Event()
+    publish = world.loop.publish_intensities
+
+    def telling(grids: Any, wall_s: float) -> None:
+        publish(grids, wall_s)
+        told.set()
+
+    monkeypatch.setattr(world.loop, "publish_intensities", telling)
+    running = asyncio.create_task(world.loop.run())
+    await told.wait()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert asked == [{"DE", "FR"}]
+    assert world.state.carbon["l4"] == pytest.approx(1.56 * 225)
 
 
 async def test_a_grid_that_is_not_known_costs_the_carbon_figure_alone(

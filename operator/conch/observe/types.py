@@ -107,8 +107,8 @@ class Inventory:
 
     nodes: tuple[NodeCapacity, ...]
     kinds: tuple[AcceleratorKind, ...]
-    # Grams of CO2 equivalent per kWh at the machines (PUE included), by AcceleratorKind.carbon_zone
-    # or else NodeCapacity.zone; what is absent is not known.
+    # Grams of CO2 equivalent per kWh that a class's nodes use, what their sites add included, by
+    # class; of all classes or of none.
     carbon: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -214,7 +214,7 @@ class ScalingPolicy:
     max_batch: Mapping[str, int]  # per model; absent: learned from the batches seen
     instances: Mapping[str, int]
     late_reject: bool = False  # may decisions carry reject_after_s
-    # Of the models' own dynamic batching. Absent: no delay, no policy, as Triton has it unless told.
+    # Of the models' own dynamic batching. Absent: no delay, no policy, as Triton has it.
     queue_delay_s: Mapping[str, float] = field(default_factory=dict)
     queue_policy: frozenset[str] = frozenset()  # models whose queue has a limit or priorities
 

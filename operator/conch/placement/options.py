@@ -37,7 +37,7 @@ class Policy:
     # What moving costs, as hours of what the service costs where it goes: both run meanwhile.
     move_h: float = 0.25
     exact: bool = True  # ask the solver where the greedy's answer is not proven good
-    carbon_g_per_kwh: Mapping[str, float] = field(default_factory=dict)  # by carbon zone
+    carbon_g_per_kwh: Mapping[str, float] = field(default_factory=dict)  # see Inventory.carbon
 
 
 LIVE = Policy()
@@ -219,7 +219,7 @@ def unit_value(kind: AcceleratorKind, capacity_type: str, optimise: str, policy:
     kilowatts = (kind.max_watts or 0.0) / 1000
     if optimise == "Energy":
         return kilowatts + _TIE * price
-    intensity = policy.carbon_g_per_kwh.get(kind.carbon_zone, _WORLD_G_PER_KWH)
+    intensity = policy.carbon_g_per_kwh.get(kind.name, _WORLD_G_PER_KWH)
     return kilowatts * intensity / 1000 + _TIE * price
 
 

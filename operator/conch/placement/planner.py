@@ -17,6 +17,7 @@ promised the same unit. It must not bind pods, and it never moves what runs unle
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from conch.api.conditions import Reason
 from conch.observe.types import (
@@ -41,7 +42,7 @@ def plan(
     inventory: Inventory, requests: Iterable[PlacementRequest], policy: Policy = LIVE
 ) -> dict[Key, Assignment]:
     """An assignment for every request."""
-    return plan_on(Ledger(inventory), inventory.kinds, requests, policy)
+    return plan_on(Ledger(inventory), inventory.kinds, requests, _informed(policy, inventory))
 
 
 class Planner:
@@ -63,7 +64,12 @@ class Planner:
             self._ledger = Ledger(inventory)
         else:
             self._ledger.restart(inventory)
-        return plan_on(self._ledger, inventory.kinds, requests, self._policy)
+        policy = _informed(self._policy, inventory)
+        return plan_on(self._ledger, inventory.kinds, requests, policy)
+
+
+def _informed(policy: Policy, inventory: Inventory) -> Policy:
+    return replace(policy, carbon_g_per_kwh=inventory.carbon) if inventory.carbon else policy
 
 
 def plan_on(

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -49,6 +49,9 @@ _REFRESH_S: Final = 30.0
 _TOLD_EVERY_S: Final = 60.0
 _STALE_S: Final = 60.0  # what was heard of a pod that long ago says nothing about now
 _STEPS_BEFORE_TOLD: Final = 2
+
+Place = tuple[str, float]
+"""A grid, in the source's words ("": nothing tells), and the site's power usage effectiveness."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,39 +322,51 @@ class EnergyLoop:
     # --- grids ------------------------------------------------------------------------------------
 
     async def _keep_grid_fresh(self) -> None:
-        while True:
-            wall_s = time.time()
-            places = self._places()
-            await self._grid.refresh({zone for zone, _ in places.values()}, wall_s)
-            self.publish_intensities(places, wall_s)
+        while self._grid.kind is not None:
+            grids = await self._grids()
+            zones = {zone for counts in grids.values() for zone, _ in counts if zone}
+            await self._grid.refresh(zones, time.time())
+            self.publish_intensities(grids, time.time())
             await asyncio.sleep(_REFRESH_S)
 
-    def publish_intensities(self, places: Mapping[str, tuple[str, float]], wall_s: float) -> None:
-        """Tell the metrics, and placement, what is known of the grids."""
+    def publish_intensities(self, grids: Mapping[str, Counter[Place]], wall_s: float) -> None:
+        """Tell the metrics what is known of each grid, and placement of each class.
+
+        Placement is told of all classes or of none: one whose grid happens to be known must not
+        win or lose by that.
+        """
+        self._metrics.grid_intensity.clear()
+        self._state.carbon = {}
         known: dict[str, float] = {}
-        for place, (zone, effectiveness) in places.items():
-            intensity = self._grid.intensity(zone, wall_s)
-            if intensity is None:
-                self._metrics.grid_intensity.remove_by_labels({"zone": zone})
-            else:
-                known[place] = intensity.g_per_kwh * effectiveness
+        complete = True
+        for class_name, counts in grids.items():
+            sums = 0.0
+            for (zone, effectiveness), nodes in counts.items():
+                intensity = self._grid.intensity(zone, wall_s) if zone else None
+                if intensity is None:
+                    complete &= class_name == CPU_CLASS.name
+                    continue
                 labels = (zone, intensity.kind.value)
                 self._metrics.grid_intensity.labels(*labels).set(intensity.g_per_kwh)
-        self._state.carbon = known
+                sums += intensity.g_per_kwh * effectiveness * nodes
+            known[class_name] = sums / counts.total()
+        if complete:
+            self._state.carbon = known
 
-    def _places(self) -> dict[str, tuple[str, float]]:
-        """Grid and PUE of every zone that nodes are in, and of every class that names a grid."""
-        if self._grid.kind is None:
-            return {}
+    async def _grids(self) -> dict[str, Counter[Place]]:
+        """Which grids feed the nodes of each class that has any, and how many nodes each."""
         self._learn_inventory()
-        found: dict[str, tuple[str, float]] = {}
-        for node in self._nodes.values():
-            zone = rates.carbon_zone(CPU_CLASS, node, self._zones)
-            if zone:
-                found.setdefault(node.zone, (zone, rates.pue(node, self._pue)))
-        for kind in self._kinds.values():
-            if kind.carbon_zone:
-                found[kind.carbon_zone] = (kind.carbon_zone, self._pue or rates.PUE_UNKNOWN)
+        found: dict[str, Counter[Place]] = {}
+        for kind in list(self._kinds.values()):
+            counts = Counter(
+                (rates.carbon_zone(kind, node, self._zones), rates.pue(node, self._pue))
+                for node in self._nodes.values()
+                if all(node.labels.get(key) == value for key, value in kind.node_selector.items())
+                and (not kind.resource or node.allocatable.get(kind.resource))
+            )
+            if counts:
+                found[kind.name] = counts
+            await asyncio.sleep(0)  # thousands of nodes: others want their turn
         return found
 
 
