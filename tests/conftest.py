@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import pytest
+from aiohttp.web_runner import BaseRunner
 
 if TYPE_CHECKING:
     from e2e.testbed import Cluster
@@ -35,6 +37,28 @@ def cluster() -> Iterator[Cluster]:
             running.kubectl("apply", "--server-side", *files)
             running.kubectl("wait", "--for=condition=Established", "--timeout=30s", *files)
         yield running
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_connection_outlives_its_server() -> Iterator[None]:
+    """A server that is closed while asyncio accepts a connection drops it unclosed (gh-109564).
+
+    That would be a ResourceWarning in whatever test runs when it is collected.
+    """
+    cleanup = BaseRunner.cleanup
+
+    async def settled(runner: BaseRunner) -> None:
+        loop = asyncio.get_running_loop()
+        for site in runner.sites:
+            server: asyncio.Server | None = getattr(site, "_server", None)
+            for listener in server.sockets if server else ():
+                loop.remove_reader(listener)
+        await asyncio.sleep(0)  # what was accepted gets its transport
+        await cleanup(runner)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseRunner, "cleanup", settled)
+        yield
 
 
 def _own_name() -> tuple[str, IO[str]]:
