@@ -92,7 +92,11 @@ async def test_too_much_is_refused(server: Server, service: Service) -> None:
         await service.get("/x", {})
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"\xff\xfe", b'{"a":'])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>", b"\xff\xfe", b'{"a":', 100_000 * b"["],
+    ids=["empty", "html", "text", "cut", "deep"],
+)
 async def test_no_json_is_an_error(server: Server, service: Service, body: bytes) -> None:
     server.answers = [body]
     with pytest.raises(GridError, match="no JSON"):

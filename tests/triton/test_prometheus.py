@@ -193,11 +193,11 @@ async def test_an_impossible_value_is_an_error(
         (401, b"", "answered HTTP 401"),
         (503, b'{"status":"error","error":"query timed out\\nin here"}', "query timed out in here"),
         (400, b"<html>", "cannot be read"),
+        pytest.param(200, b'{"data":' + 100_000 * b"[", "cannot be read", id="deep"),
         (200, b"{}", "failed without a reason"),
         (200, answer([], "vector"), "is a vector, not a matrix"),
         (200, answer([{"metric": {}}]), "cannot be read"),
         (200, answer([]), "no series of pod web-1"),
-        (200, b" " * (17 << 20), "more than 16 MiB"),
     ],
 )
 async def test_a_bad_answer_is_an_error_in_the_sample(
@@ -207,6 +207,14 @@ async def test_a_bad_answer_is_an_error_in_the_sample(
     sample = await look(client)
     assert error in sample.error
     assert not sample.models
+
+
+async def test_an_endless_answer_is_cut_off(
+    server: Server, client: Prometheus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prometheus, "_MAX_BODY_BYTES", 1 << 20)
+    server.body = b" " * (2 << 20)
+    assert "more than 1 MiB" in (await look(client)).error
 
 
 async def test_one_that_hangs_is_given_up(server: Server, client: Prometheus) -> None:

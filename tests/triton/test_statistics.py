@@ -40,6 +40,7 @@ def test_a_model_without_executions_and_one_that_was_not_asked_for() -> None:
         (b'"count":10', b'"count":"ten"'),
         (b'{"model_stats"', b'{"models"'),
         (b"}]}", b"}]"),
+        (b'"ns":606888', b'"ns":606888,"x":' + 100_000 * b"["),
     ],
 )
 def test_nonsense_is_refused(old: bytes, new: bytes) -> None:

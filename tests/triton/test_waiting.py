@@ -37,7 +37,11 @@ def test_members_are_read_from_the_configuration() -> None:
     assert members(b'{"name":"net","backend":"python"}') == ()
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"ensemble_scheduling":{"step":1}}', b"\xff"])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b'{"ensemble_scheduling":{"step":1}}', b"\xff", b'{"x":' + 100_000 * b"["],
+    ids=["empty", "list", "step", "text", "deep"],
+)
 def test_no_configuration(body: bytes) -> None:
     with pytest.raises(TritonError, match="configuration"):
         members(body)

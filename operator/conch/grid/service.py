@@ -105,7 +105,7 @@ class Service:
 def _decoded(body: bytes, host: str) -> Any:
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise GridError(f"{host} answered no JSON") from error
 
 

@@ -146,7 +146,7 @@ def _result(body: bytes, kind: str) -> msgspec.Raw:
 def _decoded(body: bytes | msgspec.Raw, kind: type[_T]) -> _T:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TritonError(f"the answer cannot be read: {error}") from error
 
 

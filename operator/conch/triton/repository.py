@@ -13,6 +13,7 @@ import msgspec
 from conch.api import names
 
 _MAX_BYTES = 1 << 20
+_NO_JSON = (ValueError, RecursionError)
 
 
 class _Entry(msgspec.Struct):
@@ -34,9 +35,13 @@ async def load_problems(
         ) as response:
             if response.status != 200:
                 return {}
-            body = await response.content.read(_MAX_BYTES)
+            body = bytearray()
+            async for chunk in response.content.iter_chunked(65536):
+                body += chunk
+                if len(body) > _MAX_BYTES:
+                    return {}
         entries = msgspec.json.decode(body, type=list[_Entry])
-    except (aiohttp.ClientError, TimeoutError, OSError, msgspec.MsgspecError, ValueError):
+    except (aiohttp.ClientError, TimeoutError, OSError, msgspec.MsgspecError, *_NO_JSON):
         return {}
     return {
         entry.name: " ".join(entry.reason.split())[:500]

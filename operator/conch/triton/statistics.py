@@ -75,7 +75,7 @@ def read(body: bytes, models: Collection[str]) -> Mapping[str, ModelStatistics]:
     """
     try:
         statistics = _DECODER.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TritonError(f"the model statistics cannot be read: {error}") from error
     batches: dict[str, dict[int, BatchStat]] = {model: {} for model in models}
     tails_s: dict[str, float] = {}

@@ -50,7 +50,7 @@ def members(config: bytes) -> tuple[str, ...]:
     """
     try:
         scheduling = _DECODER.decode(config).ensemble_scheduling
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TritonError(f"the model configuration cannot be read: {error}") from error
     return tuple(dict.fromkeys(step.model_name for step in scheduling.step)) if scheduling else ()
 
