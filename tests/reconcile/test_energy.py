@@ -290,11 +290,45 @@ async def test_what_has_no_price_and_no_watts_has_no_figures(world: World) -> No
     assert len(world.queue) == 0
 
 
-async def test_pods_without_a_node_or_of_an_unknown_class_are_left_out(world: World) -> None:
-    world.place(pod("a", where=""), pod("b", where="gone"), pod("c", class_name="nothing"))
+async def test_pods_without_a_node_are_left_out(world: World) -> None:
+    world.place(pod("a", where=""), pod("b", where="gone"))
     for _ in range(3):
         world.round()
     assert world.state.bills[KEY].pods == 0
+
+
+async def test_a_pod_of_a_class_that_is_gone_costs_nobody_knows_what(world: World) -> None:
+    world.place(pod("a"), pod("b", class_name="gone"))
+    for _ in range(3):
+        world.round()
+    bill = world.state.bills[KEY]
+    assert (bill.pods, bill.dollars_per_h, bill.watts) == (2, None, None)
+    assert world.value("conch_service_cost_dollars_per_hour", *LABELS) == pytest.approx(0.8)
+
+
+async def test_a_defect_costs_figures_and_not_the_process(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(monkeypatch, Grid(None, {"DE": 400.0}))
+    monkeypatch.setattr("conch.reconcile.energy._EVERY_S", 0.001)
+    monkeypatch.setattr("conch.reconcile.energy._REFRESH_S", 0.001)
+    twice = asyncio.Semaphore(0)
+
+    def fail(*_: object) -> None:
+        twice.release()
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr(world.loop, "round", fail)
+    monkeypatch.setattr(world.loop, "publish_intensities", fail)
+    running = asyncio.create_task(world.loop.run())
+    for _ in range(6):
+        await twice.acquire()
+    assert not running.done()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert {"figures of carbon failed", "figures of power and cost failed"} <= {
+        record.getMessage() for record in caplog.records
+    }
 
 
 async def test_the_service_is_woken_once_and_again_only_for_news(world: World) -> None:

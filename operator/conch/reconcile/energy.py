@@ -12,8 +12,8 @@ import contextlib
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from conch.api import names
@@ -25,6 +25,7 @@ from conch.grid import meters
 from conch.grid.sources import Grid
 from conch.kube import quantity
 from conch.kube.views import Pod
+from conch.observe.discovery import GPU
 from conch.observe.state import ClusterState, Record
 from conch.observe.types import (
     CPU_CLASS,
@@ -49,6 +50,7 @@ _REFRESH_S: Final = 30.0
 _TOLD_EVERY_S: Final = 60.0
 _STALE_S: Final = 60.0  # what was heard of a pod that long ago says nothing about now
 _STEPS_BEFORE_TOLD: Final = 2
+_UNKNOWN: Final = AcceleratorKind("", {}, GPU, 0, None, declared=False)
 
 Place = tuple[str, float]
 """A grid, in the source's words ("": nothing tells), and the site's power usage effectiveness."""
@@ -127,12 +129,9 @@ class EnergyLoop:
             group.create_task(self._keep_grid_fresh())
             while True:
                 await asyncio.sleep(_EVERY_S)
-                read = await self._read_meters()
-                try:
+                with _costs_figures_only("power and cost"):
+                    read = await self._read_meters()
                     self.round(loop.time(), time.time(), read)
-                except Exception:
-                    # A defect here costs figures, never a service.
-                    logger.exception("energy figures failed")
 
     def round(self, now_s: float, wall_s: float, read: meters.Meters) -> None:
         """Account for the time since the round before, for every service."""
@@ -195,9 +194,11 @@ class EnergyLoop:
         now_s: float,
     ) -> _Billed | None:
         node = self._nodes.get(pod.spec.node_name)
-        kind = self._kinds.get(pod.metadata.labels.get(names.LABEL_ACCELERATOR, ""))
-        if node is None or kind is None:
+        if node is None:
             return None
+        class_name = pod.metadata.labels.get(names.LABEL_ACCELERATOR, "")
+        # A class that is gone while pods are on it: what they cost is unknown, not nothing.
+        kind = self._kinds.get(class_name) or replace(_UNKNOWN, name=class_name)
         uid, name = pod.metadata.uid, (pod.metadata.namespace, pod.metadata.name)
         old, look = before.get(uid), looks.get(uid)
         seen = old if look is None else _seen(look, old)
@@ -323,10 +324,11 @@ class EnergyLoop:
 
     async def _keep_grid_fresh(self) -> None:
         while self._grid.kind is not None:
-            grids = await self._grids()
-            zones = {zone for counts in grids.values() for zone, _ in counts if zone}
-            await self._grid.refresh(zones, time.time())
-            self.publish_intensities(grids, time.time())
+            with _costs_figures_only("carbon"):
+                grids = await self._grids()
+                zones = {zone for counts in grids.values() for zone, _ in counts if zone}
+                await self._grid.refresh(zones, time.time())
+                self.publish_intensities(grids, time.time())
             await asyncio.sleep(_REFRESH_S)
 
     def publish_intensities(self, grids: Mapping[str, Counter[Place]], wall_s: float) -> None:
@@ -368,6 +370,15 @@ class EnergyLoop:
                 found[kind.name] = counts
             await asyncio.sleep(0)  # thousands of nodes: others want their turn
         return found
+
+
+@contextlib.contextmanager
+def _costs_figures_only(what: str) -> Iterator[None]:
+    """A defect of ours in here is told and costs figures: the process, and services, go on."""
+    try:
+        yield
+    except Exception:
+        logger.exception("figures of %s failed", what)
 
 
 def _uid(record: Record) -> str:
