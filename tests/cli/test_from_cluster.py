@@ -13,6 +13,7 @@ from tests.cli.conftest import FakeCluster, pod
 from tests.cli.test_trace import Cluster
 
 PODS = "/api/v1/namespaces/demo/pods"
+CLASSES = "/apis/conch.dev/v1alpha1/acceleratorclasses"
 
 
 def stats(**batches: tuple[int, float]) -> bytes:
@@ -89,16 +90,22 @@ async def test_servers_that_cannot_be_asked(
         await ask(running, "demo", "resnet", None)
 
 
-async def test_the_price_stands_on_the_class(running: Cluster) -> None:
-    assert (await ask(running, "demo", "resnet", None)).price is None  # only discovered
-    annotations = {"conch.dev/price-per-hour": "0.80 EUR"}
-    running.collections["/apis/conch.dev/v1alpha1/acceleratorclasses"] = [
-        {"metadata": {"name": "l4", "annotations": annotations}}
-    ]
-    learned = await ask(running, "demo", "resnet", None)
-    assert (learned.price, learned.price_of, learned.accelerators) == ("0.80 EUR", "l4", 1)
-    running.forbidden = {"/apis/conch.dev/v1alpha1/acceleratorclasses"}
-    assert (await ask(running, "demo", "resnet", None)).price is None
+async def test_the_price_stands_on_the_class(running: Cluster, service: dict[str, Any]) -> None:
+    async def price_per_h() -> float | None:
+        return (await ask(running, "demo", "resnet", None)).price_per_h
+
+    assert await price_per_h() is None  # only discovered
+    spec: dict[str, Any] = {"memory": "24Gi"}
+    running.collections[CLASSES] = [{"metadata": {"name": "l4"}, "spec": spec}]
+    assert await price_per_h() is None
+    spec["pricePerHour"] = {"onDemand": 0.8, "spot": 0.3}
+    assert await price_per_h() == 0.8
+    service["spec"]["placement"] = {"accelerators": {"count": 3}}
+    assert await price_per_h() == pytest.approx(2.4)
+    spec["pricePerHour"] = {"onDemand": "dear"}  # of a version that we do not know
+    assert await price_per_h() is None
+    running.forbidden = {CLASSES}
+    assert await price_per_h() is None
 
 
 async def test_nobody_to_ask(running: Cluster) -> None:

@@ -40,9 +40,6 @@ ANNOTATION_HOLD_S: Final = f"{GROUP}/hold-seconds"  # on our EndpointSlice
 LABEL_SITE: Final = f"{GROUP}/site"
 LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
 
-# On an AcceleratorClass, by people: what one costs in an hour, for `conch simulate`.
-ANNOTATION_PRICE: Final = f"{GROUP}/price-per-hour"
-
 LEADER_LEASE: Final = "conch-leader"  # in the operator's namespace; its holder decides
 
 # Bookkeeping on children; never read from what a user wrote.

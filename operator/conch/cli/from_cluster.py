@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
+from pydantic import ValidationError
 
 from conch.api import names
-from conch.api.v1alpha1 import InferenceService
+from conch.api.v1alpha1 import AcceleratorClassSpec, InferenceService
 from conch.autoscale.curve import Curve
 from conch.cli import cluster
 from conch.errors import ApiError, ApiUnreachable, ConchError, Forbidden, NotFound, TritonError
@@ -46,9 +47,7 @@ class Learned:
     max_batch: int | None
     instances: int | None
     cold_start_s: float | None
-    price: str | None = None  # of a replica for an hour, as its AcceleratorClass has it
-    price_of: str = ""  # that class
-    accelerators: int = 1  # of a replica
+    price_per_h: float | None = None  # of a replica, US dollars, as its AcceleratorClass has it
 
     def curve_s(self, max_batch: int) -> tuple[float, ...]:
         """s(1) … s(max_batch); empty while nothing was executed."""
@@ -108,9 +107,7 @@ async def ask(api: RawReader, namespace: str, name: str, model: str | None) -> L
         max_batch=max(1, config.max_batch_size),
         instances=groups or None,
         cold_start_s=max(1.0, means.median(starts_s)) if starts_s else None,
-        price=await _price(api, service.status.accelerator),
-        price_of=service.status.accelerator or "",
-        accelerators=service.spec.placement.accelerators.count,
+        price_per_h=await _price_per_h(api, service),
     )
 
 
@@ -159,16 +156,19 @@ async def _config(api: RawReader, namespace: str, pod: str, model: str) -> _Conf
         raise ConchError(f"pod {pod}: its model's configuration can't be read") from error
 
 
-async def _price(api: RawReader, accelerator: str | None) -> str | None:
-    """Of one accelerator. Classes that were only discovered are no objects, and have none."""
-    if not accelerator:
+async def _price_per_h(api: RawReader, service: InferenceService) -> float | None:
+    """Of a replica on demand. Classes that were only discovered are no objects: not known here."""
+    if not service.status.accelerator:
         return None
+    where = path(names.API_VERSION, "acceleratorclasses", None, service.status.accelerator)
     try:
-        found = await api.get(path(names.API_VERSION, "acceleratorclasses", None, accelerator))
-    except (NotFound, Forbidden):
+        declared = AcceleratorClassSpec.model_validate((await api.get(where)).get("spec"))
+    except (NotFound, Forbidden, ValidationError):
         return None
-    annotations = found["metadata"].get("annotations") or {}
-    return annotations.get(names.ANNOTATION_PRICE)
+    price = declared.price_per_hour
+    if price is None or price.on_demand is None:
+        return None
+    return price.on_demand * max(1, service.spec.placement.accelerators.count)
 
 
 async def _raw(api: RawReader, namespace: str, pod: str, rest: str) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -72,8 +72,8 @@ def run(options: Options) -> None:
     times = written.service_time(options.service_time) if options.service_time else None
     _check(options)
     learned = _learned(options) if options.from_cluster else None
-    if price is None and learned is not None:
-        price = learned_price(learned)
+    if price is None and learned is not None and learned.price_per_h is not None:
+        price = written.Price(learned.price_per_h, "USD")
     service = learned.service if learned else read_service(Path(options.service))
     model = choose(service, options.model)
     try:
@@ -253,15 +253,6 @@ def learned_curve_s(learned: Learned | None, limit: int | None) -> tuple[float, 
             " give --service-time"
         )
     return found
-
-
-def learned_price(learned: Learned) -> written.Price | None:
-    """Of a replica with all its accelerators."""
-    if learned.price is None:
-        return None
-    where = f"AcceleratorClass {learned.price_of}: {names.ANNOTATION_PRICE}"
-    one = written.price(where, learned.price)
-    return replace(one, per_hour=one.per_hour * max(1, learned.accelerators))
 
 
 def notes_on(
