@@ -8,7 +8,7 @@ Everything here is real but the GPUs, which are counted and not there: the model
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from e2e.bench import services, world
@@ -35,12 +35,12 @@ SETTINGS = {
 _KUBE_SERVICE = "/api/v1/namespaces/{}/services/{}"
 
 
-def prepared(ctx: Context, name: str = CLUSTER.name) -> Cluster:
+def prepared(ctx: Context, name: str = CLUSTER.name, **different: Any) -> Cluster:
     """The cluster with our CRDs and the namespaces; nothing of an earlier figure in them.
 
-    Whoever may run beside the bench gives it another `name`.
+    Whoever may run beside the bench gives it another `name`; `different` goes into its spec.
     """
-    cluster = ctx.cluster(dataclasses.replace(CLUSTER, name=name))
+    cluster = ctx.cluster(dataclasses.replace(CLUSTER, name=name, **different))
 
     async def cleared() -> None:
         async with Client(cluster) as client:
@@ -75,10 +75,13 @@ def service(name: str, **scaling: Any) -> Object:
     }
 
 
-async def serve(client: Client, name: str, **scaling: Any) -> str:
+async def serve(client: Client, name: str, sites: Sequence[str] = (), **scaling: Any) -> str:
     """Create the service, wait until it is Ready, and return its Service's address."""
     path = SERVICES.format(services.NAMESPACE)
-    await client.create(path, service(name, **scaling))
+    body = service(name, **scaling)
+    if sites:
+        body["spec"]["placement"] = {"sites": list(sites)}
+    await client.create(path, body)
     await client.until(path, lambda there: not unready(there, [name]))
     found = await client.request("GET", _KUBE_SERVICE.format(services.NAMESPACE, name))
     address: str = found["spec"]["clusterIP"]

@@ -132,6 +132,32 @@ class Cluster:
         with self._api() as api:
             bringup.create_kwok_nodes(api, self._programs(), count, first)
 
+    @contextlib.contextmanager
+    def cut_off(self) -> Iterator[None]:
+        """Meanwhile nothing passes between the real node's programs and the API server.
+
+        Nobody is told: packets vanish. Pods, and what the node's rules know, go on.
+        """
+        table = f"table ip {layout.PREFIX}uplink"
+        address = layout.UPLINK_ADDRESS
+        rules = f"""{table} {{
+            chain output {{
+                type filter hook output priority filter; policy accept;
+                ip daddr {address} drop
+                ip saddr {address} drop
+            }}
+        }}"""
+        self._nft(rules)
+        try:
+            yield
+        finally:
+            self._nft(f"delete {table}")
+
+    def _nft(self, rules: str) -> None:
+        result = self.run(["nft", "-f", "-"], input=rules, capture_output=True, text=True)
+        if result.returncode != 0:
+            raise TestbedError(f"nft: {result.stderr.strip()}")
+
     def restart(self, program: str) -> None:
         """SIGKILL a program of the cluster and start it again; waits for the API server."""
         programs = self._programs()

@@ -83,6 +83,9 @@ def audit_policy() -> dict[str, Any]:
 
 
 def controller_manager(place: Layout, spec: ClusterSpec) -> list[str]:
+    grace = f"{spec.node_grace_s}s" if spec.node_grace_s else ""
+    if spec.runs_kwok:
+        grace = "24h"  # KWOK's nodes keep no leases: see kwok.py
     return [
         *_kubeconfigs(place, "controller-manager"),
         f"--root-ca-file={place.pki}/ca.crt",
@@ -95,8 +98,7 @@ def controller_manager(place: Layout, spec: ClusterSpec) -> list[str]:
         "--allocate-node-cidrs=false",
         "--bind-address=127.0.0.1",
         f"--horizontal-pod-autoscaler-sync-period={spec.hpa_sync_period_s}s",
-        # KWOK's nodes keep no leases: see kwok.py.
-        *(["--node-monitor-grace-period=24h"] if spec.runs_kwok else []),
+        *([f"--node-monitor-grace-period={grace}"] if grace else []),
     ]
 
 

@@ -11,6 +11,8 @@ STATE = REPOSITORY / "build" / "testbed"
 NODE = "conch-real"
 NODE_ADDRESS = "10.88.0.1"
 KWOK_ADDRESS = "10.88.0.2"
+UPLINK_ADDRESS = "10.88.0.3"
+"""The API server's, as the real node's programs know it: cut this off, and the node is."""
 API_PORT = 6443
 SERVICE_RANGE = "10.96.0.0/16"
 API_SERVICE_ADDRESS = "10.96.0.1"

@@ -36,7 +36,7 @@ def make_network(place: Layout) -> None:
     _ip(*inside, "link", "set", "lo", "up")
     # Both ends inside: an address for the node that does not need the dummy driver.
     _ip(*inside, "link", "add", "node0", "type", "veth", "peer", "name", "node0p")
-    for address in (layout.NODE_ADDRESS, layout.KWOK_ADDRESS):
+    for address in (layout.NODE_ADDRESS, layout.KWOK_ADDRESS, layout.UPLINK_ADDRESS):
         _ip(*inside, "addr", "add", f"{address}/24", "dev", "node0")
     for link in ("node0", "node0p"):
         _ip(*inside, "link", "set", link, "up")

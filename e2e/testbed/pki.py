@@ -21,6 +21,7 @@ USERS: dict[str, tuple[str, str | None]] = {
     "proxy": ("system:kube-proxy", None),
     "kwok": ("kwok", "system:masters"),
 }
+_ON_THE_NODE = ("kubelet", "proxy")
 
 
 def requests() -> list[dict[str, Any]]:
@@ -32,7 +33,12 @@ def requests() -> list[dict[str, Any]]:
             "server": True,
             "dns": ["localhost"]
             + ["kubernetes.default.svc.cluster.local".rsplit(".", cut)[0] for cut in (0, 2, 3, 4)],
-            "ips": ["127.0.0.1", layout.API_SERVICE_ADDRESS, layout.NODE_ADDRESS],
+            "ips": [
+                "127.0.0.1",
+                layout.API_SERVICE_ADDRESS,
+                layout.NODE_ADDRESS,
+                layout.UPLINK_ADDRESS,
+            ],
         },
         {
             "name": "kubelet-server",
@@ -64,8 +70,10 @@ def make(program: str, place: Layout) -> None:
     place.pki.mkdir(parents=True, exist_ok=True)
     subprocess.run([program, str(place.pki)], input=json.dumps(requests()).encode(), check=True)
     inside = f"https://127.0.0.1:{layout.API_PORT}"
+    uplink = f"https://{layout.UPLINK_ADDRESS}:{layout.API_PORT}"
     for user in USERS:
-        write_kubeconfig(place, user, inside, place.component_kubeconfig(user))
+        server = uplink if user in _ON_THE_NODE else inside
+        write_kubeconfig(place, user, server, place.component_kubeconfig(user))
     write_kubeconfig(place, ADMIN, inside, place.inner_kubeconfig)
 
 

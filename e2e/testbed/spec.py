@@ -26,6 +26,8 @@ class ClusterSpec:
     audit: bool = False
     """Log every write to `Cluster.audit_log`, one JSON object a line."""
     hpa_sync_period_s: float = 1.0
+    node_grace_s: int = 0
+    """A node that does not report is NotReady after this time; 0: as Kubernetes has it."""
     images: tuple[str, ...] = ()
     """Names that `images.ensure` knows; imported into the real node."""
 
@@ -35,10 +37,12 @@ class ClusterSpec:
                 f"cluster name {self.name!r} must be 1 to 20 lower-case letters, digits and "
                 "dashes, and start with a letter"
             )
-        if self.gpus < 0 or self.kwok_nodes < 0:
-            raise TestbedError("the numbers of GPUs and KWOK nodes must not be negative")
+        if min(self.gpus, self.kwok_nodes, self.node_grace_s) < 0:
+            raise TestbedError("the numbers of GPUs, KWOK nodes and seconds must not be negative")
         if self.hpa_sync_period_s <= 0:
             raise TestbedError("the HPA sync period must be positive")
+        if self.node_grace_s and self.runs_kwok:
+            raise TestbedError("KWOK's nodes report nothing: they would all be NotReady")
         if self.images and not self.real_node:
             raise TestbedError("images need the real node to be imported into")
 

@@ -27,6 +27,8 @@ def test_the_controller_manager_is_patient_only_with_kwoks_nodes() -> None:
     flag = "--node-monitor-grace-period=24h"
     assert flag not in controlplane.controller_manager(PLACE, ClusterSpec())
     assert flag in controlplane.controller_manager(PLACE, ClusterSpec(kwok=True))
+    hasty = controlplane.controller_manager(PLACE, ClusterSpec(node_grace_s=16))
+    assert "--node-monitor-grace-period=16s" in hasty
 
 
 def test_containerds_configuration_is_toml_with_our_sandbox_image() -> None:

@@ -20,6 +20,8 @@ def test_other_names_are_refused(name: str) -> None:
     [
         ({"gpus": -1}, "negative"),
         ({"kwok_nodes": -1}, "negative"),
+        ({"node_grace_s": -1}, "negative"),
+        ({"node_grace_s": 9, "kwok": True}, "KWOK"),
         ({"hpa_sync_period_s": 0}, "positive"),
         ({"real_node": False, "images": ("triton",)}, "real node"),
     ],
