@@ -301,3 +301,12 @@ async def test_closing_ends_open_watches(server: FakeApi, api: Api) -> None:
     with pytest.raises(ApiUnreachable, match="closed"):
         await task
     await until(lambda: not server.streams)
+
+
+async def test_a_request_beside_a_close_meets_no_closing_session(server: FakeApi, api: Api) -> None:
+    server.put(PODS, "a")
+    await api.get(f"{PODS}/a")
+    closing = asyncio.create_task(api.close())
+    await asyncio.sleep(0)
+    assert (await api.get(f"{PODS}/a"))["metadata"]["name"] == "a"
+    await closing

@@ -85,9 +85,9 @@ class Api:
         for response in self._watches:
             # aiohttp would leave the reader of a closed connection waiting for ever.
             response.content.set_exception(aiohttp.ClientConnectionError("the client was closed"))
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        session, self._session = self._session, None  # nobody may take one that is closing
+        if session is not None:
+            await session.close()
 
     # --- reading ----------------------------------------------------------------------------------
 
