@@ -88,6 +88,45 @@ def test_who_may_not_list_nodes_is_told_so(run: Run, gpus: FakeCluster) -> None:
     assert (code, err) == (1, "conch: you may not do that: no.\n")
 
 
+def test_devices_are_counted_and_who_may_not_see_them_is_told_so(
+    run: Run, gpus: FakeCluster, tmp_path: Path
+) -> None:
+    dra = "/apis/resource.k8s.io/v1"
+    pool = {"name": "a", "generation": 1, "resourceSliceCount": 1}
+    devices = [{"name": f"gpu-{i}"} for i in range(4)]
+    slice_spec = {"driver": "gpu.example", "pool": pool, "nodeName": "a", "devices": devices}
+    taken = {"driver": "gpu.example", "pool": "a", "device": "gpu-0"}
+    gpus.collections |= {
+        "/apis/conch.dev/v1alpha1/acceleratorclasses": [
+            {
+                "metadata": {"name": "claimed", "resourceVersion": "1"},
+                "spec": {"deviceClassName": "gpus", "memory": "24Gi"},
+            }
+        ],
+        f"{dra}/resourceslices": [{"metadata": {"name": "s"}, "spec": slice_spec}],
+        f"{dra}/deviceclasses": [{"metadata": {"name": "gpus"}, "spec": {}}],
+        f"{dra}/resourceclaims": [
+            {
+                "metadata": {"name": "c", "namespace": "x", "uid": "c"},
+                "status": {"allocation": {"devices": {"results": [taken]}}},
+            }
+        ],
+    }
+    file = tmp_path / "fleet.json"
+    _, out, err = run("capacity", "--save", str(file))
+    assert out.splitlines()[1].split()[:5] == ["claimed", "24Gi", "1", "4", "3"]
+    assert err == ""
+    assert run("capacity", "--snapshot", str(file))[1] == out
+    assert run("place", "-f", written(tmp_path, placement=wants("claimed", count=3)))[0] == 0
+    assert run("place", "-f", written(tmp_path, placement=wants("claimed", count=4)))[0] == 1
+    gpus.forbidden = {f"{dra}/resourceslices", f"{dra}/resourceclaims"}
+    code, _, err = run("capacity")
+    assert (code, err) == (
+        0,
+        "you may not list resourceclaims, resourceslices: taken as if there were none.\n",
+    )
+
+
 # --- place --------------------------------------------------------------------------------------
 
 
@@ -142,6 +181,16 @@ def test_place_tells_what_it_does_to_others(run: Run, gpus: FakeCluster, tmp_pat
     assert run("place", "-f", file)[0] == 0
 
 
+def test_place_minds_priorities(run: Run, gpus: FakeCluster, tmp_path: Path) -> None:
+    gpus.collections = collections(NODES, [], [service("waits", placement=wants("t4"))])
+    important = {"metadata": {"name": "important"}, "value": 1000}
+    gpus.collections["/apis/scheduling.k8s.io/v1/priorityclasses"] = [important]
+    file = written(tmp_path, placement=wants("t4") | {"priorityClassName": "important"})
+    code, out, _ = run("place", "-f", file)
+    assert code == 0, "the younger one, but more important"
+    assert "demo/waits" in out
+
+
 @pytest.mark.usefixtures("gpus")
 def test_place_with_a_runtime_that_is_not_there(run: Run, tmp_path: Path) -> None:
     file = written(tmp_path, runtime="mine")
@@ -169,6 +218,7 @@ GOOD: Object = {"kind": "ConchSnapshot", "version": 1, "taken": "t", "nodes": []
         (json.dumps(GOOD | {"pods": [{"spec": {"containers": 1}}]}), "pod 0 can't be read"),
         (json.dumps(GOOD | {"services": [{}]}), "a InferenceService can't be read"),
         (json.dumps(GOOD | {"classes": [{"metadata": []}]}), "a AcceleratorClass can't be read"),
+        (json.dumps(GOOD | {"slices": [{"spec": 1}]}), "ResourceSlice 0 can't be read"),
     ],
 )
 def test_bad_snapshots_are_one_sentence(run: Run, tmp_path: Path, content: str, told: str) -> None:

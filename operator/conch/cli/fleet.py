@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -108,4 +109,8 @@ def _read(file: Path | None, kubeconfig: Path | None, context: str | None) -> Sn
         async with await Api.connect(kubeconfig, context) as api:
             return await snapshots.gather(api, datetime.now(UTC).isoformat(timespec="seconds"))
 
-    return asyncio.run(gather())
+    read = asyncio.run(gather())
+    if read.unread:
+        told = f"you may not list {', '.join(read.unread)}: taken as if there were none."
+        print(told, file=sys.stderr)
+    return read

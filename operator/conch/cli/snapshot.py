@@ -1,9 +1,9 @@
 """A cluster as placement sees it, read once: from the API server, or from a file saved before.
 
-It holds nodes, what pods take from them, and Conch's own resources, so that ``conch capacity`` and
-``conch place`` can be asked without the cluster, and the operator's own planner answers. Of pods
-only what they request is kept, of nodes no annotations, of nothing any secret. Never writes to a
-cluster.
+It holds nodes, devices, what pods and claims take of them, priorities, and Conch's own resources:
+``conch capacity`` and ``conch place`` can be asked without the cluster, and the operator's own planner
+answers. Of pods only what they request is kept, of nodes no annotations, of nothing any secret. Never
+writes to a cluster.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import msgspec
 
 from conch.api import names
 from conch.cli.cluster import Object, Reader
-from conch.errors import NotFound, UsageError
+from conch.errors import Forbidden, NotFound, UsageError
 from conch.kube.transport import path
-from conch.kube.views import Node, Pod
+from conch.kube.views import DeviceClass, Node, Pod, PriorityClass, ResourceClaim, ResourceSlice
 from conch.observe.state import ClusterState
 
 V = TypeVar("V")
@@ -43,10 +43,32 @@ class Snapshot(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     runtimes: list[Object] = []
     services: list[Object] = []
     deployments: list[Object] = []
+    priorities: list[Object] = []
+    slices: list[Object] = []
+    claims: list[Object] = []
+    device_classes: list[Object] = []
+    unread: list[str] = []  # plurals that may not be listed, and count as empty
 
 
 async def gather(api: Reader, now: str) -> Snapshot:
-    """Read it all. Raises Forbidden where nodes or pods may not be listed."""
+    """Read it all. Raises Forbidden where nodes, pods or Conch's own may not be listed."""
+    unread: list[str] = []
+
+    async def beside(api_version: str, plural: str) -> list[Object]:
+        """What most clusters, and most people's roles, do without."""
+        try:
+            return await _known(api.list(path(api_version, plural)))
+        except Forbidden:
+            unread.append(plural)
+            return []
+
+    dra = "resource.k8s.io/v1"
+    priorities, slices, claims, device_classes = await asyncio.gather(
+        beside("scheduling.k8s.io/v1", "priorityclasses"),
+        beside(dra, "resourceslices"),
+        beside(dra, "resourceclaims"),
+        beside(dra, "deviceclasses"),
+    )
     nodes, pods, classes, runtimes, services, deployments = await asyncio.gather(
         api.list(path("v1", "nodes")),
         # What has ended holds nothing.
@@ -66,6 +88,11 @@ async def gather(api: Reader, now: str) -> Snapshot:
         runtimes=[_ours(raw) for raw in runtimes],
         services=[_ours(raw) for raw in services],
         deployments=[_deployment(raw) for raw in deployments],
+        priorities=[_named(raw, "value", "globalDefault") for raw in priorities],
+        slices=[_named(raw, "spec") for raw in slices],
+        claims=[_named(raw, "status") for raw in claims],
+        device_classes=[_named(raw, "spec") for raw in device_classes],
+        unread=sorted(unread),
     )
 
 
@@ -103,6 +130,15 @@ def state(snapshot: Snapshot, where: str = "the cluster") -> ClusterState:
     for pod in _converted(snapshot.pods, Pod, f"{where}: pod"):
         made.inventory_builder.upsert_pod(pod)
         made.set_pod(pod)
+    for named in _converted(snapshot.priorities, PriorityClass, f"{where}: PriorityClass"):
+        made.priority_classes[named.metadata.name] = named
+    devices = made.inventory_builder.devices
+    for offered in _converted(snapshot.slices, ResourceSlice, f"{where}: ResourceSlice"):
+        devices.set_slice(offered)
+    for claim in _converted(snapshot.claims, ResourceClaim, f"{where}: ResourceClaim"):
+        devices.set_claim(claim)
+    for sort in _converted(snapshot.device_classes, DeviceClass, f"{where}: DeviceClass"):
+        devices.set_class(sort)
     takers: Sequence[tuple[Callable[[Object], object], list[Object], str]] = (
         (made.set_class, snapshot.classes, names.ACCELERATOR_CLASS),
         (made.set_runtime, snapshot.runtimes, names.TRITON_RUNTIME),
@@ -191,6 +227,10 @@ def _deployment(raw: Object) -> Object:
         "metadata": meta,
         "spec": _kept(raw.get("spec", {}), "replicas"),
     }
+
+
+def _named(raw: Object, *fields: str) -> Object:
+    return {"metadata": _kept(raw["metadata"], "name", "namespace", "uid"), **_kept(raw, *fields)}
 
 
 def _kept(obj: Mapping[str, Any], *fields: str) -> Object:
