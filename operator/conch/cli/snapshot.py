@@ -1,9 +1,9 @@
 """A cluster as placement sees it, read once: from the API server, or from a file saved before.
 
 It holds nodes, devices, what pods and claims take of them, priorities, and Conch's own resources:
-``conch capacity`` and ``conch place`` can be asked without the cluster, and the operator's own planner
-answers. Of pods only what they request is kept, of nodes no annotations, of nothing any secret. Never
-writes to a cluster.
+``conch capacity`` and ``conch place`` can be asked without the cluster, and the operator's own
+planner answers. Of pods only what they request is kept, of nodes no annotations, of nothing any
+secret. Never writes to a cluster.
 """
 
 from __future__ import annotations
