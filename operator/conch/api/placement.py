@@ -44,7 +44,7 @@ class Accelerators(ApiModel):
         None,
         description=(
             "AcceleratorClasses (declared, or discovered from node labels), best first. "
-            "Omitted: whatever fits, smallest memory first."
+            "Omitted: whatever fits, best by optimise first."
         ),
         json_schema_extra=ATOMIC,
     )
@@ -125,8 +125,8 @@ class Placement(ApiModel):
     optimise: Literal["Cost", "Energy", "Carbon", "Latency"] = Field(
         "Cost",
         description=(
-            "What decides among classes of equal preference: price, watts, grams of CO2 "
-            "equivalent, or the requests/s that one replica carries."
+            "What decides where accelerators.classes gives no order, and among nodes of one "
+            "class: price, watts, grams of CO2 equivalent, or the requests/s of one replica."
         ),
     )
     priority_class_name: ObjectName | None = Field(
