@@ -62,3 +62,17 @@ def test_pods_that_cannot_even_be_created() -> None:
     assert verdict.condition.reason is Reason.APPLY_REFUSED
     assert "exceeded quota: gpus" in verdict.condition.message
     assert verdict.stuck
+
+
+def test_those_of_the_previous_revision_are_counted_beside_what_cannot_start() -> None:
+    cluster = state(raw({"scaling": {"mode": "Fixed", "replicas": 2}}))
+    build(cluster, replicas=2, ready=2)
+    for one in (
+        pod("a"),
+        pod("b", revision="r2"),
+        pod("c", ready=False, revision="r2", **BROKEN),
+    ):
+        cluster.set_pod(one)
+    condition = available.judge(observe(cluster), 2, paused=False).condition
+    assert condition.status == "True"
+    assert condition.message.startswith("1 of 2 replicas and 1 of the previous revision ready; the")

@@ -102,8 +102,23 @@ def test_it_moves_where_all_of_it_fits() -> None:
     assert relieved(l4=0, t4=3) == "t4"
 
 
-def test_it_stays_where_part_of_it_fits_elsewhere() -> None:
-    assert relieved(l4=0, t4=2) == "l4"
+def test_it_moves_where_more_of_it_finds_room() -> None:
+    assert relieved(l4=0, t4=1) == "t4"
+
+
+def test_it_stays_where_no_more_of_it_would_find_room() -> None:
+    two = replace(REQUEST, unbound=2)
+    assert relieved(two, (*PODS, replica("d")), l4=1, t4=1) == "l4"
+    assert relieved(two, (*PODS, replica("d")), l4=1, t4=2) == "t4"
+
+
+def test_on_two_classes_it_rests() -> None:
+    """As many serve as are wanted; what waits was to come along, and comes when there is room."""
+    arrived = replace(REQUEST, current="t4", bound=1, unbound=2)
+    pods = (*PODS[:2], replica("d", "n3", on="t4"), replica("e", on="t4"))
+    assert relieved(arrived, pods, l4=1, t4=0) == "t4"
+    lost_one = pods[1:]
+    assert relieved(arrived, lost_one, l4=1, t4=0) == "l4"
 
 
 def test_it_stays_when_its_class_has_room() -> None:
@@ -163,7 +178,7 @@ def test_on_its_way_it_is_not_called_back() -> None:
 
 def test_it_turns_back_when_the_room_is_gone_before_it_has_left() -> None:
     relief = Relief()
-    for free, there in ((3, "t4"), (1, "l4")):
+    for free, there in ((3, "t4"), (0, "l4")):
         relief.begin()
         relief.note(REQUEST, PODS, LATE_S)
         assert classes(relief.plan(plan, inventory(l4=0, t4=free), {KEY: REQUEST})) == {
@@ -178,5 +193,5 @@ def test_two_do_not_move_into_the_same_room() -> None:
     for request in (REQUEST, second):
         relief.note(request, PODS, LATE_S)
     both = {one.key: one for one in (REQUEST, second)}
-    found = classes(relief.plan(plan, inventory(l4=0, t4=4), both))
+    found = classes(relief.plan(plan, inventory(l4=0, t4=1), both))
     assert sorted(found.values()) == ["l4", "t4"]

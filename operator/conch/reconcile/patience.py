@@ -88,3 +88,8 @@ def waits(pod: Pod, current: str) -> tuple[float, str] | None:
         return None  # a queue holds it back: that is nobody's failure
     since = datetime.fromisoformat(pod.metadata.creation_timestamp)
     return since.timestamp(), scheduled.message
+
+
+def holds_a_node(pod: Pod) -> bool:
+    """Whether the pod takes room on a node: bound and not over."""
+    return bool(pod.spec.node_name) and pod.status.phase not in ("Succeeded", "Failed")

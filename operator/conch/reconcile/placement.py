@@ -16,13 +16,13 @@ from datetime import UTC, datetime
 from conch.api import names, v1alpha1
 from conch.api.conditions import Reason
 from conch.kube import quantity
-from conch.kube.views import Pod
 from conch.observe.spot import SPOT, SPOT_TOLERATIONS
 from conch.observe.state import ClusterState, Observation, Record
 from conch.observe.types import Assignment, Inventory, Key, PlacementRequest, Toleration
 from conch.placement import plan
 from conch.reconcile.controller import builtin_runtime
 from conch.reconcile.patience import Patience
+from conch.reconcile.patience import holds_a_node as holds_a_node
 from conch.reconcile.queue import Priority, WorkQueue
 from conch.reconcile.relief import Relief
 from conch.reconcile.steps import replicas
@@ -216,7 +216,8 @@ class PlacementLoop:
             optimise=placement.optimise,
         )
         if not service.spec.paused:
-            self._relief.note(request, obs.pods, _epoch_s())
+            stays = [pod for pod in obs.pods if pod.metadata.uid not in leaving]
+            self._relief.note(request, stays, _epoch_s())
         return request
 
 
@@ -235,11 +236,6 @@ def _attempt(inventory: Inventory, request: PlacementRequest) -> Exception | Non
     except Exception as error:
         return error
     return None
-
-
-def holds_a_node(pod: Pod) -> bool:
-    """Whether the pod takes room on a node: bound and not over."""
-    return bool(pod.spec.node_name) and pod.status.phase not in ("Succeeded", "Failed")
 
 
 def _promised(assignment: Assignment | None) -> str:

@@ -1,10 +1,11 @@
 """Which services move to another class because theirs has no room for all their replicas.
 
 The planner keeps a service on its class while anything of it runs there. Replicas that wait there
-beside room in another class wait for nothing: but a service is on one class at a time, so it moves
-where all of it fits, or not at all. The rollout takes nothing away before its successor is ready.
-It never moves a service whose replicas are still starting, so that a slow start is no reason to
-start anew. Decides only, and keeps in memory only where services are on their way to.
+beside room in another class wait for nothing, so the service moves to where more of them find room.
+The rollout takes nothing away before its successor is ready: where the other class cannot hold all,
+it stops when as many serve as are wanted, and the service is on both. One that has all its replicas
+somewhere is never moved; nor is one whose replicas are still starting, so that a slow start is no
+reason to start anew. Decides only, and keeps in memory only where services are on their way to.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Final
 from conch.api import names
 from conch.kube.views import Pod
 from conch.observe.types import Assignment, Inventory, Key, PlacementRequest
-from conch.reconcile.patience import waits
+from conch.reconcile.patience import holds_a_node, waits
 
 CROWDED_S: Final = 3.0
 """A replica may wait for so long for room on its class before another class is looked at."""
@@ -38,16 +39,22 @@ class Relief:
         self._next_s = None
 
     def note(self, request: PlacementRequest, pods: Iterable[Pod], now_s: float) -> None:
-        """Take in a service that may be moved; ``now_s`` is a time since the epoch, in seconds."""
+        """Take in a service that may be moved; ``now_s`` is a time since the epoch, in seconds.
+
+        ``pods`` are those it has, without those whose node goes.
+        """
         key, current = request.key, request.current
+        alive = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
         if not (current and request.bound and request.unbound):
             return  # the planner itself finds a class for what runs nowhere
+        if sum(map(holds_a_node, alive)) >= request.unbound + request.bound:
+            return  # what waits is a rollout's
         if request.classes == (current,) and not request.allow_cpu:
             return
         if self._heading.get(key, current) != current:
             self._overdue.add(key)
             return
-        own = [p for p in pods if p.metadata.labels.get(names.LABEL_ACCELERATOR, "") == current]
+        own = [p for p in alive if p.metadata.labels.get(names.LABEL_ACCELERATOR, "") == current]
         if any(pod.spec.node_name and not pod.ready for pod in own):
             return
         since = [waited[0] for pod in own if (waited := waits(pod, current)) is not None]
@@ -82,7 +89,7 @@ class Relief:
             for key, request in asked.items()
             if (kind := tried[key].kind) is not None
             and kind.name != requests[key].current
-            and tried[key].room >= request.unbound
+            and tried[key].room > _room(requests[key], stay[key])
         }
         self._heading = {key: request.current for key, request in moved.items()}
         if not moved:
@@ -92,11 +99,16 @@ class Relief:
         return plan(inventory, {**requests, **moved}.values())
 
 
+def _room(request: PlacementRequest, stay: Assignment) -> int:
+    """For how many of the waiting replicas the class of a service has room."""
+    return 0 if request.current in request.avoid else stay.room
+
+
 def _is_short(request: PlacementRequest, stay: Assignment) -> bool:
     """Whether staying leaves replicas without a node."""
     if stay.kind is None or stay.kind.name != request.current:
         return False
-    return stay.room < request.unbound or request.current in request.avoid
+    return _room(request, stay) < request.unbound
 
 
 def _anew(request: PlacementRequest, heading: str) -> PlacementRequest:

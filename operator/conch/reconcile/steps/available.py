@@ -58,11 +58,9 @@ def judge(obs: Observation, replicas: int, paused: bool, substitutes: int = 0) -
         serving = ready - ready_now
         if ready_now:
             # What was applied does run; only further replicas cannot start.
-            return result(
-                "True",
-                problem.reason,
-                f"{ready_now} of {replicas} replicas ready; the others: {problem.message}",
-            )
+            more = f" and {serving} of the previous revision" if serving else ""
+            told = f"{ready_now} of {replicas} replicas{more} ready; the others: {problem.message}"
+            return result("True", problem.reason, told)
         rest = f" {serving} pods of the previous revision keep serving." if serving else ""
         return result("False", problem.reason, problem.message + rest, stuck=problem.stuck)
     if substitutes and ready:
