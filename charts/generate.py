@@ -34,7 +34,8 @@ What it makes: the three CRDs, two replicas of the operator with a leader Lease,
 with the least it needs (no access to Secrets, none to pods beyond reading), a PodDisruptionBudget,
 a NetworkPolicy, and a headless Service with the operator's metrics on port 9090. Beside it two
 replicas of the activator, for services that may go to zero, with an account that may only read
-EndpointSlices (`activator.replicas=0` leaves them out).
+EndpointSlices (`activator.replicas=0` leaves them out). On request, for the Prometheus Operator:
+a PodMonitor, and a PrometheusRule with [alerts](../../docs/reference/alerts.md).
 
 `helm uninstall` leaves the CRDs, and with them every InferenceService, unless `crds.keep=false`.
 With `crds.install=false` apply `crds/` yourself before every upgrade.
@@ -85,7 +86,7 @@ def stale_files() -> dict[Path, str | None]:
         for path, content in wanted.items()
         if not path.exists() or path.read_text() != content
     }
-    stale |= {path: None for path in (CHART / "files").rglob("*.yaml") if path not in wanted}
+    stale |= {path: None for path in (CHART / "files" / "crds").iterdir() if path not in wanted}
     return stale
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+from conch.activator.telemetry import Telemetry
 from conch.api import crdgen
 from conch.api.conditions import ConditionType, Reason
 from conch.api.kinds import KINDS
@@ -36,8 +37,9 @@ def test_other_pages_have_every_entry() -> None:
         assert f"| `{member.value}` | {member.doc} |" in conditions
     for setting in fields(Settings):
         assert f"`CONCH_{setting.name.upper()}`" in settings
-    for family in Metrics().registry.collect():
-        assert f"`{family.name}" in metrics
+    for catalogue in (Metrics(), Telemetry()):
+        for family in catalogue.registry.collect():
+            assert f"| `{family.name}" in metrics
 
 
 def test_tables_keep_their_columns() -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from conch import __version__, settings
 from conch.api import names
-from tests.chart.conftest import Render, of_kind, part
+from conch.telemetry.alerts import ALERTS
+from tests.chart.conftest import CHART, Render, of_kind, part
 
 MATRIX: dict[str, dict[str, Any]] = {
     "default": {},
@@ -44,6 +45,13 @@ MATRIX: dict[str, dict[str, Any]] = {
             "pue": 1.15,
             "port": 8443,
         },
+        "podMonitor": {"enabled": True, "interval": "15s", "labels": {"release": "prometheus"}},
+        "prometheusRule": {
+            "enabled": True,
+            "labels": {"release": "prometheus"},
+            "without": ["ConchCostJump"],
+            "runbookUrl": "https://runbooks.local/conch",
+        },
     },
     # What --reuse-values from an older chart looks like: whole parents are gone.
     "nothing": dict.fromkeys(
@@ -51,7 +59,7 @@ MATRIX: dict[str, dict[str, Any]] = {
             "image", "runtime", "serviceAccount", "rbac", "crds", "networkPolicy",
             "podDisruptionBudget", "resources", "replicas", "watchNamespaces", "allowedSources",
             "activator", "scrape", "carbon", "logLevel", "logFormat", "commonLabels",
-            "podAnnotations", "imagePullSecrets",
+            "podAnnotations", "imagePullSecrets", "podMonitor", "prometheusRule",
         )
     ),
 }  # fmt: skip
@@ -312,3 +320,46 @@ def test_static_intensities_need_no_way_out(render: Render) -> None:
 def test_without_a_prometheus_nothing_of_it_is_there(render: Render) -> None:
     assert "prometheus" not in str(part(render(), "Deployment")).lower()
     assert "9090" not in str(part(render(), "NetworkPolicy")["spec"]["egress"])
+
+
+def test_what_is_measured_is_scraped_under_its_own_labels(render: Render) -> None:
+    objects = render(MATRIX["everything"])
+    (monitor,) = of_kind(objects, "PodMonitor")
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    selector = monitor["spec"]["selector"]["matchLabels"].items()
+    endpoints = monitor["spec"]["podMetricsEndpoints"]
+    for component, port in (("operator", "metrics"), ("activator", "control")):
+        template = part(objects, "Deployment", component)["spec"]["template"]
+        assert selector <= template["metadata"]["labels"].items()
+        (container,) = template["spec"]["containers"]
+        ports = {p["name"] for p in container["ports"]}
+        assert [e["port"] for e in endpoints if e["port"] in ports] == [port]
+    for endpoint in endpoints:
+        # Or namespace and service of what is served would be those of the pods that tell of it.
+        assert endpoint["honorLabels"] is True
+        assert endpoint["interval"] == "15s"
+
+
+def test_alerts_are_the_catalogues_with_a_runbook(render: Render) -> None:
+    (made,) = of_kind(render(MATRIX["everything"]), "PrometheusRule")
+    assert made["metadata"]["labels"]["release"] == "prometheus"
+    rules = {rule["alert"]: rule for group in made["spec"]["groups"] for rule in group["rules"]}
+    assert list(rules) == [alert.name for alert in ALERTS if alert.name != "ConchCostJump"]
+    for alert in ALERTS[:2]:
+        assert rules[alert.name] == {
+            "alert": alert.name,
+            "expr": alert.expr,
+            "for": alert.lasts,
+            "labels": {"severity": alert.severity.value},
+            "annotations": {
+                "summary": alert.summary,
+                "runbook_url": f"https://runbooks.local/conch#{alert.name.lower()}",
+            },
+        }
+
+
+def test_an_alert_that_does_not_exist_cannot_be_left_out(helm: Any) -> None:
+    options = ("--set", "prometheusRule.enabled=true", "--set", "prometheusRule.without={ConchNo}")
+    result = helm("template", "demo", str(CHART), *options)
+    assert result.returncode != 0
+    assert "there is no alert ConchNo" in result.stderr

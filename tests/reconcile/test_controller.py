@@ -116,6 +116,17 @@ async def test_a_new_service_gets_its_children_and_one_status(world: World) -> N
     assert 0.8 * SETTINGS.resync_s <= again_s <= 1.2 * SETTINGS.resync_s
 
 
+async def test_its_conditions_and_the_queue_can_be_read_off_the_metrics(world: World) -> None:
+    world.add()
+    await world.reconcile()
+    found = world.metrics.registry.get_sample_value
+    labels = {"namespace": KEY.namespace, "service": KEY.name, "condition": "Ready"}
+    name = "conch_service_condition"
+    assert found(name, labels | {"status": "False", "reason": "PodsStarting"}) == 1
+    world.queue.add(OTHER)
+    assert found("conch_queue_depth") == 1  # as it is, whether a worker turns or not
+
+
 async def test_a_converged_service_costs_no_write(world: World) -> None:
     world.add()
     await world.reconcile()

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from conch.observe.types import Key
 
 _SERVICE = ("namespace", "service")
+_REFUSALS = ("expired", "full")
 _WAITS_S = (0.1, 0.5, 1, 2, 5, 10, 20, 40, 80, 160, 320, 640)
 
 
@@ -49,6 +50,8 @@ class Telemetry:
         """How many there are now."""
         self._held.labels(key.namespace, key.name).set(waiting)
         self._passed.labels(key.namespace, key.name).set(passed)
+        for result in _REFUSALS:  # there from the start, or the first would be no increase
+            self._ended.labels(key.namespace, key.name, result)
 
     def ended(self, key: Key, result: str) -> None:
         """One has stopped waiting."""

@@ -6,7 +6,11 @@ the number of services, watches, reasons and HTTP codes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from conch.api.conditions import Condition
 
 _SERVICE = ("namespace", "service")
 _CLASS = (*_SERVICE, "class")
@@ -25,6 +29,8 @@ class Metrics:
             ("result",),
             registry=r,
         )
+        for result in ("ok", "retry", "error"):
+            self.reconciles.labels(result)  # from the start, or the first would be no increase
         self.reconcile_seconds = Histogram(
             "conch_reconcile_duration_seconds",
             "Time one reconcile took, writes included.",
@@ -88,6 +94,13 @@ class Metrics:
         self.ready = Gauge(
             "conch_service_replicas_ready", "Replicas with loaded models.", _SERVICE, registry=r
         )
+        self.condition = Gauge(
+            "conch_service_condition",
+            "1 for each condition of the service, with its status and reason as labels.",
+            (*_SERVICE, "condition", "status", "reason"),
+            registry=r,
+        )
+        self._conditions: dict[tuple[str, str], frozenset[tuple[str, str, str]]] = {}
         self.demand = Gauge(
             "conch_service_demand_requests_per_second",
             "Requests that arrive, per second.",
@@ -114,6 +127,12 @@ class Metrics:
         )
         self.target = Gauge(
             "conch_service_latency_target_seconds", "The objective's target.", _SERVICE, registry=r
+        )
+        self.objective = Gauge(
+            "conch_service_objective_ratio",
+            "Share of requests that the objective promises within that target.",
+            _SERVICE,
+            registry=r,
         )
         self.reject_after = Gauge(
             "conch_service_reject_after_seconds",
@@ -197,6 +216,16 @@ class Metrics:
             registry=r,
         )
 
+    def tell_conditions(self, namespace: str, name: str, now: Iterable[Condition]) -> None:
+        """The conditions of a service as they are now; what they were before is dropped."""
+        found = frozenset((c.type.value, c.status, c.reason.value) for c in now)
+        before = self._conditions.get((namespace, name), frozenset())
+        for labels in before - found:
+            self.condition.remove(namespace, name, *labels)
+        for labels in found - before:
+            self.condition.labels(namespace, name, *labels).set(1)
+        self._conditions[namespace, name] = found
+
     def forget_class(self, namespace: str, name: str, class_name: str) -> None:
         """Drop the gauges of a class that a service has left; what it has spent there stays."""
         for gauge in (self.cost_rate, self.power, self.power_estimated):
@@ -204,6 +233,7 @@ class Metrics:
 
     def forget_service(self, namespace: str, name: str) -> None:
         """Drop the series of a service that is gone."""
+        self._conditions.pop((namespace, name), None)
         for metric in (
             self.wanted,
             self.ready,
@@ -212,12 +242,14 @@ class Metrics:
             self.capacity,
             self.latency,
             self.target,
+            self.objective,
             self.reject_after,
             self.ended,
             self.late,
         ):
             metric.remove(namespace, name)
         for metric in (
+            self.condition,
             self.attained,
             self.budget_left,
             self.cost_rate,
