@@ -105,6 +105,7 @@ class Controller:
         self._queue = queue
         self._writer = writer
         self._metrics = metrics
+        metrics.queue_depth.set_function(lambda: len(queue))
         self._on_lost = on_lost
         self._replan = replan
         self._options = plan_options(settings)
@@ -130,7 +131,6 @@ class Controller:
         loop = asyncio.get_running_loop()
         while True:
             key = await self._queue.get()
-            self._metrics.queue_depth.set(len(self._queue))
             started = loop.time()
             if self._queue.working == 1:
                 self._turned_s = started  # before, there was nothing to do
@@ -189,7 +189,7 @@ class Controller:
             return None
         # Children as the server has them now, judged against the same spec and decision.
         status = planning.conclude(fresh, plan, outcome)
-        self._measure(fresh, plan)
+        self._measure(fresh, plan, status)
         later_s = await self._report(fresh, status)
         resync_s = self._resync_s * self._rng.uniform(0.8, 1.2)
         return min(s for s in (later_s, status.requeue_after_s, resync_s) if s is not None)
@@ -332,10 +332,11 @@ class Controller:
         except Exception as second:
             logger.warning("%s: could not report it: %r", key, second)
 
-    def _measure(self, obs: Observation, plan: planning.Plan) -> None:
+    def _measure(self, obs: Observation, plan: planning.Plan, status: planning.Status) -> None:
         labels = (obs.key.namespace, obs.key.name)
         self._metrics.wanted.labels(*labels).set(plan.replicas)
         self._metrics.ready.labels(*labels).set(sum(p.ready for p in obs.pods))
+        self._metrics.tell_conditions(*labels, status.conditions)
 
 
 def _identity(obs: Observation) -> tuple[str, int]:
