@@ -8,6 +8,7 @@ import pytest
 
 from conch.api.conditions import Reason
 from conch.observe.types import Decision, ModelCounters, ScalingPolicy
+from conch.triton.configuration import ModelConfig
 
 from .worlds import MODEL, POLICY, World, counters, sample
 
@@ -75,7 +76,7 @@ def test_an_ensembles_own_series_add_nothing() -> None:
         looks: dict[str, ModelCounters] = world.pods
         decision = world.look(
             tuple(
-                replace(sample(pod, world.now_s + 2, c), ensembles={"pipe": (MODEL,)})
+                replace(sample(pod, world.now_s + 2, c), configs={"pipe": ModelConfig((MODEL,))})
                 for pod, c in looks.items()
             )
         )

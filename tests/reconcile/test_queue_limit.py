@@ -12,7 +12,7 @@ from conch.api import names
 from conch.api.conditions import Reason
 from conch.observe.state import ClusterState
 from conch.reconcile import plan as planning
-from conch.reconcile.scaling import policy_of
+from conch.reconcile.policy import policy_of
 from tests.reconcile.builders import KEY, MOMENT, OPTIONS, build, decision, observe, raw, state
 
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-import aiohttp
 import msgspec
 import pytest
 
@@ -18,14 +17,14 @@ from conch.autoscale import ScalerState
 from conch.kube import views
 from conch.observe.state import ClusterState
 from conch.observe.types import Decision, Key, ScalingObservation, ScalingPolicy
-from conch.reconcile import scaling, sources
+from conch.reconcile import looks, scaling, sources
 from conch.reconcile.queue import WorkQueue
-from conch.reconcile.scaling import ScalingLoop, policy_of
+from conch.reconcile.scaling import ScalingLoop
 from conch.settings import Settings
 from conch.telemetry.catalog import Metrics
 from conch.triton.sample import ModelCounters, PodSample
 from tests.kube.fake_api import until
-from tests.reconcile.builders import KEY, MOMENT, build, decision, placed, pod, raw, state
+from tests.reconcile.builders import KEY, build, decision, placed, pod, raw, state
 
 OTHER = Key(KEY.namespace, "other")
 
@@ -54,7 +53,7 @@ class World:
             raise self.answer
         return replace(before, stepped_s=(before.stepped_s or 0) + 1), self.answer
 
-    async def scrape(self, _: Any, uid: str, ip: str, *__: Any) -> PodSample:
+    async def scrape(self, uid: str, ip: str, *__: Any) -> PodSample:
         self.looks += 1
         self.most_looks = max(self.looks, self.most_looks)
         await self.hang.wait()
@@ -65,8 +64,7 @@ class World:
         return self.problems
 
     async def round(self) -> None:
-        async with aiohttp.ClientSession() as session:
-            await self.loop.round(session)
+        await self.loop.round()
 
     async def woken(self) -> set[Key]:
         found = set()
@@ -88,8 +86,8 @@ async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     cluster.set_pod(pod())
     made = World(cluster)
     monkeypatch.setattr(scaling, "step", made.step)
-    monkeypatch.setattr(scaling, "scrape", made.scrape)
-    monkeypatch.setattr(scaling, "load_problems", made.load_problems)
+    monkeypatch.setattr(looks, "scrape", made.scrape)
+    monkeypatch.setattr(looks, "load_problems", made.load_problems)
     yield made
     made.queue.close()
 
@@ -124,12 +122,12 @@ async def test_what_arrived_is_kept_for_conch_trace(
     at_s = 100.0
     monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: at_s)
 
-    async def counted(_: Any, uid: str, *__: Any) -> PodSample:
+    async def counted(uid: str, *_: Any) -> PodSample:
         answered = 12.0 * at_s
         counters = ModelCounters(answered, 0.0, answered, answered, 0.0, 0.0, 0.0)
         return PodSample(uid, at_s, {"resnet": counters})
 
-    monkeypatch.setattr(scaling, "scrape", counted)
+    monkeypatch.setattr(looks, "scrape", counted)
     world.answer = decision(1, Reason.WITHIN_OBJECTIVE)
     assert world.loop.arrivals(KEY.namespace, KEY.name) is None
     for _ in range(5):
@@ -174,24 +172,6 @@ async def test_without_metrics_from_the_start_it_is_told_at_once(world: World) -
     world.answer = decision(1, Reason.NO_METRICS)
     await world.round()
     assert await world.woken() == {KEY}
-
-
-def test_a_few_requests_a_second_scatter_without_being_news() -> None:
-    shown = decision(1, Reason.WITHIN_OBJECTIVE, demand_rps=2.0)
-    assert not scaling._differs(shown, replace(shown, demand_rps=2.8), 60.0)
-    assert scaling._differs(shown, replace(shown, demand_rps=6.0), 60.0)
-
-
-@pytest.mark.parametrize(
-    ("demand_rps", "age_s", "told"),
-    [(115.0, 31.0, False), (135.0, 10.0, False), (135.0, 31.0, True), (300.0, 7.0, True)],
-)
-def test_numbers_are_told_when_they_moved_and_in_time(
-    demand_rps: float, age_s: float, told: bool
-) -> None:
-    shown = decision(1, Reason.WITHIN_OBJECTIVE, demand_rps=100.0)
-    assert scaling._differs(shown, replace(shown, demand_rps=demand_rps), age_s) is told
-    assert scaling._differs(shown, replace(shown, failing=("resnet",)), 0.0), "at once"
 
 
 async def test_a_defect_of_one_service_holds_it_and_stops_no_other(
@@ -253,7 +233,7 @@ async def test_a_namesake_starts_anew_and_the_dead_are_forgotten(world: World) -
     world.cluster.remove_service(KEY, "u2")
     await world.round()
     assert world.loop._scalers == {}
-    assert world.loop._shown_at_s == {}
+    assert world.loop._news._told_at_s == {}
 
 
 async def test_nothing_is_decided_for_a_service_that_went_meanwhile(world: World) -> None:
@@ -270,7 +250,7 @@ async def test_nothing_is_decided_for_a_service_that_went_meanwhile(world: World
 async def test_a_pod_waits_for_its_turn_before_its_time_out_begins(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(world.loop, "_looks", asyncio.Semaphore(3))
+    monkeypatch.setattr(world.loop._looks, "_places", asyncio.Semaphore(3))
     for number in range(10):
         world.cluster.set_pod(pod(f"p{number}"))
     world.hang.clear()
@@ -310,20 +290,6 @@ async def test_what_a_starting_server_says_of_its_models_wakes_the_service(world
     await world.round()
     await world.woken()
     assert world.cluster._families[KEY].model_problems == {"uid-p1": "resnet: no such file"}
-
-
-def test_a_policy_says_what_was_promised_in_numbers() -> None:
-    spec = {"models": [{"name": "m", "source": {"uri": "image:///m"}, "config": {"instances": 2}}]}
-    policy = policy_of(state(raw(spec)).services[KEY], MOMENT)
-    assert (policy.target_s, policy.percentile) == (0.1, 99)
-    assert (policy.models, policy.instances, policy.max_batch) == (("m",), {"m": 2}, {})
-    assert policy.queue_delay_s == {}
-
-
-def test_a_policy_knows_the_queue_delay_that_the_spec_sets() -> None:
-    batching = {"dynamicBatching": {"maxQueueDelay": "2ms"}}
-    spec = {"models": [{"name": "m", "source": {"uri": "image:///m"}, "config": batching}]}
-    assert policy_of(state(raw(spec)).services[KEY], MOMENT).queue_delay_s == {"m": 0.002}
 
 
 async def test_late_requests_use_up_the_budget(world: World) -> None:
@@ -376,11 +342,11 @@ async def test_pods_out_of_reach_are_looked_at_through_prometheus(
             asked.append((namespace, pods))
             return tuple(PodSample(uid, 1.0, {}) for uid in pods.values())
 
-    async def out_of_reach(_: Any, uid: str, *__: Any) -> PodSample:
+    async def out_of_reach(uid: str, *_: Any) -> PodSample:
         return PodSample(uid, 0.0, {}, "refused", unreachable=True)
 
     monkeypatch.setattr(sources, "Prometheus", Prometheus)
-    monkeypatch.setattr(scaling, "scrape", out_of_reach)
+    monkeypatch.setattr(looks, "scrape", out_of_reach)
     settings = Settings(prometheus_url="http://prometheus:9090")
     world.loop = ScalingLoop(world.cluster, world.queue, settings, world.metrics)
     for _ in range(5):

@@ -7,17 +7,17 @@ import dataclasses
 from datetime import datetime
 from typing import Any
 
-import aiohttp
 import pytest
 
 from conch.api.conditions import ConditionType, Reason
 from conch.autoscale import ScalerState
 from conch.observe.state import ClusterState, Observation
 from conch.observe.types import Decision, PodSample
+from conch.reconcile import looks, scaling
 from conch.reconcile import plan as planning
-from conch.reconcile import scaling
+from conch.reconcile.policy import policy_of
 from conch.reconcile.queue import WorkQueue
-from conch.reconcile.scaling import ScalingLoop, policy_of
+from conch.reconcile.scaling import ScalingLoop
 from conch.settings import Settings
 from conch.telemetry.catalog import Metrics
 from tests.reconcile.builders import KEY, OPTIONS, build, decision, observe, pod, raw, state
@@ -123,14 +123,13 @@ async def test_no_service_goes_to_zero_while_a_schedule_keeps_it_up(
     def step(*_: Any) -> tuple[ScalerState, Decision]:
         return ScalerState(), decision(4, Reason.AT_MINIMUM)
 
-    async def scrape(_: Any, uid: str, *__: Any) -> PodSample:
+    async def scrape(uid: str, *_: Any) -> PodSample:
         return PodSample(uid, 0.0, {})
 
     monkeypatch.setattr(scaling, "step", step)
-    monkeypatch.setattr(scaling, "scrape", scrape)
+    monkeypatch.setattr(looks, "scrape", scrape)
     monkeypatch.setattr(loop._to_zero, "decide", lambda *_: decision(0, Reason.IDLE))
-    async with aiohttp.ClientSession() as session:
-        await loop.round(session)
+    await loop.round()
     assert cluster.decisions[KEY].replicas == replicas
     queue.close()
 

@@ -12,8 +12,9 @@ from conch.api.conditions import Reason
 from conch.observe.activation import Listening
 from conch.observe.state import ClusterState
 from conch.observe.types import Decision, ModelCounters, PodSample
+from conch.reconcile.policy import policy_of
 from conch.reconcile.queue import WorkQueue
-from conch.reconcile.scaling import ScalingLoop, policy_of
+from conch.reconcile.scaling import ScalingLoop
 from conch.reconcile.to_zero import ToZero
 from conch.settings import Settings
 from conch.telemetry.catalog import Metrics

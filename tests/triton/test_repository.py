@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from conch.api import names
-from conch.triton import repository
+from conch.triton import http, repository
 
 LOADED = {"name": "fine", "version": "1", "state": "READY"}
 UNLOADED = {"name": "old", "state": "UNAVAILABLE", "reason": "unloaded"}
@@ -39,8 +38,7 @@ async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
 
 
 async def ask() -> dict[str, str]:
-    async with aiohttp.ClientSession() as session:
-        return await repository.load_problems(session, "127.0.0.1", 2.0)
+    return await repository.load_problems("127.0.0.1", 2.0)
 
 
 async def test_only_models_that_failed_are_named(server: Server) -> None:
@@ -66,6 +64,6 @@ async def test_nonsense_says_nothing(server: Server, status: int, body: bytes) -
 async def test_an_endless_answer_says_nothing(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repository, "_MAX_BYTES", 100)
+    monkeypatch.setattr(http, "MAX_BODY_BYTES", 100)
     server.body = msgspec.json.encode([BROKEN, BROKEN])
     assert await ask() == {}

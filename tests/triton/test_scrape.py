@@ -3,12 +3,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import web
 
 from conch.api import names
 from conch.triton import scrape as module
+from conch.triton.configuration import ModelConfig
 from conch.triton.sample import PodSample
-from conch.triton.scrape import open_session, scrape
+from conch.triton.scrape import scrape
 
 DATA = Path(__file__).parent / "data"
 METRICS = (DATA / "24.10-busy.metrics.txt").read_bytes()
@@ -58,32 +59,26 @@ async def triton(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Triton]:
     await runner.cleanup()
 
 
-@pytest.fixture
-async def session() -> AsyncIterator[ClientSession]:
-    async with open_session() as opened:
-        yield opened
+async def look(ip: str = "127.0.0.1") -> PodSample:
+    return await scrape("uid-1", ip, ["resnet"], 99, 0.5, lambda: 12.5)
 
 
-async def look(session: ClientSession, ip: str = "127.0.0.1") -> PodSample:
-    return await scrape(session, "uid-1", ip, ["resnet"], 99, 0.5, lambda: 12.5)
-
-
-async def test_a_good_pod(triton: Triton, session: ClientSession) -> None:
-    sample = await look(session)
+async def test_a_good_pod(triton: Triton) -> None:
+    sample = await look()
     assert (sample.pod, sample.at_s, sample.error) == ("uid-1", 12.5, "")
     assert sample.models["resnet"].pending == 32
     assert sample.models["resnet"].batches[4].count == 10
 
 
-async def test_meters_of_its_gpus(triton: Triton, session: ClientSession) -> None:
-    assert (await look(session)).gpus == {}
+async def test_meters_of_its_gpus(triton: Triton) -> None:
+    assert (await look()).gpus == {}
     triton.metrics = METRICS + b'nv_gpu_power_usage{gpu_uuid="GPU-1"} 61.5\n'
-    assert (await look(session)).gpus["GPU-1"].power_w == 61.5
+    assert (await look()).gpus["GPU-1"].power_w == 61.5
 
 
-async def test_no_connection_is_kept(triton: Triton, session: ClientSession) -> None:
-    await look(session)
-    assert triton.connection_headers == ["close", "close"]
+async def test_no_connection_is_kept(triton: Triton) -> None:
+    await look()
+    assert set(triton.connection_headers) == {"close"}
 
 
 @pytest.mark.parametrize(
@@ -98,28 +93,26 @@ async def test_no_connection_is_kept(triton: Triton, session: ClientSession) -> 
     ],
 )
 async def test_a_bad_answer_is_an_error_in_the_sample(
-    triton: Triton, session: ClientSession, attribute: str, value: object, error: str
+    triton: Triton, attribute: str, value: object, error: str
 ) -> None:
     setattr(triton, attribute, value)
-    sample = await look(session)
+    sample = await look()
     assert error in sample.error
     assert not sample.models
 
 
-async def again(session: ClientSession, before: PodSample, at_s: float) -> PodSample:
-    return await scrape(session, "uid-1", "127.0.0.1", ["resnet"], 99, 0.5, lambda: at_s, before)
+async def again(before: PodSample, at_s: float) -> PodSample:
+    return await scrape("uid-1", "127.0.0.1", ["resnet"], 99, 0.5, lambda: at_s, before)
 
 
 QUIET = METRICS.replace(b"} 32", b"} 0")
 
 
-async def test_a_pod_that_did_nothing_since_is_asked_for_its_metrics_only(
-    triton: Triton, session: ClientSession
-) -> None:
+async def test_a_pod_that_did_nothing_since_is_asked_for_its_metrics_only(triton: Triton) -> None:
     triton.metrics = QUIET
-    before = await look(session)
+    before = await look()
     triton.paths.clear()
-    sample = await again(session, before, 14.5)
+    sample = await again(before, 14.5)
     assert triton.paths == ["/metrics"]
     assert (sample.at_s, sample.models) == (14.5, before.models)
 
@@ -138,33 +131,31 @@ async def test_a_pod_that_did_nothing_since_is_asked_for_its_metrics_only(
     ],
 )
 async def test_statistics_are_read_when_they_may_be_new(
-    triton: Triton, session: ClientSession, metrics: bytes, at_s: float
+    triton: Triton, metrics: bytes, at_s: float
 ) -> None:
     triton.metrics = QUIET
-    before = await look(session)
+    before = await look()
     triton.paths.clear()
     triton.metrics = metrics
-    await again(session, before, at_s)
+    await again(before, at_s)
     assert triton.paths == ["/metrics", "/v2/models/stats"]
 
 
-async def test_a_hanging_http_port_is_an_error_although_metrics_answer(
-    triton: Triton, session: ClientSession
-) -> None:
+async def test_a_hanging_http_port_is_an_error_although_metrics_answer(triton: Triton) -> None:
     triton.hang.clear()
-    sample = await look(session)
+    sample = await look()
     assert "did not answer within 0.5 s" in sample.error
 
 
-async def test_nobody_listens(session: ClientSession, triton: Triton) -> None:
-    sample = await look(session, "127.0.0.2")
+async def test_nobody_listens(triton: Triton) -> None:
+    sample = await look("127.0.0.2")
     assert "127.0.0.2" in sample.error
     assert len(sample.error) <= module.MAX_ERROR_CHARS
 
 
-async def test_cancelling_ends_the_scrape(triton: Triton, session: ClientSession) -> None:
+async def test_cancelling_ends_the_scrape(triton: Triton) -> None:
     triton.hang.clear()
-    task = asyncio.create_task(look(session))
+    task = asyncio.create_task(look())
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -174,8 +165,8 @@ async def test_cancelling_ends_the_scrape(triton: Triton, session: ClientSession
 MEMBERS = ["pipe", "pre", "net"]
 
 
-async def look_at_ensemble(session: ClientSession, before: PodSample | None = None) -> PodSample:
-    return await scrape(session, "uid-1", "127.0.0.1", MEMBERS, 99, 0.5, lambda: 12.5, before)
+async def look_at_ensemble(before: PodSample | None = None) -> PodSample:
+    return await scrape("uid-1", "127.0.0.1", MEMBERS, 99, 0.5, lambda: 12.5, before)
 
 
 @pytest.fixture
@@ -186,8 +177,8 @@ def ensemble(triton: Triton) -> Triton:
     return triton
 
 
-async def test_members_stand_for_their_ensemble(ensemble: Triton, session: ClientSession) -> None:
-    sample = await look_at_ensemble(session)
+async def test_members_stand_for_their_ensemble(ensemble: Triton) -> None:
+    sample = await look_at_ensemble()
     assert sample.error == ""
     assert sample.models.keys() == {"pre", "net"}
     assert sample.models["net"].batches[3].count > 0
@@ -195,33 +186,49 @@ async def test_members_stand_for_their_ensemble(ensemble: Triton, session: Clien
     assert sample.models["pre"].beside_s > 0.05
 
 
-async def test_configurations_are_read_once_per_pod(
-    ensemble: Triton, session: ClientSession
-) -> None:
-    before = await look_at_ensemble(session)
+async def test_configurations_are_read_once_per_pod(ensemble: Triton) -> None:
+    before = await look_at_ensemble()
     assert ensemble.paths.count("/v2/models/pipe/config") == 1
     ensemble.paths.clear()
-    sample = await look_at_ensemble(session, before)
+    sample = await look_at_ensemble(before)
     assert ensemble.paths == ["/metrics"]  # nothing was done since
     assert sample == before
 
 
-async def test_a_configuration_that_cannot_be_read_is_asked_for_again(
-    ensemble: Triton, session: ClientSession
+async def test_what_a_pod_runs_is_known_from_its_first_look(triton: Triton) -> None:
+    triton.configs["resnet"] = (DATA / "24.10-batching.config.json").read_bytes()
+    sample = await look()
+    assert sample.configs == {"resnet": ModelConfig((), 4, 1, 0.002)}
+
+
+async def test_among_several_models_a_configuration_that_cannot_be_read_is_an_error(
+    ensemble: Triton,
 ) -> None:
     ensemble.configs["net"] = b"<html>"
-    sample = await look_at_ensemble(session)
+    sample = await look_at_ensemble()
     assert "configuration cannot be read" in sample.error
     ensemble.configs.clear()
-    sample = await look_at_ensemble(session, sample)
+    sample = await look_at_ensemble(sample)
     assert sample.models.keys() == {"pipe", "pre", "net"}
 
 
-async def test_a_pod_out_of_reach_is_told_from_one_that_talks_nonsense(
-    triton: Triton, session: ClientSession
-) -> None:
+async def test_a_model_alone_is_asked_for_its_configuration_again_in_time(triton: Triton) -> None:
+    triton.metrics = QUIET
+    triton.configs["resnet"] = b"<html>"
+    before = await look()
+    assert (before.error, before.configs) == ("", None)
+    triton.paths.clear()
+    before = await again(before, 14.5)
+    assert triton.paths == ["/metrics"]
+    triton.configs.clear()
+    sample = await again(before, 20.5)
+    assert triton.paths == ["/metrics", "/metrics", "/v2/models/stats", "/v2/models/resnet/config"]
+    assert sample.configs == {"resnet": ModelConfig(max_batch=1)}
+
+
+async def test_a_pod_out_of_reach_is_told_from_one_that_talks_nonsense(triton: Triton) -> None:
     triton.metrics = b""
-    assert not (await look(session)).unreachable
-    assert (await look(session, "127.0.0.2")).unreachable
+    assert not (await look()).unreachable
+    assert (await look("127.0.0.2")).unreachable
     triton.status = 503
-    assert (await look(session)).unreachable
+    assert (await look()).unreachable

@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 from conch.errors import TritonError
 from conch.triton import metrics, statistics
 from conch.triton.sample import Histogram, ModelCounters
-from conch.triton.waiting import fold, members, streamed
+from conch.triton.waiting import fold, streamed
 
 DATA = Path(__file__).parent / "data"
 TEXT = (DATA / "24.10-ensemble.metrics.txt").read_text()
 STATS = (DATA / "24.10-ensemble.stats.json").read_bytes()
-CONFIG = (DATA / "24.10-ensemble.config.json").read_bytes()
 MODELS = ["pipe", "pre", "net"]
 PIPE = {"pipe": ("pre", "net")}
 
@@ -30,21 +29,6 @@ def captured() -> dict[str, ModelCounters]:
 
 
 # --- ensembles ------------------------------------------------------------------------------------
-
-
-def test_members_are_read_from_the_configuration() -> None:
-    assert members(CONFIG) == ("pre", "net")
-    assert members(b'{"name":"net","backend":"python"}') == ()
-
-
-@pytest.mark.parametrize(
-    "body",
-    [b"", b"[]", b'{"ensemble_scheduling":{"step":1}}', b"\xff", b'{"x":' + 100_000 * b"["],
-    ids=["empty", "list", "step", "text", "deep"],
-)
-def test_no_configuration(body: bytes) -> None:
-    with pytest.raises(TritonError, match="configuration"):
-        members(body)
 
 
 def test_what_triton_says_of_an_ensemble_is_its_members_added_up() -> None:

@@ -24,7 +24,7 @@ import aiohttp
 import msgspec
 
 from conch.errors import TritonError
-from conch.triton import metrics, waiting
+from conch.triton import configuration, metrics, waiting
 from conch.triton.sample import FRESH_S, BatchStat, ModelCounters, PodSample
 
 # Two scrapes of the longest period that is of use must fit.
@@ -170,7 +170,7 @@ def sample(
         )
     counters = metrics.from_series(scrape.series, models, percentile)
     old = before.models if before is not None else {}
-    ensembles = before.ensembles if before is not None else None  # only the pod itself can tell
+    configs = before.configs if before is not None else None  # only the pod itself can tell
     at_s = clock_s + scrape.at_s
     elapsed_s = at_s - before.at_s if before is not None else 0.0
     waited = {
@@ -182,8 +182,8 @@ def sample(
     return PodSample(
         pod_uid,
         at_s,
-        waiting.fold(waited, ensembles or {}),
-        ensembles=ensembles,
+        waiting.fold(waited, configuration.ensembles(configs)),
+        configs=configs,
         fresh_s=max(FRESH_S, 1.5 * (scrape.period_s or 0.0) + _LATE_S),
     )
 

@@ -7,13 +7,11 @@ asked.
 
 from __future__ import annotations
 
-import aiohttp
 import msgspec
 
 from conch.api import names
-
-_MAX_BYTES = 1 << 20
-_NO_JSON = (ValueError, RecursionError)
+from conch.errors import TritonError
+from conch.triton import http
 
 
 class _Entry(msgspec.Struct):
@@ -23,25 +21,12 @@ class _Entry(msgspec.Struct):
     reason: str = ""
 
 
-async def load_problems(
-    session: aiohttp.ClientSession, ip: str, timeout_s: float
-) -> dict[str, str]:
+async def load_problems(ip: str, timeout_s: float) -> dict[str, str]:
     """Reasons by model name; empty when all is well, still loading, or the server is silent."""
-    host = f"[{ip}]" if ":" in ip else ip
-    url = f"http://{host}:{names.PORT_HTTP}/v2/repository/index"
     try:
-        async with session.post(
-            url, json={}, timeout=aiohttp.ClientTimeout(total=timeout_s), allow_redirects=False
-        ) as response:
-            if response.status != 200:
-                return {}
-            body = bytearray()
-            async for chunk in response.content.iter_chunked(65536):
-                body += chunk
-                if len(body) > _MAX_BYTES:
-                    return {}
+        body = await http.post(ip, names.PORT_HTTP, "/v2/repository/index", b"{}", timeout_s)
         entries = msgspec.json.decode(body, type=list[_Entry])
-    except (aiohttp.ClientError, TimeoutError, OSError, msgspec.MsgspecError, *_NO_JSON):
+    except (TritonError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return {}
     return {
         entry.name: " ".join(entry.reason.split())[:500]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from conch.triton.configuration import ModelConfig
 from conch.triton.power import GpuPower
 
 FRESH_S: Final = 10.0  # a look at a pod older than this says nothing about now
@@ -68,7 +69,7 @@ class PodSample:
     models: Mapping[str, ModelCounters]
     error: str = ""
     unreachable: bool = False
-    # Members by ensemble, None while not known. An ensemble itself is not among ``models``.
-    ensembles: Mapping[str, tuple[str, ...]] | None = None
+    # None while not known. An ensemble is here, and not among ``models``.
+    configs: Mapping[str, ModelConfig] | None = None
     fresh_s: float = FRESH_S
     gpus: Mapping[str, GpuPower] = field(default_factory=dict)  # by UUID, where Triton has meters

@@ -11,33 +11,18 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
-import aiohttp
-
 from conch.api import names
 from conch.errors import TritonError
-from conch.triton import metrics, power, statistics, waiting
+from conch.triton import configuration, http, metrics, power, statistics, waiting
+from conch.triton.configuration import ModelConfig
 from conch.triton.sample import ModelCounters, PodSample
 
-MAX_BODY_BYTES: Final = 4 * 1024 * 1024
 MAX_ERROR_CHARS: Final = 300
 # A pod without requests is asked for its statistics this often: that its HTTP port answers.
 IDLE_PROOF_S: Final = 10.0
 
 
-def open_session(connections: int = 64) -> aiohttp.ClientSession:
-    """The one session for all pods; the caller closes it.
-
-    Connections are not kept: an idle keep-alive connection holds a terminating Triton for its
-    whole exit timeout (measured on 24.10). No proxy and no cookies: pods are addressed directly.
-    """
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=connections, force_close=True),
-        cookie_jar=aiohttp.DummyCookieJar(),
-    )
-
-
 async def scrape(
-    session: aiohttp.ClientSession,
     pod_uid: str,
     ip: str,
     models: Collection[str],
@@ -52,22 +37,23 @@ async def scrape(
     They are asked for again in time, since a pod whose metrics port answers while its HTTP port
     hangs serves nobody, and its zero traffic must not be taken for no demand.
     """
-    host = f"[{ip}]" if ":" in ip else ip
-    text = await _get(session, f"http://{host}:{names.PORT_METRICS}/metrics", timeout_s)
-    if isinstance(text, TritonError):
-        return PodSample(pod_uid, now(), {}, str(text)[:MAX_ERROR_CHARS], unreachable=True)
+    try:
+        text = await http.get(ip, names.PORT_METRICS, "/metrics", timeout_s)
+    except TritonError as error:
+        return PodSample(pod_uid, now(), {}, str(error)[:MAX_ERROR_CHARS], unreachable=True)
     at_s = now()
     try:
         counters = metrics.parse(text.decode("utf-8", "replace"), models, percentile)
-        ensembles = before.ensembles if before is not None else None
-        if ensembles is None:
-            ensembles = await _ensembles(session, host, models, timeout_s)
-        if before is not None and _nothing_done(before, counters, at_s):
+        proven = before is not None and before.at_s // IDLE_PROOF_S == at_s // IDLE_PROOF_S
+        if before is not None and proven and _nothing_done(before, counters):
             found = {name: _known(c) for name, c in before.models.items()}
         else:
-            url = f"http://{host}:{names.PORT_HTTP}/v2/models/stats"
-            found = dict(statistics.read(_body(await _get(session, url, timeout_s)), models))
+            body = await http.get(ip, names.PORT_HTTP, "/v2/models/stats", timeout_s)
+            found = dict(statistics.read(body, models))
             at_s = now()
+        configs = before.configs if before is not None else None
+        if configs is None and not (proven and len(models) == 1):
+            configs = await _configs(ip, models, timeout_s)
     except TritonError as error:
         return PodSample(pod_uid, now(), {}, str(error)[:MAX_ERROR_CHARS])
     old = before.models if before is not None else {}
@@ -86,8 +72,8 @@ async def scrape(
     return PodSample(
         pod_uid,
         at_s,
-        waiting.fold(waited, ensembles or {}),
-        ensembles=ensembles,
+        waiting.fold(waited, configuration.ensembles(configs)),
+        configs=configs,
         gpus=power.read(text),
     )
 
@@ -96,60 +82,31 @@ def _known(before: ModelCounters) -> statistics.ModelStatistics:
     return statistics.ModelStatistics(before.batches, max(0.0, -before.beside_s))
 
 
-async def _ensembles(
-    session: aiohttp.ClientSession, host: str, models: Collection[str], timeout_s: float
-) -> dict[str, tuple[str, ...]] | None:
-    """Which of the models are ensembles, and of which; None: ask again at the next look.
+async def _configs(
+    ip: str, models: Collection[str], timeout_s: float
+) -> dict[str, ModelConfig] | None:
+    """What the pod runs: asked once. None: it doesn't tell, and is asked again in time.
 
-    Asked once per pod, and only where there can be one: a model alone calls no other.
+    Raises TritonError when that matters: among several models there may be an ensemble, whose
+    counters are its members'.
     """
-    if len(models) < 2:
-        return {}
-    found = {}
-    for name in models:
-        url = f"http://{host}:{names.PORT_HTTP}/v2/models/{quote(name, safe='')}/config"
-        answer = await _get(session, url, timeout_s)
-        if isinstance(answer, TritonError):
-            return None
-        if called := waiting.members(answer):
-            found[name] = called
-    return found
-
-
-def _nothing_done(before: PodSample, counters: Mapping[str, ModelCounters], at_s: float) -> bool:
-    """Whether no model has ended or holds a request since, and the last proof is young enough."""
-    return (
-        before.at_s // IDLE_PROOF_S == at_s // IDLE_PROOF_S
-        and before.ensembles is not None
-        and counters.keys() == before.models.keys() | before.ensembles.keys()
-        and all(
-            not c.pending
-            and (c.executions, c.success, c.failure) == (old.executions, old.success, old.failure)
-            for old, c in ((old, counters[name]) for name, old in before.models.items())
-        )
-    )
-
-
-async def _get(session: aiohttp.ClientSession, url: str, timeout_s: float) -> bytes | TritonError:
-    """The body of a 200 answer, or why there is none."""
-    limit = aiohttp.ClientTimeout(total=timeout_s)
     try:
-        async with session.get(url, timeout=limit, allow_redirects=False) as response:
-            if response.status != 200:
-                return TritonError(f"{url} answered HTTP {response.status}")
-            body = bytearray()
-            async for chunk in response.content.iter_chunked(65536):
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    return TritonError(f"{url} sent more than {MAX_BODY_BYTES >> 20} MiB")
-            return bytes(body)
-    except TimeoutError:
-        return TritonError(f"{url} did not answer within {timeout_s:g} s")
-    except (aiohttp.ClientError, OSError) as error:
-        return TritonError(f"{url}: {error or type(error).__name__}")
+        found = {}
+        for name in models:
+            path = f"/v2/models/{quote(name, safe='')}/config"
+            found[name] = configuration.parse(await http.get(ip, names.PORT_HTTP, path, timeout_s))
+        return found
+    except TritonError:
+        if len(models) > 1:
+            raise
+        return None
 
 
-def _body(answer: bytes | TritonError) -> bytes:
-    if isinstance(answer, TritonError):
-        raise answer
-    return answer
+def _nothing_done(before: PodSample, counters: Mapping[str, ModelCounters]) -> bool:
+    """Whether no model has ended or holds a request since."""
+    members = configuration.ensembles(before.configs)
+    return counters.keys() == before.models.keys() | members.keys() and all(
+        not c.pending
+        and (c.executions, c.success, c.failure) == (old.executions, old.success, old.failure)
+        for old, c in ((old, counters[name]) for name, old in before.models.items())
+    )

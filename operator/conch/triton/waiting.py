@@ -15,9 +15,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-import msgspec
-
-from conch.errors import TritonError
 from conch.triton.arguments import quantile
 from conch.triton.sample import Histogram, ModelCounters
 
@@ -26,33 +23,6 @@ Ensembles = Mapping[str, tuple[str, ...]]
 _STREAMS: Final = 0.05  # of the request's time: less after the first response is no stream
 _MEMORY_S: Final = 30.0  # as long as Triton's own quantiles look back, on average
 _FEWEST: Final = 1.0
-
-
-class _Step(msgspec.Struct):
-    model_name: str = ""
-
-
-class _Scheduling(msgspec.Struct):
-    step: list[_Step] = []
-
-
-class _Config(msgspec.Struct):
-    ensemble_scheduling: _Scheduling | None = None
-
-
-_DECODER: Final = msgspec.json.Decoder(_Config)
-
-
-def members(config: bytes) -> tuple[str, ...]:
-    """The models that an ensemble calls, from `/v2/models/M/config`; none: it is no ensemble.
-
-    Raises TritonError when that is no model configuration.
-    """
-    try:
-        scheduling = _DECODER.decode(config).ensemble_scheduling
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise TritonError(f"the model configuration cannot be read: {error}") from error
-    return tuple(dict.fromkeys(step.model_name for step in scheduling.step)) if scheduling else ()
 
 
 def fold(counters: Mapping[str, ModelCounters], ensembles: Ensembles) -> dict[str, ModelCounters]:

@@ -1,0 +1,90 @@
+"""What models say they run, from captures of 24.10."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conch.errors import TritonError
+from conch.triton.configuration import ModelConfig, ensembles, parse
+
+DATA = Path(__file__).parent / "data"
+
+
+def captured(name: str) -> bytes:
+    return (DATA / f"24.10-{name}.config.json").read_bytes()
+
+
+def changed(**fields: Any) -> ModelConfig:
+    """A model that batches, with some fields of its configuration replaced."""
+    return parse(json.dumps({**json.loads(captured("batching")), **fields}).encode())
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("batching", ModelConfig(max_batch=4, instances=1, queue_delay_s=0.002)),
+        ("queue-policy", ModelConfig((), 4, 2, 0.005, queue_policy=True)),
+        ("unbatched", ModelConfig(instances=1)),
+        ("stream", ModelConfig()),
+        ("ensemble", ModelConfig(("pre", "net"))),
+    ],
+)
+def test_as_captured(name: str, config: ModelConfig) -> None:
+    assert parse(captured(name)) == config
+
+
+def test_a_model_that_takes_no_batches() -> None:
+    assert changed(max_batch_size=0).max_batch == 1
+
+
+def test_sequences_are_not_bounded_by_their_batches() -> None:
+    assert changed(sequence_batching={"direct": {}}) == ModelConfig()
+
+
+@pytest.mark.parametrize(
+    ("groups", "instances"),
+    [
+        ([{"kind": "KIND_GPU", "count": 2, "gpus": [0, 1]}], 4),
+        ([{"kind": "KIND_GPU", "count": 2}, {"kind": "KIND_CPU", "count": 1}], 3),
+        ([{"kind": "KIND_CPU", "count": 1}, {"kind": "KIND_CPU", "count": 9, "passive": True}], 1),
+        ([{"kind": "KIND_CPU", "count": 10**9}], None),
+        ([], None),
+    ],
+)
+def test_instances_of_all_groups(groups: list[dict[str, Any]], instances: int | None) -> None:
+    assert changed(instance_group=groups).instances == instances
+
+
+def test_numbers_may_be_text() -> None:
+    batching = {"max_queue_delay_microseconds": "1500"}
+    assert changed(dynamic_batching=batching).queue_delay_s == 0.0015
+
+
+def test_which_are_ensembles() -> None:
+    configs = {"pipe": ModelConfig(("pre", "net")), "pre": ModelConfig(max_batch=4)}
+    assert ensembles(configs) == {"pipe": ("pre", "net")}
+    assert ensembles(None) == {}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b'{"ensemble_scheduling":{"step":1}}',
+        b'{"max_batch_size":-1}',
+        b'{"max_batch_size":1e300}',
+        b'{"instance_group":[{"count":"many"}]}',
+        b"\xff",
+        b'{"x":' + 100_000 * b"[",
+        b'{"sequence_batching":' + 100_000 * b"[",
+    ],
+    ids=["empty", "list", "step", "negative", "huge", "count", "text", "deep", "deeper"],
+)
+def test_no_configuration(body: bytes) -> None:
+    with pytest.raises(TritonError, match="configuration cannot be read"):
+        parse(body)
