@@ -2,7 +2,8 @@
 
 It counts for itself, from nodes and pods as the API server has them, and knows nothing of Conch
 but the labels of its pods. Room for a replica is a node of an allowed class that would take it;
-room for a service, a class that would take all its replicas, those it has there included.
+room for a service, a class that would take all its replicas, those it has there included. A rollout
+asks for a pod more than is wanted: no replica waits where as many as are wanted have a node.
 """
 
 from __future__ import annotations
@@ -98,8 +99,11 @@ def waiting(
     for service in services:
         there = own.get(service.name, [])
         slots = {c: sum(max(0, n) // service.count for n in free[c]) for c in service.classes}
-        without = [p for p in there if not p["spec"].get("nodeName") and _holds(p)]
-        who = [p["metadata"]["name"] for p in without if "deletionTimestamp" not in p["metadata"]]
+        alive = [p for p in there if _holds(p) and "deletionTimestamp" not in p["metadata"]]
+        without = [p["metadata"] for p in alive if not p["spec"].get("nodeName")]
+        missing = max(0, service.replicas - len(alive) + len(without))
+        without.sort(key=lambda meta: (meta["creationTimestamp"], meta["name"]))
+        who = [meta["name"] for meta in without[:missing]]
         if service.replicas and not there:
             who = [service.name]
         if not who or not any(slots.values()):

@@ -26,7 +26,7 @@ def pod(name: str, on: str = "", units: int = 1, kind: str = "l4", service: str 
     labels = {names.LABEL_SERVICE: service, names.LABEL_ACCELERATOR: kind} if service else {}
     requests = {gpus.RESOURCE: str(units)}
     return {
-        "metadata": {"name": name, "labels": labels},
+        "metadata": {"name": name, "labels": labels, "creationTimestamp": name},
         "spec": {"containers": [{"resources": {"requests": requests}}], "nodeName": on},
         "status": {"phase": "Pending"},
     }
@@ -72,6 +72,14 @@ def test_a_service_without_any_pod_waits_too() -> None:
     found = pending.waiting([SERVICE], [], {"l4": [0], "t4": [1]})
     assert [(one.who, one.for_service) for one in found] == [("web", False)]
     assert pending.waiting([Wanted("web", ("l4",), 1, 0)], [], {"l4": [1]}) == []
+
+
+def test_who_is_asked_for_beyond_what_is_wanted_does_not_wait() -> None:
+    pods = [pod("a", "n0"), pod("b"), pod("c")]
+    free = {"l4": [2], "t4": [0]}
+    assert [one.who for one in pending.waiting([SERVICE], pods, free)] == ["b"]
+    served = [pod("a", "n0"), pod("b", "n1", kind="t4"), pod("c")]
+    assert pending.waiting([SERVICE], served, free) == []
 
 
 def test_pods_on_their_way_out_do_not_wait() -> None:
