@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 from typing import Any
 
@@ -70,12 +71,16 @@ def test_a_name_or_a_batch_limit_is_no_other_model() -> None:
     assert set(begun(told(), spec).models) == {"renamed"}
 
 
-def test_another_kind_of_server_is_another() -> None:
+@pytest.mark.parametrize("what", ["another class", "devices claimed otherwise"])
+def test_another_kind_of_server_is_another(what: str) -> None:
     cluster, _ = world()
     live = cluster.child(KEY, "Deployment", KEY.name)
     assert live is not None
-    labels = {**live["spec"]["template"]["metadata"]["labels"], names.LABEL_ACCELERATOR: "t4"}
-    template = {**live["spec"]["template"], "metadata": {"labels": labels}}
+    template = copy.deepcopy(live["spec"]["template"])
+    if what == "another class":
+        template["metadata"]["labels"][names.LABEL_ACCELERATOR] = "t4"
+    else:
+        template["spec"]["resourceClaims"] = [{"resourceClaimTemplateName": "of-two"}]
     cluster.set_child({**live, "spec": {**live["spec"], "template": template}})
     fresh = Memory(cluster, {})
     fresh.load(told())

@@ -69,11 +69,10 @@ class Terminated(_View, frozen=True):
     reason: str = ""
     message: str = ""
     exit_code: int = 0
-    finished_at: str | None = None
 
 
 class Running(_View, frozen=True):
-    started_at: str | None = None
+    pass
 
 
 class ContainerState(_View, frozen=True):
@@ -109,7 +108,6 @@ class PodStatus(_View, frozen=True):
     reason: str = ""
     message: str = ""
     pod_ip: str = msgspec.field(default="", name="podIP")
-    start_time: str | None = None
     conditions: tuple[StatusCondition, ...] = ()
     init_container_statuses: tuple[ContainerStatus, ...] = ()
     container_statuses: tuple[ContainerStatus, ...] = ()
@@ -180,7 +178,6 @@ class Event(_View, frozen=True):
     involved_object: ObjectReference = ObjectReference()
     reason: str = ""
     message: str = ""
-    last_timestamp: str | None = None
 
 
 # --- dynamic resource allocation -----------------------------------------------------------------

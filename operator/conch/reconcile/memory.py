@@ -165,12 +165,15 @@ class Memory:
             return
         template = deployment["spec"]["template"]
         containers = template["spec"]["containers"]
+        # Of claimed devices, how many and which stands in the template that is named here.
+        claims = template["spec"].get("resourceClaims") or ()
         server: Object = next((c for c in containers if c["name"] == names.CONTAINER_TRITON), {})
         where = [
             key.namespace,
             server.get("image", ""),
             template["metadata"].get("labels", {}).get(names.LABEL_ACCELERATOR, ""),
             server.get("resources", {}).get("requests", {}),
+            *claims,
         ]
         for model in record.service.spec.models:
             config = model.config.model_dump(exclude_none=True) if model.config else {}

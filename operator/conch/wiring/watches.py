@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-import msgspec
-
 from conch.api import names
 from conch.kube import compact
 from conch.kube.reflector import WATCH_S, Change, Reflector
@@ -21,6 +19,7 @@ from conch.kube.views import (
     PriorityClass,
     ResourceClaim,
     ResourceSlice,
+    decoder,
     whole,
 )
 from conch.observe.state import ClusterState
@@ -172,14 +171,14 @@ def watches(
         yield Reflector(
             api,
             path("scheduling.k8s.io/v1", "priorityclasses"),
-            msgspec.json.Decoder(PriorityClass).decode,
+            decoder(PriorityClass),
             on_priority_class,
             name="priority classes",
         )
         yield Reflector(
             api,
             path(_CLAIMS, "resourceslices"),
-            msgspec.json.Decoder(ResourceSlice).decode,
+            decoder(ResourceSlice),
             on_slice,
             name="resource slices",
             optional=True,
@@ -188,7 +187,7 @@ def watches(
         yield Reflector(
             api,
             path(_CLAIMS, "resourceclaims"),
-            msgspec.json.Decoder(ResourceClaim).decode,
+            decoder(ResourceClaim),
             on_claim,
             name="resource claims",
             optional=True,
@@ -196,7 +195,7 @@ def watches(
         yield Reflector(
             api,
             path(_CLAIMS, "deviceclasses"),
-            msgspec.json.Decoder(DeviceClass).decode,
+            decoder(DeviceClass),
             on_device_class,
             name="device classes",
             optional=True,
@@ -206,7 +205,7 @@ def watches(
             yield Reflector(
                 api,
                 path("v1", "events", scope),
-                msgspec.json.Decoder(Event).decode,
+                decoder(Event),
                 on_mount_event,
                 field_selector="reason=FailedMount,involvedObject.kind=Pod",
                 # Events have no watch cache, hence no bookmarks: silence proves nothing before
@@ -217,7 +216,7 @@ def watches(
             yield Reflector(
                 api,
                 path("autoscaling/v2", "horizontalpodautoscalers", scope),
-                msgspec.json.Decoder(Autoscaler).decode,
+                decoder(Autoscaler),
                 on_autoscaler,
                 name=f"autoscalers{suffix}",
             )
