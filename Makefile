@@ -60,6 +60,10 @@ clean: ## Remove build products (not the cache of built binaries)
 bench: setup ## Measure the figures: a table, and build/bench/bench.json (FIGURES="idle_writes …")
 	@$(BIN)/python -m e2e.bench $(FIGURES)
 
+.PHONY: bench-placement
+bench-placement: setup ## Placement: optimality, cost, speed, memory, explanations, and live on KWOK (FIGURES="cost_ratio …")
+	@$(BIN)/python -m e2e.placement $(FIGURES)
+
 .PHONY: bench-autoscale
 bench-autoscale: setup ## Conch's scaler, everyone else's and the oracle on every trace (BENCH_FLAGS="--quick")
 	@$(BIN)/python -m e2e.autoscale $(BENCH_FLAGS)

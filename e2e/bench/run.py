@@ -6,6 +6,7 @@ interrupted run loses only the figure in progress.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import signal
 from collections.abc import Sequence
@@ -17,6 +18,30 @@ from e2e.testbed import Progress
 from e2e.testbed.layout import REPOSITORY
 
 FOLDER = REPOSITORY / "build" / "bench"
+
+
+def command(
+    module: str, figures: Sequence[Figure], file: str, arguments: Sequence[str] | None = None
+) -> int:
+    """What `python -m MODULE` does: the figures named, or all of them."""
+    known = {figure.name: figure for figure in figures}
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=f"Measure figures; they go into build/bench/{file}.",
+        epilog="Figures: " + "; ".join(f"{f.name}: {f.what}" for f in figures),
+    )
+    parser.add_argument("figures", nargs="*", metavar="FIGURE", help="default: all of them")
+    parser.add_argument("--only", action="append", default=[], metavar="FIGURE", help="the same")
+    parser.add_argument("--list", action="store_true", help="print the names and end")
+    chosen = parser.parse_args(arguments)
+    if chosen.list:
+        print("\n".join(known))
+        return 0
+    names = [*chosen.figures, *chosen.only]
+    for name in names:
+        if name not in known:
+            parser.error(f"unknown figure {name}: there are {', '.join(known)}")
+    return run([f for f in figures if not names or f.name in names], FOLDER / file)
 
 
 def run(figures: Sequence[Figure], path: Path) -> int:

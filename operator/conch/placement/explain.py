@@ -73,10 +73,10 @@ def unfit(kind: AcceleratorKind, request: PlacementRequest, refusal: Fit) -> Cla
 
 
 def no_room(
-    ledger: Ledger, kind: AcceleratorKind, candidates: Candidates, shape: Shape, spot_limit: int
+    ledger: Ledger, kind: AcceleratorKind, candidates: Candidates, shape: Shape, may_spot: bool
 ) -> ClassVerdict:
     """A class that fits and takes no replica now."""
-    fit, message = _why_no_room(ledger, kind, candidates, shape, spot_limit)
+    fit, message = _why_no_room(ledger, kind, candidates, shape, may_spot)
     return ClassVerdict(kind.name, fit, f"{kind.name}: {message}")
 
 
@@ -93,7 +93,7 @@ def numbers(ledger: Ledger, kind: AcceleratorKind, candidates: Candidates, shape
 
 
 def _why_no_room(
-    ledger: Ledger, kind: AcceleratorKind, candidates: Candidates, shape: Shape, spot_limit: int
+    ledger: Ledger, kind: AcceleratorKind, candidates: Candidates, shape: Shape, may_spot: bool
 ) -> tuple[Fit, str]:
     if not candidates.lots:
         return _no_candidate(kind, candidates)
@@ -106,7 +106,7 @@ def _why_no_room(
     if (never := _never(ledger, kind, candidates, shape)) is not None:
         return Fit.TOO_LARGE, never
     text = numbers(ledger, kind, candidates, shape)
-    if ledger.room(candidates, shape) and not spot_limit:
+    if ledger.room(candidates, shape) and not may_spot:
         return Fit.ON_DEMAND_FULL, f"{text}, but only on spot nodes and minOnDemand asks for others"
     if shape.count:
         most = ledger.units(candidates, kind.resource).most_free

@@ -76,8 +76,8 @@ class Candidates:
     taint: Taint | None  # one that keeps pods off, as an example
     # Units free, by lot; kept up with every reservation. []: to be summed up.
     free: list[int] = field(default_factory=list)
-    # By lot and shape: no node before that position takes a replica.
-    starts: dict[tuple[int, Shape], int] = field(default_factory=dict)
+    # By lot, then by shape: no node before that position takes a replica. []: nothing known.
+    starts: list[dict[Shape, int]] = field(default_factory=list)
     # Sums that hold until something is reserved on one of the nodes.
     units: dict[str, Units] = field(default_factory=dict)
     slots: dict[Shape, tuple[int, ...]] = field(default_factory=dict)
@@ -112,7 +112,8 @@ class Ledger:
         self._members: dict[str, tuple[int, ...]] = {}
         self._by_label: dict[str, dict[str, list[int]]] = {}
         self._candidates: dict[tuple[str, Filter], Candidates] = {}
-        self._holders: dict[int, list[tuple[Candidates, int]]] = {}  # by node: and in which lot
+        # By node: who has it, in which lot, at which position.
+        self._holders: dict[int, list[tuple[Candidates, int, int]]] = {}
         self._seen: tuple[NodeCapacity, ...] = ()
         self.restart(inventory)
 
@@ -167,9 +168,10 @@ class Ledger:
         in_order = tuple(Lot(name, tuple(lots[name])) for name in order)
         found = Candidates(kind.resource, members, in_order, refused, taint)
         self._candidates[key] = found
-        for position, lot in enumerate(in_order):
-            for index in lot.nodes:
-                self._holders.setdefault(index, []).append((found, position))
+        found.starts.extend({} for _ in in_order)
+        for number, lot in enumerate(in_order):
+            for position, index in enumerate(lot.nodes):
+                self._holders.setdefault(index, []).append((found, number, position))
         return found
 
     def reserve(
@@ -178,21 +180,24 @@ class Ledger:
         """Reserve up to ``replicas``, not more than ``spot_limit`` on spot; what found room."""
         left = replicas
         grants: Grants = []
-        for position, lot in enumerate(candidates.lots):
+        for lot, starts in zip(candidates.lots, candidates.starts, strict=True):
             quota = min(left, spot_limit) if lot.capacity_type == SPOT else left
             left -= quota
-            start = candidates.starts.get((position, shape), 0)
-            for index in lot.nodes[start:]:
+            start, nodes = starts.get(shape, 0), lot.nodes
+            begun = False
+            for position in range(start, len(nodes)):
                 if quota <= 0:
                     break
-                taken = min(quota, self._slots(index, shape))
-                if taken:
-                    self._book(index, shape, taken)
-                    grants.append((index, taken))
+                slots = self._slots(nodes[position], shape)
+                if slots:
+                    taken = min(quota, slots)
+                    self._book(nodes[position], shape, taken)
+                    grants.append((nodes[position], taken))
                     quota -= taken
-                elif not grants:
-                    start += 1
-            candidates.starts[position, shape] = start
+                    begun = True
+                elif not begun:
+                    start = position + 1
+            starts[shape] = start
             left += quota
         return grants
 
@@ -202,6 +207,9 @@ class Ledger:
         """False if there are too few free units for so many replicas; cheap."""
         if not shape.count:
             return True
+        if spot_limit >= replicas:
+            free_units = candidates.free or self._free_by_lot(candidates)
+            return sum(free_units) >= replicas * shape.count
         total = 0
         for lot, free in zip(candidates.lots, self._free_by_lot(candidates), strict=True):
             slots = free // shape.count
@@ -219,6 +227,10 @@ class Ledger:
             return []
         self._book(index, shape, taken)
         return [(index, taken)]
+
+    def slots_on(self, index: int, shape: Shape) -> int:
+        """How many more replicas of that shape one node would take now."""
+        return self._slots(index, shape)
 
     def release(self, grants: Grants, shape: Shape) -> None:
         """Give back what was reserved."""
@@ -374,9 +386,10 @@ class Ledger:
             self._pods[index] = _pods(node)
             for resource, units in self._units.items():
                 units[index] = node.free(resource)
-        for candidates, _ in self._holders.get(index, ()):
+        for candidates, _, _ in self._holders.get(index, ()):
             candidates.free.clear()
-            candidates.starts.clear()
+            for starts in candidates.starts:
+                starts.clear()
             candidates.units.clear()
             candidates.slots.clear()
 
@@ -404,11 +417,14 @@ class Ledger:
         self._memory[index] -= replicas * shape.memory_bytes
         if shape.count:
             self._free(shape.resource)[index] -= replicas * shape.count
-        for candidates, position in self._holders.get(index, ()):
+        for candidates, lot, position in self._holders.get(index, ()):
             if candidates.free and candidates.resource == shape.resource:
-                candidates.free[position] -= replicas * shape.count
+                candidates.free[lot] -= replicas * shape.count
             if replicas < 0:
-                candidates.starts.clear()
+                starts = candidates.starts[lot]
+                for known, start in starts.items():
+                    if start > position:
+                        starts[known] = position
             if candidates.units:
                 candidates.units.clear()
             if candidates.slots:

@@ -43,6 +43,30 @@ class Policy:
 LIVE = Policy()
 
 
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What an hour of one replica is worth, on each lot of a class."""
+
+    lots: tuple[float, ...]
+    by_type: Mapping[str, float]
+    best: float
+    firm: float  # the best that is not spot
+
+    @classmethod
+    def of(cls, candidates: Candidates, lots: tuple[float, ...]) -> Worth:
+        """With what follows from the values by lot."""
+        types = [lot.capacity_type for lot in candidates.lots]
+        by_type = dict(zip(types, lots, strict=True))
+        firm = min((v for t, v in by_type.items() if t != SPOT), default=math.inf)
+        return cls(lots, by_type, min(lots, default=0.0), firm)
+
+    def times(self, factor: float) -> Worth:
+        """All of it so many times."""
+        by_type = {name: value * factor for name, value in self.by_type.items()}
+        lots = tuple(value * factor for value in self.lots)
+        return Worth(lots, by_type, self.best * factor, self.firm * factor)
+
+
 @dataclass(slots=True, eq=False)
 class Option:
     """One class that could serve a service."""
@@ -53,30 +77,25 @@ class Option:
     replicas: int  # that it needs there; 0: none are wanted now
     spot_limit: int  # how many of them may be on spot
     rank: int
-    values: tuple[float, ...]  # of one replica, by lot
-    extra: float  # once
-    share: float  # of the demand that one replica carries
-
-    # The value if all replicas were on the lots that are best: see ``weigh``.
-    least: float = 0.0
-    by_type: dict[str, float] = field(default_factory=dict)
+    worth: Worth
+    extra: float = 0.0  # once
+    least: float = 0.0  # the value if all replicas were on the lots that are best: see ``weigh``
 
     def weigh(self) -> None:
-        """Set ``least`` and ``by_type``, once all else is set."""
-        for lot, value in zip(self.candidates.lots, self.values, strict=True):
-            self.by_type[lot.capacity_type] = value
-        self.least = self.rank * RANK + self.extra + self.rent()
+        """Set ``least``, once all else is set."""
+        self.least = self.fixed() + self.rent()
+
+    def fixed(self) -> float:
+        """The part of the value that does not depend on where the replicas are."""
+        return self.rank * RANK + self.extra
 
     def rent(self) -> float:
         """What the replicas are worth an hour, were there room on the best lots they may be on."""
-        if not self.values:
-            return 0.0
-        best = min(self.values)
+        worth = self.worth
         if self.spot_limit >= self.replicas:
-            return best * self.replicas
-        lots = zip(self.candidates.lots, self.values, strict=True)
-        firm = min((v for lot, v in lots if lot.capacity_type != SPOT), default=math.inf)
-        return min(best, firm) * self.spot_limit + firm * (self.replicas - self.spot_limit)
+            return worth.best * self.replicas
+        firm = worth.firm * (self.replicas - self.spot_limit)
+        return min(worth.best, worth.firm) * self.spot_limit + firm
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +108,7 @@ class Entry:
     candidates: Candidates | None
     shape: Shape | None
     rank: int
-    unit_values: tuple[float, ...]  # of one unit, by lot
+    worth: Worth | None
 
 
 class Offers:
@@ -142,12 +161,10 @@ class Offers:
         options = [
             self.option(request, entry)
             for entry in self.entries(request)
-            if entry.refusal is None and entry.unit_values
+            if entry.refusal is None and entry.worth is not None and entry.worth.lots
         ]
         if request.optimise == "Latency":
             _prefer_fast(options)
-        for option in options:
-            option.weigh()
         options.sort(key=lambda option: option.least)  # stable: in the service's own order
         return options
 
@@ -156,19 +173,19 @@ class Offers:
         assert entry.kind is not None
         assert entry.candidates is not None
         assert entry.shape is not None
-        replicas, share = _replicas(request, entry.kind)
-        count = entry.shape.count or 1
-        return Option(
+        assert entry.worth is not None
+        replicas = _replicas(request, entry.name)
+        option = Option(
             entry.kind,
             entry.candidates,
             entry.shape,
             replicas,
             spot_limit(request, replicas),
             entry.rank,
-            tuple(value * count for value in entry.unit_values),
-            0.0,
-            share,
+            entry.worth,
         )
+        option.weigh()
+        return option
 
     def _look(self, request: PlacementRequest, filter_: Filter) -> Iterable[Entry]:
         ordered = self.names(request)
@@ -176,11 +193,13 @@ class Offers:
         for position, name in enumerate(names):
             kind = self.named(request, name)
             if kind is None:
-                yield Entry(name, None, Fit.UNKNOWN, None, None, position, ())
+                yield Entry(name, None, Fit.UNKNOWN, None, None, position, None)
                 continue
             candidates = self._ledger.candidates(kind, filter_)
+            needs = shape(kind, request)
             values = tuple(
                 unit_value(kind, lot.capacity_type, request.optimise, self._policy)
+                * (needs.count or 1)
                 for lot in candidates.lots
             )
             rank = position
@@ -189,7 +208,8 @@ class Offers:
             refusal = class_refusal(kind, request)
             if refusal is None and name in request.avoid:
                 refusal = Fit.AVOIDED
-            yield Entry(name, kind, refusal, candidates, shape(kind, request), rank, values)
+            worth = Worth.of(candidates, values)
+            yield Entry(name, kind, refusal, candidates, needs, rank, worth)
 
     def names(self, request: PlacementRequest) -> list[str]:
         """The classes the service names, the CPU last if it is allowed; [] if it names none."""
@@ -235,22 +255,24 @@ def _sane(amount: float | None) -> bool:
     return amount is not None and 0 < amount < math.inf
 
 
-def _replicas(request: PlacementRequest, kind: AcceleratorKind) -> tuple[int, float]:
-    """How many replicas the service needs on a class, and which share of its demand one carries."""
-    wanted = request.unbound + request.bound  # what runs elsewhere has to come along
-    capacity = request.capacity_rps.get(kind.name, 0.0)
-    if request.demand_rps is None or not wanted or not capacity > 0:
-        return wanted, 1 / max(1, wanted)
-    replicas = max(1, min(UNLIMITED, math.ceil(request.demand_rps / capacity - 1e-9)))
-    return replicas, 1 / replicas
+def _replicas(request: PlacementRequest, name: str) -> int:
+    """How many replicas the service needs on a class; what runs elsewhere has to come along."""
+    wanted = request.unbound + request.bound
+    if request.demand_rps is None or not wanted:
+        return wanted
+    capacity = request.capacity_rps.get(name, 0.0)
+    if not capacity > 0:
+        return wanted
+    return max(1, min(UNLIMITED, math.ceil(request.demand_rps / capacity - 1e-9)))
 
 
 def _prefer_fast(options: list[Option]) -> None:
     """The larger a replica's capacity, the sooner it answers: that first, then what it costs."""
     fewest = min((option.replicas for option in options if option.replicas), default=1)
     for option in options:
-        option.values = tuple(value * _TIE for value in option.values)
+        option.worth = option.worth.times(_TIE)
         option.extra = option.replicas / fewest
+        option.weigh()
 
 
 def _smallest_first(kind: AcceleratorKind) -> tuple[bool, int, str]:

@@ -29,11 +29,20 @@ from conch.observe.types import (
     PlacementRequest,
     Share,
 )
-from conch.placement import explain
+from conch.placement import exact, explain
 from conch.placement.fit import PERMANENT, Fit, class_refusal
 from conch.placement.ledger import Ledger, shape
-from conch.placement.options import LIVE, Entry, Offers, Option, Policy, price_per_h, spot_limit
-from conch.placement.search import Seat, search
+from conch.placement.options import (
+    LIVE,
+    Entry,
+    Offers,
+    Option,
+    Policy,
+    Worth,
+    price_per_h,
+    spot_limit,
+)
+from conch.placement.search import GOOD, Seat, search, total
 
 _SETTLING = 3  # times that services without a place are tried again on the final layout
 
@@ -91,7 +100,9 @@ class _Plan:
         self._policy = policy
         self._keepers: list[Seat] = []
         self._choosers: list[Seat] = []
+        # What is said of a class, the same for all that look at it in the same way.
         self._numbers: dict[tuple[int, str], str] = {}
+        self._verdicts: dict[tuple[int, bool], ClassVerdict] = {}
 
     def make(self, requests: Iterable[PlacementRequest]) -> dict[Key, Assignment]:
         """An assignment for every request."""
@@ -101,8 +112,8 @@ class _Plan:
                 self._keepers.append(seat)
             else:
                 self._choosers.append(Seat(request, self._offers.options(request)))
-        wanting = [seat for seat in self._choosers if _wanted(seat)]
-        idle = [seat for seat in self._choosers if not _wanted(seat)]
+        wanting = [seat for seat in self._choosers if _wants(seat.request)]
+        idle = [seat for seat in self._choosers if not _wants(seat.request)]
         if wanting:
             self._choose(wanting)
         for seat in idle:
@@ -141,16 +152,16 @@ class _Plan:
         candidates = self._ledger.candidates(kind, self._offers.filter_of(request))
         needs = shape(kind, request)
         limit = spot_limit(request, request.unbound + request.bound)
-        values = (0.0,) * len(candidates.lots)
-        option = Option(kind, candidates, needs, request.unbound, limit, 0, values, 0.0, 0.0)
-        option.weigh()
-        return option
+        nothing = Worth.of(candidates, (0.0,) * len(candidates.lots))
+        return Option(kind, candidates, needs, request.unbound, limit, 0, nothing)
 
     def _choose(self, seats: Sequence[Seat]) -> None:
         """An option for every seat, as far as there is room for one replica of each."""
         for keeper in self._keepers:
             self._fill(keeper)
-        search(self._ledger, seats)
+        bound = search(self._ledger, seats)
+        if self._policy.exact and total(seats) > bound + GOOD:
+            self._improve(seats)
         if all(seat.option is not None for seat in seats):
             return
         for _ in range(_SETTLING):
@@ -158,6 +169,18 @@ class _Plan:
             left_out = [seat for seat in seats if seat.option is None]
             if not sum(self._squeeze(seat, seats) for seat in left_out):
                 return
+
+    def _improve(self, seats: Sequence[Seat]) -> None:
+        """What the solver says, if it finds something better in its limits."""
+        reached, held = total(seats), [seat.held() for seat in seats]
+        for seat in seats:
+            seat.leave(self._ledger)
+        answer = exact.solve(self._ledger, seats)
+        if answer is not None and answer.value < reached - GOOD:
+            exact.take(self._ledger, seats, answer)
+            return
+        for seat, had in zip(seats, held, strict=True):
+            seat.put_back(self._ledger, had)
 
     def _squeeze(self, seat: Seat, seats: Sequence[Seat]) -> bool:
         """Find room for one replica, if need be by moving another service that only just chose."""
@@ -168,10 +191,17 @@ class _Plan:
             )
             for option in seat.options
         }
-        for option in sorted(seat.options, key=lambda o: (-room[id(o)] * o.share, o.least)):
+        for option in sorted(
+            seat.options, key=lambda o: (-room[id(o)] / max(1, o.replicas), o.least)
+        ):
             if room[id(option)] and seat.take(self._ledger, option, 1):
                 return True
         return any(self._displace(seat, option, seats) for option in seat.options)
+
+    def _share(self, option: Option) -> float:
+        """How much of what the service needs there has room."""
+        room = self._ledger.room(option.candidates, option.shape, option.spot_limit)
+        return min(1.0, room / max(1, option.replicas))
 
     def _displace(self, seat: Seat, option: Option, seats: Sequence[Seat]) -> bool:
         for other in seats:
@@ -323,14 +353,27 @@ class _Plan:
     def _verdict(self, request: PlacementRequest, entry: Entry) -> ClassVerdict:
         if entry.kind is None:
             return explain.unknown(entry.name)
-        if entry.refusal is not None:
+        if entry.refusal is Fit.AVOIDED:
             return explain.unfit(entry.kind, request, entry.refusal)
-        return self._no_room(request, entry)
+        key = (id(entry), self._may_spot(request))  # entries live as long as the offers
+        if (known := self._verdicts.get(key)) is None:
+            if entry.refusal is not None:
+                known = explain.unfit(entry.kind, request, entry.refusal)
+            else:
+                known = self._no_room(request, entry)
+            self._verdicts[key] = known
+        return known
+
+    def _may_spot(self, request: PlacementRequest) -> bool:
+        """Whether one of its replicas may be on spot."""
+        return request.min_on_demand < max(1, _wants(request))
 
     def _no_room(self, request: PlacementRequest, entry: Entry) -> ClassVerdict:
-        option = self._offers.option(request, entry)
-        limit = option.spot_limit if option.replicas else 1
-        return explain.no_room(self._ledger, option.kind, option.candidates, option.shape, limit)
+        assert entry.kind is not None
+        assert entry.candidates is not None
+        assert entry.shape is not None
+        may = self._may_spot(request)
+        return explain.no_room(self._ledger, entry.kind, entry.candidates, entry.shape, may)
 
     def _shares(self, seat: Seat, option: Option) -> tuple[Share, ...]:
         """Where the replicas without a node would go."""
@@ -365,5 +408,5 @@ def _fair(request: PlacementRequest) -> tuple[int, str, Key]:
     return -request.priority, request.age_rank, request.key
 
 
-def _wanted(seat: Seat) -> int:
-    return seat.request.unbound + seat.request.bound
+def _wants(request: PlacementRequest) -> int:
+    return request.unbound + request.bound

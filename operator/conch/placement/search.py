@@ -12,18 +12,21 @@ Who is served when there is not enough is not decided here.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from conch.observe.types import PlacementRequest
 from conch.placement.ledger import SPOT, UNLIMITED, Grants, Ledger
 from conch.placement.options import RANK, Option
 
-_ROUNDS = 40  # of the subgradient
+_ROUNDS = 60  # of the subgradient
+_PATIENCE = 3  # of them without a better bound, then steps get smaller
 _PASSES = 4  # of the local search
 _EJECTIONS = 8  # services a better option may push away, tried per option
 _TRIES_EACH = 6
-_GOOD = 1e-9
+_TRIES = 1000
+GOOD = 1e-9  # what counts as no difference
 # Being left out: bounds prices when not all can be served.
 OUTSIDE = 100 * RANK
 
@@ -51,20 +54,29 @@ class Seat:
     def choose(self, option: Option) -> None:
         """Have that option, with nothing reserved yet."""
         self.option, self.grants, self.spot_left = option, [], option.spot_limit
-        self.value = option.rank * RANK + option.extra
+        self.value = option.fixed()
 
     def take(self, ledger: Ledger, option: Option, most: int) -> int:
         """Reserve up to so many more replicas there; how many found room."""
         if self.option is not option:
             self.choose(option)
+        return self._hold(
+            ledger, option, ledger.reserve(option.candidates, option.shape, most, self.spot_left)
+        )
+
+    def take_on(self, ledger: Ledger, option: Option, index: int, replicas: int) -> int:
+        """Reserve up to so many more replicas on one node; how many found room."""
+        if self.option is not option:
+            self.choose(option)
+        return self._hold(ledger, option, ledger.reserve_on(index, option.shape, replicas))
+
+    def _hold(self, ledger: Ledger, option: Option, grants: Grants) -> int:
         found = 0
-        for index, replicas in ledger.reserve(
-            option.candidates, option.shape, most, self.spot_left
-        ):
+        for index, replicas in grants:
             capacity_type = ledger.node(index).capacity_type
             if capacity_type == SPOT:
                 self.spot_left -= replicas
-            self.value += replicas * option.by_type[capacity_type]
+            self.value += replicas * option.worth.by_type[capacity_type]
             self.grants.append((index, replicas))
             found += replicas
         return found
@@ -100,23 +112,24 @@ def search(ledger: Ledger, seats: Sequence[Seat]) -> float:
 
     Seats that found none have no option afterwards; the others hold their reservations.
     """
-    _first_fit(ledger, seats, {})
+    _first_fit(ledger, seats)
     least = sum(seat.options[0].least if seat.options else OUTSIDE for seat in seats)
-    if total(seats) <= least + _GOOD:
+    if total(seats) <= least + GOOD:
         return least
-    _Improvement(ledger, seats).run()
     first, held = total(seats), [seat.held() for seat in seats]
     for seat in seats:
         seat.leave(ledger)
-    prices, bound = _prices(ledger, seats, first)
-    _first_fit(ledger, seats, prices)
-    _Improvement(ledger, seats).run()
+    market = _Market(ledger, seats)
+    market.clear(first)
+    market.fit(seats)
     if total(seats) > first:
         for seat in seats:
             seat.leave(ledger)
         for seat, had in zip(seats, held, strict=True):
             seat.put_back(ledger, had)
-    return max(least, bound)
+    bound = max(least, market.bound)
+    _Improvement(ledger, seats).run(bound)
+    return bound
 
 
 def total(seats: Sequence[Seat]) -> float:
@@ -126,91 +139,94 @@ def total(seats: Sequence[Seat]) -> float:
 
 # --- first fit -----------------------------------------------------------------------------------
 
-_Group = tuple[str, str]  # class, capacity type
-_Uses = tuple[tuple[_Group, int], ...]  # units
 
-
-def _first_fit(ledger: Ledger, seats: Sequence[Seat], prices: Mapping[_Group, float]) -> None:
+def _first_fit(ledger: Ledger, seats: Sequence[Seat]) -> None:
     for seat in seats:
-        options = seat.options
-        if prices:
-            options = sorted(options, key=lambda option: _priced(option, prices))
-        for option in options:
+        for option in seat.options:
             if seat.take_all(ledger, option):
                 break
 
 
-def _priced(option: Option, prices: Mapping[_Group, float]) -> float:
-    return min(
-        value + sum(prices.get(group, 0.0) * units for group, units in uses)
-        for value, uses in _columns(option)
-    )
-
-
-def _columns(option: Option) -> list[tuple[float, _Uses]]:
-    """The ways to take an option, all replicas that may be on one lot there: value and units."""
-    lots, count, replicas = option.candidates.lots, option.shape.count, option.replicas
-    base = option.rank * RANK + option.extra
-    groups = [(option.kind.name, lot.capacity_type) for lot in lots]
-    firm = [i for i, lot in enumerate(lots) if lot.capacity_type != SPOT]
-    columns: list[tuple[float, _Uses]] = []
-    for position, value in enumerate(option.values):
-        most = replicas if position in firm else min(replicas, option.spot_limit)
-        if most == replicas:
-            columns.append((base + replicas * value, ((groups[position], replicas * count),)))
-            continue
-        rest = replicas - most
-        for other in firm:
-            uses = ((groups[position], most * count), (groups[other], rest * count))
-            columns.append((base + most * value + rest * option.values[other], uses))
-    return columns
-
-
 # --- prices --------------------------------------------------------------------------------------
 
-# Value, then twice a group's number and the units taken there.
-_Column = tuple[float, int, int, int, int]
+_Group = tuple[str, str]  # class, capacity type
+# A way to take an option, all replicas that may be on one lot there: its value, twice a group's
+# number and the units taken there, and which option.
+_Column = tuple[float, int, int, int, int, int]
 
 
-def _prices(
-    ledger: Ledger, seats: Sequence[Seat], reached: float
-) -> tuple[dict[_Group, float], float]:
+class _Market:
     """Prices per unit of what is short, and a lower bound on the value of any plan.
 
     Held and Karp's subgradient with Polyak's step: https://doi.org/10.1287/opre.18.6.1138
     """
-    numbers: dict[_Group, int] = {}
-    supply: list[float] = []
-    tables: list[list[_Column]] = []
-    for seat in seats:
-        table: list[_Column] = []
-        for option in seat.options:
-            for value, uses in _columns(option):
-                flat = [0, 0, 0, 0]
-                for place, (group, units) in enumerate(uses):
-                    if group not in numbers:
-                        numbers[group] = len(supply)
-                        supply.append(_supply(ledger, option, group[1]))
-                    flat[2 * place : 2 * place + 2] = numbers[group], units
-                table.append((value, flat[0], flat[1], flat[2], flat[3]))
-        tables.append(sorted(table))
-    prices = [0.0] * len(supply)
-    best, best_prices, step = -math.inf, prices, 1.0
-    for number in range(_ROUNDS):
-        bound, use = _relaxed(tables, prices)
-        use = [used - amount for used, amount in zip(use, supply, strict=True)]
-        bound -= sum(price * amount for price, amount in zip(prices, supply, strict=True))
-        if bound > best:
-            best, best_prices = bound, prices
-        elif number % 4 == 3:
-            step *= 0.6
-        norm = sum(u * u for u, price in zip(use, prices, strict=True) if u > 0 or price > 0)
-        if norm <= 0 or reached - bound <= _GOOD:
-            break
-        rate = step * (reached - bound) / norm
-        prices = [max(0.0, price + rate * u) for price, u in zip(prices, use, strict=True)]
-    names = {number: group for group, number in numbers.items()}
-    return {names[i]: price for i, price in enumerate(best_prices) if price > 0}, best
+
+    def __init__(self, ledger: Ledger, seats: Sequence[Seat]) -> None:
+        self._ledger = ledger
+        self._numbers: dict[_Group, int] = {}
+        self._supply: list[float] = []
+        self._tables = [sorted(self._columns(seat.options)) for seat in seats]
+        self._prices: list[float] = []
+        self.bound = -math.inf
+
+    def clear(self, reached: float) -> None:
+        """Find prices; ``reached`` is the value of some plan."""
+        supply = self._supply
+        prices = [0.0] * len(supply)
+        step, stalled = 1.0, 0
+        for _ in range(_ROUNDS):
+            bound, use = _relaxed(self._tables, prices)
+            bound -= sum(map(operator.mul, prices, supply))
+            use = list(map(operator.sub, use, supply))
+            if bound > self.bound:
+                self.bound, self._prices, stalled = bound, prices, 0
+            else:
+                stalled += 1
+                if stalled == _PATIENCE:
+                    step, stalled = step * 0.6, 0
+            norm = sum(u * u for u, price in zip(use, prices, strict=True) if u > 0 or price > 0)
+            if norm <= 0 or reached - bound <= GOOD:
+                break
+            rate = step * (reached - bound) / norm
+            prices = [max(0.0, price + rate * u) for price, u in zip(prices, use, strict=True)]
+
+    def fit(self, seats: Sequence[Seat]) -> None:
+        """First fit, with options in the order of their value at these prices."""
+        prices = self._prices
+        for seat, table in zip(seats, self._tables, strict=True):
+            tried: set[int] = set()
+            for _, number in sorted(
+                (value + prices[one] * units + prices[two] * more, number)
+                for value, one, units, two, more, number in table
+            ):
+                if number not in tried and seat.take_all(self._ledger, seat.options[number]):
+                    break
+                tried.add(number)
+
+    def _columns(self, options: Sequence[Option]) -> Iterator[_Column]:
+        for number, option in enumerate(options):
+            lots, values = option.candidates.lots, option.worth.lots
+            count, replicas, base = option.shape.count, option.replicas, option.fixed()
+            firm = [i for i, lot in enumerate(lots) if lot.capacity_type != SPOT]
+            for position, value in enumerate(values):
+                group = self._group(option, lots[position].capacity_type)
+                if option.spot_limit >= replicas or position in firm:
+                    yield base + replicas * value, group, replicas * count, group, 0, number
+                    continue
+                most = option.spot_limit
+                rest = replicas - most
+                for other in firm:
+                    second = self._group(option, lots[other].capacity_type)
+                    total = base + most * value + rest * values[other]
+                    yield total, group, most * count, second, rest * count, number
+
+    def _group(self, option: Option, capacity_type: str) -> int:
+        group = (option.kind.name, capacity_type)
+        number = self._numbers.get(group)
+        if number is None:
+            self._numbers[group] = number = len(self._supply)
+            self._supply.append(_supply(self._ledger, option, capacity_type))
+        return number
 
 
 def _relaxed(tables: Sequence[Sequence[_Column]], prices: list[float]) -> tuple[float, list[float]]:
@@ -220,10 +236,9 @@ def _relaxed(tables: Sequence[Sequence[_Column]], prices: list[float]) -> tuple[
     for table in tables:
         lowest, chosen = OUTSIDE, None
         for column in table:
-            value, one, units, two, more = column
-            if value >= lowest:
+            if column[0] >= lowest:
                 break
-            reduced = value + prices[one] * units + prices[two] * more
+            reduced = column[0] + prices[column[1]] * column[2] + prices[column[3]] * column[4]
             if reduced < lowest:
                 lowest, chosen = reduced, column
         paid += lowest
@@ -254,18 +269,20 @@ class _Improvement:
     def __init__(self, ledger: Ledger, seats: Sequence[Seat]) -> None:
         self._ledger = ledger
         self._seats = seats
-        self._tries = _TRIES_EACH * len(seats)
+        self._tries = min(_TRIES, _TRIES_EACH * len(seats))
         self._on: dict[str, dict[int, Seat]] = {}  # by class
         for number in range(len(seats)):
             self._enter(number)
 
-    def run(self) -> None:
-        """Improve until nothing gets better, or enough was tried."""
+    def run(self, bound: float) -> None:
+        """Improve until nothing gets better, or it is good enough, or enough was tried."""
         for _ in range(_PASSES):
+            if total(self._seats) <= bound + GOOD:
+                return
             regret = [
                 (seat.options[0].least - seat.value, number)
                 for number, seat in enumerate(self._seats)
-                if seat.options and seat.value > seat.options[0].least + _GOOD
+                if seat.options and seat.value > seat.options[0].least + GOOD
             ]
             if not sum(self._better(number) for _, number in sorted(regret)):
                 return
@@ -275,7 +292,7 @@ class _Improvement:
         seat = self._seats[number]
         before, held = seat.value, seat.held()
         for option in seat.options:
-            if option.least >= before - _GOOD or self._tries <= 0:
+            if option.least >= before - GOOD or self._tries <= 0:
                 return False
             if option is held[0]:
                 continue
@@ -289,7 +306,7 @@ class _Improvement:
     def _move(self, number: int, option: Option, before: float) -> bool:
         seat = self._seats[number]
         held = self._step_out(number)
-        if seat.take_all(self._ledger, option) and seat.value < before - _GOOD:
+        if seat.take_all(self._ledger, option) and seat.value < before - GOOD:
             self._enter(number)
             return True
         seat.leave(self._ledger)
@@ -298,11 +315,13 @@ class _Improvement:
 
     def _push_away(self, number: int, option: Option, before: float, short: int) -> bool:
         """Take the option from a service that loses less by leaving it."""
-        budget = before - option.least - _GOOD
+        budget = before - option.least - GOOD
         losses = []
         for other, seat in self._on.get(option.kind.name, {}).items():
-            loss = self._loss(seat)
-            if other != number and loss < budget and _units(seat) >= short:
+            if other == number or _units(seat) < short:
+                continue
+            loss = self._loss(seat, budget)
+            if loss < budget:
                 losses.append((loss, other))
         for loss, other in sorted(losses)[:_EJECTIONS]:
             if self._swap(number, other, option, before, budget - loss):
@@ -315,11 +334,11 @@ class _Improvement:
         mine, theirs = self._step_out(number), self._step_out(other)
         if seat.take_all(self._ledger, option):
             for instead in pushed.options:
-                if instead.least >= was + before - option.least - _GOOD:
+                if instead.least >= was + before - option.least - GOOD:
                     break
                 if instead is not theirs[0] and pushed.take_all(self._ledger, instead):
                     break
-            if pushed.option and seat.value + pushed.value < before + was - _GOOD:
+            if pushed.option and seat.value + pushed.value < before + was - GOOD:
                 self._enter(number)
                 self._enter(other)
                 return True
@@ -329,9 +348,12 @@ class _Improvement:
         self._step_in(other, theirs)
         return False
 
-    def _loss(self, seat: Seat) -> float:
-        """The least a service loses that leaves for where there seems to be room."""
+    def _loss(self, seat: Seat, budget: float) -> float:
+        """The least a service loses that leaves for where there seems to be room, up to a limit."""
+        most = seat.value + budget
         for option in seat.options:
+            if option.least >= most:
+                break
             if option is not seat.option and self._ledger.may_hold(
                 option.candidates, option.shape, option.replicas, option.spot_limit
             ):

@@ -1,0 +1,248 @@
+"""Fleets and services by seeded chance, for the figures that need no cluster.
+
+Nodes and pods are JSON as an API server sends it; the inventory is made of it by the operator's own
+readers, so a fleet's classes, prices and capacity types are those the operator would see. Prices
+and memory come from the catalogue. What a replica carries is modelled: a share of the accelerator's
+peak compute and peak memory bandwidth as its data sheet has them, weighed differently by each
+service, and less than proportional for services that cannot fill a large one.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from conch.kube import compact
+from conch.observe.catalogue import CATALOGUE, mig_share
+from conch.observe.inventory import InventoryBuilder
+from conch.observe.types import Assignment, Inventory, Key, NodeCapacity, PlacementRequest
+
+GIB = 1024**3
+RESOURCE = "nvidia.com/gpu"
+ZONES = ("zone-a", "zone-b", "zone-c")
+Object = dict[str, Any]
+
+# Dense FP16 tensor TFLOPS and GB/s of memory, as the vendor's data sheets state them.
+_PEAKS: Mapping[str, tuple[float, float]] = {
+    "t4": (65, 320),
+    "v100": (125, 900),
+    "a10g": (70, 600),
+    "a10": (125, 600),
+    "l4": (121, 300),
+    "l40s": (362, 864),
+    "a100": (312, 1555),
+    "a100-80gb": (312, 2039),
+    "a100-80gb-pcie": (312, 1935),
+    "rtx-pro-6000": (503, 1597),
+    "h100": (989, 3350),
+    "h100-nvl": (835, 3938),
+    "h200": (989, 4800),
+    "b200": (2250, 8000),
+    "b300": (2250, 8000),
+}
+_PARTS = {"l4-3gb": 1 / 8, "l4-6gb": 1 / 4, "l4-11gb": 1 / 2}  # of an l4
+_SLICED = ("a100", "a100-80gb", "h100", "h200")  # their MIG profiles are classes too
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A kind of accelerator: the class it becomes, and what it can do."""
+
+    name: str
+    label: str
+    tflops: float
+    gb_per_s: float
+    per_gpu: int  # units that one GPU offers
+
+
+def _products() -> Iterable[Product]:
+    for name, (tflops, bandwidth) in _PEAKS.items():
+        yield Product(name, f"NVIDIA-{name.upper()}", tflops, bandwidth, 1)
+    for name, part in _PARTS.items():
+        tflops, bandwidth = _PEAKS["l4"]
+        yield Product(name, f"NVIDIA-{name.upper()}", tflops * part, bandwidth * part, 1)
+    for name in _SLICED:
+        gpu = CATALOGUE[name]
+        for profile, count in (gpu.mig or {}).items():
+            part = mig_share(profile, gpu.memory_mib.value) or 1.0
+            tflops, bandwidth = _PEAKS[name]
+            label = f"NVIDIA-{name.upper()}-MIG-{profile}"
+            yield Product(label[7:].lower(), label, tflops * part, bandwidth * part, count)
+
+
+PRODUCTS: tuple[Product, ...] = tuple(_products())[:40]
+WHOLE: tuple[Product, ...] = tuple(p for p in PRODUCTS if p.name in _PEAKS)
+
+
+# --- nodes and pods ------------------------------------------------------------------------------
+
+
+def node(name: str, product: Product, gpus: int, zone: str, *, spot: bool) -> Object:
+    """A node with that many GPUs, as its labels and status say."""
+    return {
+        "metadata": {
+            "name": name,
+            "uid": f"uid-{name}",
+            "resourceVersion": "1",
+            "labels": {
+                "kubernetes.io/hostname": name,
+                "kubernetes.io/arch": "amd64",
+                "topology.kubernetes.io/zone": zone,
+                "karpenter.sh/capacity-type": "spot" if spot else "on-demand",
+                "nvidia.com/gpu.product": product.label,
+            },
+        },
+        "spec": {},
+        "status": {
+            "allocatable": {
+                "cpu": str(24 * gpus),
+                "memory": f"{192 * gpus}Gi",
+                "pods": "110",
+                RESOURCE: str(gpus * product.per_gpu),
+            },
+            "conditions": [{"type": "Ready", "status": "True"}],
+        },
+    }
+
+
+def pod(name: str, on: str, units: int) -> Object:
+    """Somebody else's pod, bound to a node."""
+    amounts = {RESOURCE: str(units), "cpu": "2", "memory": "8Gi"}
+    return {
+        "metadata": {"name": name, "namespace": "others", "uid": f"uid-{name}", "labels": {}},
+        "spec": {"nodeName": on, "containers": [{"name": "c", "resources": {"requests": amounts}}]},
+        "status": {"phase": "Running"},
+    }
+
+
+def inventory(nodes: Iterable[Object], pods: Iterable[Object]) -> Inventory:
+    """What the operator makes of them."""
+    builder = InventoryBuilder()
+    read_node, read_pod = compact.nodes(), compact.pods("conch.dev/")
+    for one in nodes:
+        builder.upsert_node(read_node(json.dumps(one).encode()))
+    for one in pods:
+        builder.upsert_pod(read_pod(json.dumps(one).encode()))
+    return builder.inventory({})
+
+
+def fleet(
+    rng: random.Random,
+    products: Sequence[Product],
+    nodes: int,
+    *,
+    gpus: Sequence[int] = (1, 2, 4, 8),
+    spot: float = 0.4,
+    taken: float = 0.3,
+) -> Inventory:
+    """So many nodes of those products; a share of them on spot, a share of the units taken."""
+    made, pods = [], []
+    for number in range(nodes):
+        product = products[number % len(products)]
+        size = rng.choice(gpus)
+        name = f"n{number:05}"
+        made.append(node(name, product, size, rng.choice(ZONES), spot=rng.random() < spot))
+        units = size * product.per_gpu
+        busy = sum(rng.random() < taken for _ in range(units))
+        if busy:
+            pods.append(pod(f"p{number:05}", name, busy))
+    return inventory(made, pods)
+
+
+# --- services ------------------------------------------------------------------------------------
+
+
+def service(
+    rng: random.Random, name: str, products: Sequence[Product], most_replicas: int = 20
+) -> PlacementRequest:
+    """A service that may be on any class with enough memory, and what each carries for it."""
+    compute = rng.uniform(0.2, 0.8)  # the rest is bound by memory bandwidth
+    fills = rng.uniform(0.6, 1.0)
+    t4_rps = 5 * 40 ** rng.random()
+    capacity = {
+        p.name: t4_rps * _relative(p, compute) ** fills * rng.uniform(0.85, 1.15) for p in products
+    }
+    demand = t4_rps * most_replicas ** rng.random()
+    return PlacementRequest(
+        key=Key("bench", name),
+        classes=(),
+        count=1,
+        min_memory_bytes=int(rng.choice((1, 2, 4, 8, 12, 20, 36, 60)) * GIB),
+        min_compute_capability=(7, 5) if rng.random() < 0.7 else (8, 0),
+        allow_cpu=False,
+        node_selector={},
+        tolerations=(),
+        cpu_milli=rng.choice((1000, 2000, 4000)),
+        memory_bytes=rng.choice((4, 8, 16)) * GIB,
+        unbound=max(1, round(demand / t4_rps)),
+        bound=0,
+        current="",
+        age_rank=name,
+        capacity_rps=capacity,
+        demand_rps=demand,
+    )
+
+
+def _relative(product: Product, compute: float) -> float:
+    """How much faster than a T4."""
+    tflops, bandwidth = _PEAKS["t4"]
+    return float(
+        (product.tflops / tflops) ** compute * (product.gb_per_s / bandwidth) ** (1 - compute)
+    )
+
+
+# --- a plan that came true -----------------------------------------------------------------------
+
+
+def applied(
+    world: Inventory, requests: Iterable[PlacementRequest], plans: Mapping[Key, Assignment]
+) -> tuple[Inventory, list[PlacementRequest], dict[str, list[Key]]]:
+    """The world once every planned replica is bound, and whose replicas are on which node."""
+    nodes = {one.name: one for one in world.nodes}
+    pools: dict[tuple[str, str, str], list[str]] = {}
+    for kind in world.kinds:
+        wanted = kind.node_selector.items()
+        for one in world.nodes:
+            if wanted <= one.labels.items():
+                pools.setdefault((kind.name, one.capacity_type, one.zone), []).append(one.name)
+    placed: dict[str, list[Key]] = {}
+    running = []
+    for request in requests:
+        plan = plans[request.key]
+        if plan.kind is None:
+            running.append(request)
+            continue
+        amounts = {
+            plan.kind.resource: request.count,
+            "cpu": request.cpu_milli,
+            "memory": request.memory_bytes,
+            "pods": 1,
+        }
+        bound = 0
+        for share in plan.shares:
+            names = pools[share.class_name, share.capacity_type, share.zone]
+            for _ in range(share.replicas):
+                name = next((n for n in names if _takes(nodes[n], amounts)), None)
+                if name is not None:
+                    nodes[name] = _with(nodes[name], amounts)
+                    placed.setdefault(name, []).append(request.key)
+                    bound += 1
+        wanted_replicas = sum(share.replicas for share in plan.shares)
+        running.append(
+            replace(request, current=plan.kind.name, bound=bound, unbound=wanted_replicas - bound)
+        )
+    return replace(world, nodes=tuple(nodes[n.name] for n in world.nodes)), running, placed
+
+
+def _takes(one: NodeCapacity, amounts: Mapping[str, int]) -> bool:
+    return all(one.free(resource) >= amount for resource, amount in amounts.items())
+
+
+def _with(one: NodeCapacity, amounts: Mapping[str, int]) -> NodeCapacity:
+    requested = dict(one.requested)
+    for resource, amount in amounts.items():
+        requested[resource] = requested.get(resource, 0) + amount
+    return replace(one, requested=requested)

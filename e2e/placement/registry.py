@@ -1,0 +1,10 @@
+"""All figures of placement: those without a cluster first."""
+
+from __future__ import annotations
+
+from e2e.bench.figure import Figure
+from e2e.placement.churn import PENDING
+from e2e.placement.planning import FULL, GAP, INCREMENTAL
+from e2e.placement.spot import SPOT
+
+FIGURES: tuple[Figure, ...] = (FULL, INCREMENTAL, GAP, SPOT, PENDING)
