@@ -117,6 +117,35 @@ def test_a_refusal_is_final(
     assert len(web.requests) == 1
 
 
+def test_a_redirect_to_nowhere_is_told(web: Origin, puller: Puller) -> None:
+    web.answers["/m"] = lambda handler: handler.status(302, Location="https://[")
+    assert puller.run(ModelRequest("m", web.url("/m"))) == 1
+    assert puller.failure["message"].endswith("it redirects to what is no address")
+
+
+@pytest.mark.usefixtures("_hasty")
+@pytest.mark.parametrize("length", ["9" * 5000, "-1", "1e3"])
+def test_a_length_that_cannot_be_is_none(length: str, web: Origin, puller: Puller) -> None:
+    def answer(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", length)
+        handler.end_headers()
+        handler.wfile.write(ARCHIVES["zip"])
+        handler.close_connection = True
+
+    web.answers["/m"] = answer
+    assert puller.run(ModelRequest("m", web.url("/m"))) == 0
+
+
+@pytest.mark.usefixtures("_hasty")
+def test_a_part_that_begins_nowhere_is_refused(web: Origin, puller: Puller) -> None:
+    web.answers["/m"] = lambda handler: handler.status(
+        206, **{"Content-Range": f"bytes {'9' * 5000}-/*"}
+    )
+    assert puller.run(ModelRequest("m", web.url("/m"))) == 1
+    assert "another part of the file" in puller.failure["message"]
+
+
 @pytest.mark.usefixtures("_hasty")
 def test_trouble_that_passes_is_retried(web: Origin, puller: Puller) -> None:
     def answer(handler: Handler) -> None:

@@ -112,7 +112,10 @@ def _attempt(
             connection.close()
         if location is None:
             return
-        parts = urlsplit(urljoin(parts.geturl(), location))
+        try:
+            parts = urlsplit(urljoin(parts.geturl(), location))
+        except ValueError:
+            raise _failed("it redirects to what is no address") from None
         if (parts.scheme, parts.netloc) != (start.scheme, start.netloc):
             raise _failed(
                 f"it redirects to another host, {parts.hostname}; use the address of the file there"
@@ -186,8 +189,8 @@ def _store(response: http.client.HTTPResponse, partial: _Partial, limits: Limits
         partial.restart()
     etag = response.getheader("ETag", "")
     partial.etag = "" if etag.startswith("W/") else etag
-    length = response.getheader("Content-Length")
-    total = partial.position + int(length) if length and length.isdecimal() else None
+    length = response.length  # None where the server does not say, or says nonsense
+    total = None if length is None else partial.position + length
     limits.bytes_so_far(partial.position, total)
     while chunk := response.read1(CHUNK_BYTES):
         limits.bytes_so_far(partial.position + len(chunk), total)
@@ -197,7 +200,7 @@ def _store(response: http.client.HTTPResponse, partial: _Partial, limits: Limits
 
 
 def _first_byte(response: http.client.HTTPResponse) -> int:
-    match = re.match(r"bytes (\d+)-", response.getheader("Content-Range", ""))
+    match = re.match(r"bytes ([0-9]{1,18})-", response.getheader("Content-Range", ""))
     return int(match.group(1)) if match else -1
 
 
