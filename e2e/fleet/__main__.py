@@ -16,11 +16,9 @@ import time
 
 from aiohttp import web
 
-from e2e.fleet import server
+from e2e.fleet import http, server
 from e2e.fleet.load import FAULTS, Load
 from e2e.fleet.pods import Pods
-
-BACKLOG = 1024
 
 
 async def serve(options: argparse.Namespace) -> None:
@@ -30,18 +28,15 @@ async def serve(options: argparse.Namespace) -> None:
     pods = Pods(load, loop.time, time.time)
     triton = server.Triton(pods)
     async with contextlib.AsyncExitStack() as stack:
-        for app, host, port in (
-            (triton.http(), options.address, options.http_port),
-            (triton.metrics(), options.address, options.metrics_port),
-            (server.control(pods), "127.0.0.1", options.control_port),
+        for answers, port in (
+            (triton.http, options.http_port),
+            (triton.metrics, options.metrics_port),
         ):
-            # A client that is gone ends its handler: a hanging one must not outlive it.
-            runner = web.AppRunner(
-                app, access_log=None, handler_cancellation=True, shutdown_timeout=1
-            )
-            await runner.setup()
-            stack.push_async_callback(runner.cleanup)
-            await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
+            stack.callback((await http.listen(answers, options.address, port)).close)
+        runner = web.AppRunner(server.control(pods), access_log=None, shutdown_timeout=1)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, "127.0.0.1", options.control_port).start()
         ended = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, ended.set)

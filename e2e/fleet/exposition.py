@@ -6,11 +6,13 @@ tests compare them with what it really sent. Values are whole, except the quanti
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from e2e.fleet.counters import INPUT_US, OUTPUT_US, Counters
+from e2e.fleet.load import Load
 
 VERSION: Final = "1"
 QUANTILE: Final = "0.99"
@@ -22,38 +24,65 @@ Read = Callable[[Counters], float]
 
 def metrics(models: Models, *, nan: bool = False) -> str:
     """The text of /metrics; with `nan`, no value of a model is a number."""
-
-    def value(number: float | None) -> str:
-        return "Nan" if nan or number is None else str(int(number))
-
-    def lines() -> Iterator[str]:
-        for name, text, read in COUNTERS:
-            yield from _header(name, "gauge" if name == PENDING else "counter", text)
-            for model, counters in models.items():
-                if name == FAILURE:
-                    for reason in REASONS:
-                        failed = read(counters) if reason == "REJECTED" else 0
-                        labels = f'model="{model}",reason="{reason}",version="{VERSION}"'
-                        yield f"{name}{{{labels}}} {value(failed)}"
-                else:
-                    yield f'{name}{{model="{model}",version="{VERSION}"}} {value(read(counters))}'
-        for name, text, amount in NODE_GAUGES:
-            yield from _header(name, "gauge", text)
-            yield f"{name} {amount}"
-        for name, text, read in SUMMARIES:
-            yield from _header(name, "summary", text)
-            for model, counters in models.items():
-                labels = f'model="{model}",version="{VERSION}"'
-                yield f"{name}_count{{{labels}}} {value(counters.succeeded)}"
-                yield f"{name}_sum{{{labels}}} {value(read(counters))}"
-                quantile = value(_quantile(name, read, counters))
-                yield f'{name}{{{labels},quantile="{QUANTILE}"}} {quantile}'
-
-    return "\n".join(lines()) + "\n"
+    parts = []
+    for text, model, read in _lines(tuple(models)):
+        parts.append(text)
+        if model is not None:
+            number = None if nan else read(models[model])
+            parts.append("Nan" if number is None else str(int(number)))
+    return "".join(parts)
 
 
-def _header(name: str, kind: str, text: str) -> tuple[str, str]:
-    return f"# HELP {name} {text}", f"# TYPE {name} {kind}"
+Shown = Callable[[Counters], float | None]
+Line = tuple[str, str | None, Shown]
+"""What goes before a value, whose value it is (None: nobody's), and how it is read."""
+
+
+@functools.lru_cache(maxsize=64)
+def _lines(models: tuple[str, ...]) -> tuple[Line, ...]:
+    """All of the text but the values: thousands of pods have the same."""
+    found: list[Line] = []
+    text = ""
+
+    def series(
+        name: str, labels: str, model: str, read: Callable[[Counters], float | None]
+    ) -> None:
+        nonlocal text
+        found.append((f"{text}{name}{{{labels}}} ", model, read))
+        text = "\n"
+
+    for name, help_text, read in COUNTERS:
+        text += _header(name, "gauge" if name == PENDING else "counter", help_text)
+        for model in models:
+            if name == FAILURE:
+                for reason in REASONS:
+                    labels = f'model="{model}",reason="{reason}",version="{VERSION}"'
+                    series(name, labels, model, read if reason == "REJECTED" else _none)
+            else:
+                series(name, f'model="{model}",version="{VERSION}"', model, read)
+    for name, help_text, amount in NODE_GAUGES:
+        text += _header(name, "gauge", help_text) + f"{name} {amount}\n"
+    for name, help_text, read in SUMMARIES:
+        text += _header(name, "summary", help_text)
+        for model in models:
+            labels = f'model="{model}",version="{VERSION}"'
+            series(f"{name}_count", labels, model, _succeeded)
+            series(f"{name}_sum", labels, model, read)
+            wanted = f'{labels},quantile="{QUANTILE}"'
+            series(name, wanted, model, functools.partial(_quantile, name, read))
+    return (*found, (text, None, _none))
+
+
+def _header(name: str, kind: str, text: str) -> str:
+    return f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
+
+
+def _none(_: Counters) -> float:
+    return 0.0
+
+
+def _succeeded(counters: Counters) -> float:
+    return counters.succeeded
 
 
 def _quantile(name: str, read: Read, counters: Counters) -> float | None:
@@ -188,3 +217,56 @@ def _model_statistics(name: str, counters: Counters) -> dict[str, Any]:
         ],
         "memory_usage": [],
     }
+
+
+def configuration(model: str, load: Load) -> bytes:
+    """The JSON of /v2/models/M/config: a Python model that batches, without a queue delay."""
+    tensor = {"data_type": "TYPE_FP32", "dims": [4], "is_shape_tensor": False}
+    given = {"format": "FORMAT_NONE", "allow_ragged_batch": False, "optional": False}
+    odd = {"is_non_linear_format_io": False}
+    pinned = {"enable": True}
+    config = {
+        "name": model,
+        "platform": "",
+        "backend": "python",
+        "runtime": "",
+        "version_policy": {"latest": {"num_versions": 1}},
+        "max_batch_size": load.max_batch,
+        "input": [{"name": "X", **tensor, **given, **odd}],
+        "output": [{"name": "Y", **tensor, "label_filename": "", **odd}],
+        "batch_input": [],
+        "batch_output": [],
+        "optimization": {
+            "priority": "PRIORITY_DEFAULT",
+            "input_pinned_memory": pinned,
+            "output_pinned_memory": pinned,
+            "gather_kernel_buffer_threshold": 0,
+            "eager_batching": False,
+        },
+        "dynamic_batching": {
+            "preferred_batch_size": [load.max_batch],
+            "max_queue_delay_microseconds": 0,
+            "preserve_ordering": False,
+            "priority_levels": 0,
+            "default_priority_level": 0,
+            "priority_queue_policy": {},
+        },
+        "instance_group": [
+            {
+                "name": f"{model}_0",
+                "kind": "KIND_CPU",
+                "count": load.instances,
+                "gpus": [],
+                "secondary_devices": [],
+                "profile": [],
+                "passive": False,
+                "host_policy": "",
+            }
+        ],
+        "default_model_filename": "model.py",
+        "cc_model_filenames": {},
+        "metric_tags": {},
+        "parameters": {},
+        "model_warmup": [],
+    }
+    return json.dumps(config, separators=(",", ":")).encode()

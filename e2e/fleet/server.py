@@ -1,106 +1,103 @@
-"""HTTP of the fleet: Triton's endpoints on every local address, and the control port.
+"""What the fleet answers: Triton's endpoints on every local address, and the control port.
 
 Decides only what is sent; a pod is the address that the client dialled.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from typing import Any
+import re
+from typing import Final
 
 from aiohttp import web
 
 from e2e.fleet import exposition
 from e2e.fleet.counters import Counters
+from e2e.fleet.http import HANG, RESET, Reply, Request
 from e2e.fleet.pods import Pod, Pods
 
 LIE = 10.0
 TEXT = "text/plain"
-JSON = "application/json"
+EXPOSITION = "text/plain; charset=utf-8"
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_MODEL: Final = re.compile(r"/v2/models/([^/]+)/(ready|stats|config|infer)")
 
 
 class Triton:
-    """The handlers of one fleet."""
+    """The answers of one fleet."""
 
     def __init__(self, pods: Pods) -> None:
         self._pods = pods
 
-    def http(self) -> web.Application:
+    def http(self, request: Request) -> Reply:
         """Port 8000."""
-        app = web.Application()
-        app.router.add_get("/v2/health/{kind:live|ready}", self.health)
-        app.router.add_get("/v2/models/stats", self.stats)
-        app.router.add_get("/v2/models/{model}/ready", self.ready)
-        app.router.add_get("/v2/models/{model}/stats", self.stats)
-        app.router.add_post("/v2/models/{model}/infer", self.infer)
-        app.router.add_post("/v2/repository/index", self.index)
-        return app
+        pod = self._pods[request.address]
+        match request.method, request.path:
+            case "GET", "/v2/health/live" | "/v2/health/ready":
+                return _spoiled(pod, "health", Reply(200, b"", TEXT))
+            case "GET", "/v2/models/stats":
+                return self._stats(request.address, pod, pod.load.models)
+            case "POST", "/v2/repository/index":
+                there = [{"name": m, "version": "1", "state": "READY"} for m in pod.load.models]
+                return Reply(200, json.dumps(there).encode())
+        match _MODEL.fullmatch(request.path):
+            case None:
+                return _error(404, "Not Found")
+            case found:
+                return self._of_model(request, pod, found[1], found[2])
 
-    def metrics(self) -> web.Application:
+    def metrics(self, request: Request) -> Reply:
         """Port 8002."""
-        app = web.Application()
-        app.router.add_get("/metrics", self.exposition)
-        return app
-
-    async def health(self, request: web.Request) -> web.StreamResponse:
-        return await _spoiled(self._pod(request), "health", request, b"", TEXT)
-
-    async def ready(self, request: web.Request) -> web.StreamResponse:
-        pod = self._pod(request)
-        if request.match_info["model"] not in pod.load.models:
-            return _error(400, "Model version not ready")
-        return await _spoiled(pod, "health", request, b"", TEXT)
-
-    async def index(self, request: web.Request) -> web.StreamResponse:
-        models = self._pod(request).load.models
-        return web.json_response([{"name": m, "version": "1", "state": "READY"} for m in models])
-
-    async def stats(self, request: web.Request) -> web.StreamResponse:
-        pod, counters = self._pod(request), self._shown(request, "stats")
-        model = request.match_info.get("model")
-        if model is not None:
-            if model not in counters:
-                return _error(400, f"requested model '{model}' is not available")
-            counters = {model: counters[model]}
-        if _fault(pod, "stats") == "missing":
-            counters = {}
-        return await _spoiled(pod, "stats", request, exposition.statistics(counters), JSON)
-
-    async def exposition(self, request: web.Request) -> web.StreamResponse:
-        pod = self._pod(request)
+        if (request.method, request.path) != ("GET", "/metrics"):
+            return _error(404, "Not Found")
+        pod = self._pods[request.address]
         fault = _fault(pod, "metrics")
-        counters = {} if fault == "missing" else self._shown(request, "metrics")
+        counters = {} if fault == "missing" else self._shown(request.address, pod, "metrics")
         text = exposition.metrics(counters, nan=fault == "nan")
-        return await _spoiled(pod, "metrics", request, text.encode(), TEXT)
+        return _spoiled(pod, "metrics", Reply(200, text.encode(), EXPOSITION))
 
-    async def infer(self, request: web.Request) -> web.StreamResponse:
-        pod = self._pod(request)
-        model = request.match_info["model"]
-        if model not in pod.load.models:
-            return _error(404, f"Request for unknown model: '{model}' is not found")
+    def _of_model(self, request: Request, pod: Pod, model: str, what: str) -> Reply:
+        known = model in pod.load.models
+        match request.method, what:
+            case "GET", "ready" if known:
+                return _spoiled(pod, "health", Reply(200, b"", TEXT))
+            case "GET", "ready":
+                return _error(400, "Model version not ready")
+            case "GET", "stats" if known:
+                return self._stats(request.address, pod, (model,))
+            case "GET", "stats":
+                return _error(400, f"requested model '{model}' is not available")
+            case "GET", "config" if known:
+                body = exposition.configuration(model, pod.load)
+                return _spoiled(pod, "stats", Reply(200, body))
+            case "POST", "infer" if known:
+                return self._infer(request, pod, model)
+        return _error(404, f"Request for unknown model: '{model}' is not found")
+
+    def _stats(self, address: str, pod: Pod, models: tuple[str, ...]) -> Reply:
+        counters = self._shown(address, pod, "stats")
+        if _fault(pod, "stats") == "missing":
+            models = ()
+        body = exposition.statistics({m: c for m, c in counters.items() if m in models})
+        return _spoiled(pod, "stats", Reply(200, body))
+
+    def _infer(self, request: Request, pod: Pod, model: str) -> Reply:
         try:
-            tensor = (await request.json())["inputs"][0]
+            tensor = json.loads(request.body)["inputs"][0]
             doubled = [2 * number for number in tensor["data"]]
             output = {**tensor, "name": "Y", "data": doubled}
         except (ValueError, LookupError, TypeError):
             return _error(500, "Unable to parse 'inputs'")
         service_ms = pod.load.service_ms(1)
-        await asyncio.sleep(service_ms / 1e3)
-        counters = self._pods.counters(_address(request))[model]
+        counters = self._pods.counters(request.address)[model]
         counters.serve(1, 1, 0.0, service_ms * 1e3, self._pods.wall_ms())
         answer = {"model_name": model, "model_version": "1", "outputs": [output]}
-        return await _spoiled(pod, "infer", request, json.dumps(answer).encode(), JSON)
+        reply = Reply(200, json.dumps(answer).encode(), after_s=service_ms / 1e3)
+        return _spoiled(pod, "infer", reply)
 
-    def _pod(self, request: web.Request) -> Pod:
-        return self._pods[_address(request)]
-
-    def _shown(self, request: web.Request, endpoint: str) -> dict[str, Counters]:
-        counters = self._pods.counters(_address(request))
-        if _fault(self._pod(request), endpoint) == "lies":
+    def _shown(self, address: str, pod: Pod, endpoint: str) -> dict[str, Counters]:
+        counters = self._pods.counters(address)
+        if _fault(pod, endpoint) == "lies":
             return {model: c.times(LIE) for model, c in counters.items()}
         return counters
 
@@ -115,7 +112,7 @@ def control(pods: Pods) -> web.Application:
         try:
             pods.change(await request.json())
         except (ValueError, AttributeError) as error:
-            return _error(400, str(error))
+            return web.json_response({"error": str(error)}, status=400)
         return web.Response(status=204)
 
     async def forget(request: web.Request) -> web.StreamResponse:
@@ -129,35 +126,25 @@ def control(pods: Pods) -> web.Application:
     return app
 
 
-def _address(request: web.Request) -> str:
-    assert request.transport is not None
-    name: tuple[Any, ...] = request.transport.get_extra_info("sockname")
-    return str(name[0])
-
-
 def _fault(pod: Pod, endpoint: str) -> str:
     return pod.load.fault if endpoint in pod.load.fault_on else "none"
 
 
-async def _spoiled(
-    pod: Pod, endpoint: str, request: web.Request, body: bytes, content_type: str
-) -> web.StreamResponse:
+def _spoiled(pod: Pod, endpoint: str, reply: Reply) -> Reply:
     """The answer, unless the pod's fault spoils how it is sent."""
     match _fault(pod, endpoint):
         case "empty":
-            body = b""
+            return Reply(200, b"", reply.kind)
         case "truncated":
-            body = body[: len(body) // 2]
+            return Reply(200, reply.body[: len(reply.body) // 2], reply.kind)
         case "error":
             return _error(500, "the fleet was told to fail")
         case "hang":
-            await asyncio.Event().wait()
+            return HANG
         case "disconnect":
-            assert request.transport is not None
-            request.transport.abort()
-    charset = "utf-8" if endpoint == "metrics" else None
-    return web.Response(body=body, content_type=content_type, charset=charset)
+            return RESET
+    return reply
 
 
-def _error(status: int, message: str) -> web.Response:
-    return web.json_response({"error": message}, status=status)
+def _error(status: int, message: str) -> Reply:
+    return Reply(status, json.dumps({"error": message}).encode())

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from conch.triton import metrics, statistics
+from conch.triton import configuration, metrics, statistics
 from e2e.fleet import exposition
 from e2e.fleet.counters import Counters
 from e2e.fleet.load import Load
@@ -61,6 +61,17 @@ def test_statistics_have_the_real_keys_and_types(state: str) -> None:
     real = json.loads((REAL / f"24.10-{state}.stats.json").read_text())
     fake = json.loads(exposition.statistics({"resnet": busy() if state == "busy" else Counters()}))
     assert shape(fake) == shape(real)
+
+
+def test_a_configuration_has_the_real_keys_and_types() -> None:
+    real = json.loads((REAL / "24.10-batching.config.json").read_text())
+    fake = json.loads(exposition.configuration("resnet", Load()))
+    assert shape({**fake, "parameters": 0}) == shape({**real, "parameters": 0})  # the model's own
+
+
+def test_the_operator_reads_what_the_fake_is_told_to_run() -> None:
+    found = configuration.parse(exposition.configuration("resnet", Load(max_batch=8, instances=2)))
+    assert found == configuration.ModelConfig(max_batch=8, instances=2, queue_delay_s=0.0)
 
 
 def test_the_operator_reads_what_the_fake_counted() -> None:

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from conch.triton import metrics
-from e2e.fleet import server
+from e2e.fleet import http, server
 from e2e.fleet.load import Load
 from e2e.fleet.pods import Pods
 
@@ -45,18 +45,16 @@ async def fleet() -> AsyncIterator[Fleet]:
     triton = server.Triton(pods)
     async with contextlib.AsyncExitStack() as stack:
         ports = []
-        for app, host in (
-            (triton.http(), "0.0.0.0"),
-            (triton.metrics(), "0.0.0.0"),
-            (server.control(pods), "127.0.0.1"),
-        ):
-            runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
-            await runner.setup()
-            stack.push_async_callback(runner.cleanup)
-            await web.TCPSite(runner, host, 0).start()
-            ports.append(runner.addresses[0][1])
+        for answers in (triton.http, triton.metrics):
+            running = await http.listen(answers, "0.0.0.0", 0)
+            stack.callback(running.close)
+            ports.append(running.sockets[0].getsockname()[1])
+        runner = web.AppRunner(server.control(pods), shutdown_timeout=1)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        yield Fleet(session, *ports)
+        yield Fleet(session, *ports, runner.addresses[0][1])
 
 
 async def test_an_inference_counts_on_the_pod_that_was_asked(fleet: Fleet) -> None:
@@ -82,6 +80,9 @@ async def test_an_inference_counts_on_the_pod_that_was_asked(fleet: Fleet) -> No
         ("/v2/models/resnet/stats", 200),
         ("/v2/models/other/stats", 400),
         ("/v2/models/stats", 200),
+        ("/v2/models/resnet/config", 200),
+        ("/v2/models/other/config", 404),
+        ("/v2/elsewhere", 404),
     ],
 )
 async def test_answers_as_the_real_one(fleet: Fleet, path: str, status: int) -> None:
