@@ -16,7 +16,16 @@ from conch.errors import FetchError
 RESOLVE_TIMEOUT_S = 4.0
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# What routers translate: for everybody (RFC 6052), and within one network (RFC 8215).
+_NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+# Metadata services beside the link-local ones: AWS and Google over IPv6, Azure's wire server (its
+# address is a public one), Alibaba.
+_METADATA = frozenset(
+    map(
+        ipaddress.ip_address,
+        ("fd00:ec2::254", "fd20:ce::254", "168.63.129.16", "100.100.100.200"),
+    )
+)
 
 
 class Unresolved(OSError):
@@ -42,14 +51,16 @@ def resolve(host: str, port: int, allow_private: bool) -> list[str]:
 def why_forbidden(address: str, allow_private: bool) -> str | None:
     """Why nothing may be fetched from ``address``; None when it may.
 
-    Link-local addresses hold the clouds' metadata services: those are never allowed.
+    The clouds' metadata services, most of them link-local, are never allowed.
     """
     parsed = _unwrapped(ipaddress.ip_address(address.partition("%")[0]))
-    if parsed.is_link_local or parsed.is_multicast or parsed.is_unspecified:
+    if parsed.is_link_local or parsed.is_multicast or parsed.is_unspecified or parsed in _METADATA:
         return "an address that models are never fetched from"
     if allow_private:
         return None
-    if not parsed.is_global:
+    # Python takes what nobody has assigned yet, and the site-local of old, for global.
+    site_local = isinstance(parsed, ipaddress.IPv6Address) and parsed.is_site_local
+    if not parsed.is_global or parsed.is_reserved or site_local:
         return "a private address; the administrator can set allowPrivateHosts"
     return None
 
@@ -61,7 +72,7 @@ def _unwrapped(address: _Address) -> _Address:
             return address.ipv4_mapped
         if address.sixtofour is not None:
             return address.sixtofour
-        if address in _NAT64:
+        if any(address in network for network in _NAT64):
             return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address
 
