@@ -54,7 +54,7 @@ async def fleet() -> AsyncIterator[Fleet]:
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        yield Fleet(session, *ports, runner.addresses[0][1])
+        yield Fleet(session, ports[0], ports[1], runner.addresses[0][1])
 
 
 async def test_an_inference_counts_on_the_pod_that_was_asked(fleet: Fleet) -> None:

@@ -22,6 +22,7 @@ from conch.reconcile.queue import WorkQueue
 from conch.reconcile.scaling import ScalingLoop
 from conch.settings import Settings
 from conch.telemetry.catalog import Metrics
+from conch.triton.configuration import ModelConfig
 from conch.triton.sample import ModelCounters, PodSample
 from tests.kube.fake_api import until
 from tests.reconcile.builders import KEY, build, decision, placed, pod, raw, state
@@ -325,6 +326,24 @@ async def test_what_changes_the_number_is_told_at_the_first_look(world: World) -
     world.answer = decision(3, Reason.LEARNING)  # of a minimum that was raised meanwhile
     await world.round()
     assert await world.woken() == {KEY}
+
+
+async def test_what_servers_told_holds_while_they_are_silent(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, ModelConfig] | None = {"resnet": ModelConfig(max_batch=8, instances=2)}
+
+    async def look(uid: str, *_: Any) -> PodSample:
+        return PodSample(uid, 0.0, {}, configs=told)
+
+    monkeypatch.setattr(looks, "scrape", look)
+    await world.round()
+    told = None
+    await world.round()
+    assert [policy.max_batch for policy, _, _ in world.seen] == [{"resnet": 8}] * 2
+    world.cluster.set_service(raw(uid="u2", resourceVersion="50"))
+    await world.round()
+    assert world.seen[-1][0].max_batch == {}, "a namesake starts anew"
 
 
 async def test_pods_out_of_reach_are_looked_at_through_prometheus(

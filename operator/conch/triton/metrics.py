@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from conch.errors import TritonError
@@ -96,12 +97,21 @@ def from_series(
 
 
 def _series(text: str) -> Iterator[Series]:
-    for family, raw_labels, raw_value in _SERIES.findall(text):
-        labels = dict(_LABEL.findall(raw_labels))
+    for family, raw, raw_value in _SERIES.findall(text):
+        labels = _known_labels(raw) if len(raw) < _SHORT else _labels(raw)
         try:
             yield family, labels, float(raw_value)
         except ValueError as error:
             raise TritonError(f"{family} of {labels.get('model')} is {raw_value!r:.40}") from error
+
+
+def _labels(raw: str) -> Mapping[str, str]:
+    return dict(_LABEL.findall(raw))
+
+
+# All pods of a service have the same; a server that sends others each time costs 1 MiB.
+_SHORT: Final = 200
+_known_labels: Final = lru_cache(maxsize=2048)(_labels)
 
 
 def _is_quantile(labels: Mapping[str, str], wanted: float) -> bool:
