@@ -6,9 +6,11 @@ import copy
 import dataclasses
 from typing import Any
 
+import msgspec
 import pytest
 
 from conch.api.conditions import ConditionType, Reason
+from conch.kube import views
 from conch.observe.types import Assignment
 from conch.reconcile import plan as planning
 from tests.reconcile.builders import (
@@ -73,10 +75,16 @@ def test_a_new_version_of_the_operator_restarts_no_server() -> None:
     assert fetch["image"] == "conch:next", "with the next change it comes along"
 
 
-@pytest.mark.parametrize(("room", "surge"), [(0, 0), (3, 1)])
-def test_a_rollout_surges_only_into_free_accelerators(room: int, surge: int) -> None:
+@pytest.mark.parametrize(
+    ("room", "waiting", "surge"), [(0, 0, 0), (3, 0, 1), (3, 2, 2), (1, 2, 1), (0, 2, 0)]
+)
+def test_a_rollout_surges_only_into_free_accelerators(room: int, waiting: int, surge: int) -> None:
+    """By one for what runs; what waits for a node serves nobody, and is replaced at once."""
     cluster = state(raw({"scaling": {"mode": "Fixed", "replicas": 2}}))
     build(cluster, replicas=2)
+    for number in range(2):
+        bound = views.PodSpec(node_name="n" if number >= waiting else "")
+        cluster.set_pod(msgspec.structs.replace(pod(f"p{number}"), spec=bound))
     cluster.set_service(
         raw({"scaling": {"mode": "Fixed", "replicas": 2}, "resources": {"memory": "8Gi"}})
     )

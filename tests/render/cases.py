@@ -109,7 +109,7 @@ def options(**changes: Any) -> RenderOptions:
         "allowed_sources": ("s3://", "https://", "pvc://", "image://"),
         "allow_private_hosts": False,
         "fetch_max_bytes": 200 * 1024**3,
-        "surge": True,
+        "surge": 1,
         "replicas": 1,
         "startup_budget_s": 300,
     }
@@ -149,7 +149,7 @@ CASES = (
         FULL_RUNTIME,
         MIG,
         options(
-            surge=False,
+            surge=0,
             replicas=2,
             allow_private_hosts=True,
             drain_s=5,

@@ -24,10 +24,10 @@ def test_replicas_are_left_to_the_scaler() -> None:
 
 @pytest.mark.parametrize(
     ("surge", "bounds"),
-    [(True, {"maxSurge": 1, "maxUnavailable": 0}), (False, {"maxSurge": 0, "maxUnavailable": 1})],
+    [(3, {"maxSurge": 3, "maxUnavailable": 0}), (0, {"maxSurge": 0, "maxUnavailable": 1})],
 )
 def test_without_a_free_accelerator_an_old_pod_goes_first(
-    surge: bool, bounds: dict[str, int]
+    surge: int, bounds: dict[str, int]
 ) -> None:
     built = deployment(_service(MINIMAL_SPEC), RUNTIME, L4, _options(surge=surge))
     assert built["spec"]["strategy"]["rollingUpdate"] == bounds

@@ -115,7 +115,7 @@ def test_digest_ignores_only_its_own_annotation() -> None:
 
 
 def test_revision_follows_the_pod_template_and_nothing_else() -> None:
-    assert revision(_deployment()) == revision(_deployment(surge=False, replicas=5))
+    assert revision(_deployment()) == revision(_deployment(surge=0, replicas=5))
     assert revision(_deployment()) != revision(_deployment(drain_s=30))
 
 

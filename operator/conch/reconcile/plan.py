@@ -255,7 +255,7 @@ def _desired(
     kept, newest = queue_limit.judge(obs)
 
     def build(
-        surge: bool, limit: QueueLimit | None = newest, fetch_image: str = options.fetch_image
+        surge: int, limit: QueueLimit | None = newest, fetch_image: str = options.fetch_image
     ) -> list[Object]:
         return children(
             service,
@@ -280,16 +280,18 @@ def _desired(
     deployment = obs.children.get(("Deployment", obs.key.name))
     room = obs.assignment.room if obs.assignment else 0
     if deployment is None:
-        return build(surge=True)
+        return build(surge=1)
     rolling = deployment["spec"].get("strategy", {}).get("rollingUpdate", {})
-    before = rolling.get("maxSurge", 1) not in (0, "0", "0%")
+    before = rolling.get("maxSurge", 1)
     same = build(before, kept, _fetch_image(deployment) or options.fetch_image)
     unchanged = all(
         _difference(obs, child) is None for child in same if child["kind"] == "Deployment"
     )
     # A single replica must surge, or the service would be away during the rollout; it waits for
     # room instead when there is none.
-    after = room > 0 or wanted <= 1
+    # Replicas without a node serve nobody: their successors come at once, as far as there is room.
+    waiting = sum(not pod.spec.node_name for pod in obs.pods)
+    after = max(1, min(room, waiting)) if room > 0 or wanted <= 1 else 0
     return same if unchanged else build(after)
 
 

@@ -66,9 +66,9 @@ def deployment(
     }
 
 
-def _strategy(surge: bool) -> Object:
-    """With a free accelerator the new pod comes first; without one an old pod must make room."""
-    bounds = {"maxSurge": 1, "maxUnavailable": 0} if surge else {"maxSurge": 0, "maxUnavailable": 1}
+def _strategy(surge: int) -> Object:
+    """With free accelerators new pods come first; without any an old pod must make room."""
+    bounds = {"maxSurge": surge, "maxUnavailable": 0 if surge else 1}
     return {"type": "RollingUpdate", "rollingUpdate": bounds}
 
 

@@ -19,8 +19,8 @@ class QueueLimit:
 class RenderOptions:
     """Settings of the operator, and the few facts about one service that shape its children.
 
-    ``surge``: free accelerators allow a new pod before an old one goes. ``replicas`` is how many
-    are wanted: it decides only whether there is a PodDisruptionBudget. ``startup_budget_s`` is how
+    ``surge``: so many new pods may come before an old one goes. ``replicas`` is how many are
+    wanted: it decides only whether there is a PodDisruptionBudget. ``startup_budget_s`` is how
     long Triton may take to load the models; it is part of the pod template, so a caller that
     changes it restarts the servers, and so is ``queue_limit``, set for services that reject what
     would be late. ``holding`` is set for services that may go to zero.
@@ -33,7 +33,7 @@ class RenderOptions:
     allowed_sources: tuple[str, ...]
     allow_private_hosts: bool
     fetch_max_bytes: int
-    surge: bool
+    surge: int
     replicas: int
     startup_budget_s: int
     holding: Holding | None = None
