@@ -231,11 +231,21 @@ def test_nothing_is_remembered_of_what_is_gone(pods_first: bool) -> None:
     assert cluster._pod_owner == {}
 
 
-def test_the_memory_of_what_is_gone_is_bounded() -> None:
+def test_an_inventory_is_the_same_object_until_something_changes() -> None:
     cluster = ClusterState()
-    for number in range(5000):
-        cluster.remove_service(KEY, f"u{number}")
-    assert len(cluster._graves) == 4096
+    bare = cluster.inventory()
+    assert cluster.inventory() is bare
+    cluster.carbon = {"l4": 50.0}
+    known = cluster.inventory()
+    assert known.carbon == {"l4": 50.0}
+    cluster.carbon = {"l4": 50.0}  # told again
+    assert cluster.inventory() is known
+    cluster.carbon = {"l4": 60.0}
+    assert cluster.inventory().carbon == {"l4": 60.0}
+    node = views.Node(metadata=views.Metadata(name="n1"))
+    cluster.inventory_builder.upsert_node(node)
+    assert [n.name for n in cluster.inventory().nodes] == ["n1"]
+    assert cluster.inventory().carbon == {"l4": 60.0}
 
 
 def test_cold_starts_are_measured_once_a_pod_and_not_after_a_crash() -> None:

@@ -7,84 +7,24 @@ feeding the state and waking the right reconciles is one line at the caller.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
 from conch.api import names, v1alpha1
 from conch.kube.views import Event, Object, Pod, PriorityClass
+from conch.observe import versions
 from conch.observe.activation import Activation, ActivationBook
-from conch.observe.foreign import NOBODY, Foreign, ForeignBook
+from conch.observe.family import Family
+from conch.observe.foreign import ForeignBook
 from conch.observe.inventory import ENDED, InventoryBuilder, declared_kind
+from conch.observe.observation import ChildId as ChildId
+from conch.observe.observation import Observation as Observation
+from conch.observe.observation import Record as Record
+from conch.observe.observation import Site
 from conch.observe.types import Assignment, Bill, Decision, Inventory, Key
-
-ChildId = tuple[str, str]  # kind, name
-
-_COLD_STARTS_KEPT = 20
-_GRAVES = 4096
-_FOREVER = float("inf")
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """An InferenceService as last seen: the raw object, and its parsed form or what is wrong."""
-
-    raw: Object
-    service: v1alpha1.InferenceService | None
-    problem: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """What one reconcile sees: a consistent picture of one service at one moment."""
-
-    key: Key
-    raw: Object
-    service: v1alpha1.InferenceService | None
-    problem: str
-    runtime: v1alpha1.TritonRuntimeSpec | None
-    runtime_problem: str
-    assignment: Assignment | None
-    decision: Decision | None
-    children: Mapping[ChildId, Object]
-    pods: tuple[Pod, ...]
-    mount_problems: Mapping[str, str]  # pod uid -> kubelet's message
-    model_problems: Mapping[str, str]  # pod uid -> what its Triton says of models it cannot load
-    now: str  # RFC 3339
-    activation: Activation | None = None  # of services that may go to zero
-    cold_starts_s: tuple[float, ...] = ()
-    foreign: Foreign = NOBODY
-    bill: Bill | None = None  # None: an operator that has just started has none yet
-    sites: Mapping[str, Site] = field(default_factory=dict)  # of a service that is pinned to sites
-    leaving: tuple[Pod, ...] = ()  # pods that live on a node which is lost or about to be
-    substitutes: int = 0  # replicas that the Deployment is asked for in their stead
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """A service's pods at one site."""
-
-    replicas: int
-    ready: int
-    connected: bool | None  # whether a node of them reports; None without pods
-
-
-@dataclass(slots=True)
-class _Family:
-    """What belongs to one service, whether or not the service is known (yet)."""
-
-    pods: dict[str, Pod] = field(default_factory=dict)
-    children: dict[ChildId, Object] = field(default_factory=dict)
-    mount_problems: dict[str, str] = field(default_factory=dict)
-    model_problems: dict[str, str] = field(default_factory=dict)
-    cold_starts_s: list[float] = field(default_factory=list)
-    started: set[str] = field(default_factory=set)
-
-    @property
-    def empty(self) -> bool:
-        return not (self.pods or self.children)
+from conch.observe.versions import FOREVER, Graves, Newest
 
 
 class ClusterState:
@@ -106,12 +46,11 @@ class ClusterState:
         self.activation = ActivationBook()
         self.foreign = ForeignBook()
         self.inventory_builder = InventoryBuilder()
-        self._families: dict[Key, _Family] = {}
+        self._families: dict[Key, Family] = {}
         self._pod_owner: dict[str, Key] = {}
-        self._versions: dict[tuple[str, str], int] = {}  # of runtimes and classes ever seen
-        # uid -> newest version known to be gone. The answer to a write may arrive after the watch
-        # has told that the object is gone, and must not bring it back.
-        self._graves: dict[str, float] = {}
+        self._newest = Newest()  # of runtimes and classes: kopf tells of namesakes in any order
+        self._graves = Graves()
+        self._inventory: tuple[Inventory, Inventory] | None = None  # without carbon, and with it
 
     # --- custom resources ---------------------------------------------------------------------
 
@@ -120,10 +59,12 @@ class ClusterState:
         meta = raw["metadata"]
         key = Key(meta.get("namespace", ""), meta["name"])
         known = self.services.get(key)
-        if self._buried(raw) or (known is not None and _version(known.raw) > _version(raw)):
+        if self._graves.holds(raw) or (
+            known is not None and versions.version(known.raw) > versions.version(raw)
+        ):
             return key
-        if known is not None and not _same(known.raw, raw):
-            self.remove_service(key, _uid(known.raw))
+        if known is not None and not versions.same(known.raw, raw):
+            self.remove_service(key, versions.uid(known.raw))
             known = None
         if known is not None and known.raw.get("spec") == raw.get("spec") and known.service:
             # Status-only changes are the common case: the spec need not be parsed again.
@@ -140,9 +81,9 @@ class ClusterState:
 
     def remove_service(self, key: Key, uid: str) -> bool:
         """Forget that very InferenceService and what was decided about it; False: not known."""
-        self._bury(uid, _FOREVER)
+        self._graves.bury(uid, FOREVER)
         known = self.services.get(key)
-        if known is None or _uid(known.raw) != uid:
+        if known is None or versions.uid(known.raw) != uid:
             return False  # one that was made since, of the same name
         del self.services[key]
         self.assignments.pop(key, None)
@@ -156,7 +97,7 @@ class ClusterState:
     def set_runtime(self, raw: Object) -> bool:
         """Take in a TritonRuntime; False: a newer one of the name is known."""
         name = raw["metadata"]["name"]
-        if not self._newest("TritonRuntime", raw):
+        if not self._newest.take("TritonRuntime", raw):
             return False
         self.runtimes.pop(name, None)
         self.broken_runtimes.pop(name, None)
@@ -169,7 +110,7 @@ class ClusterState:
     def remove_runtime(self, raw: Object) -> bool:
         """Forget a TritonRuntime; False: there is one made since, of the same name."""
         name = raw["metadata"]["name"]
-        if not self._newest("TritonRuntime", raw):
+        if not self._newest.take("TritonRuntime", raw):
             return False
         self.runtimes.pop(name, None)
         self.broken_runtimes.pop(name, None)
@@ -178,7 +119,7 @@ class ClusterState:
     def set_class(self, raw: Object) -> bool:
         """Take in an AcceleratorClass; False: a newer one of the name is known."""
         name = raw["metadata"]["name"]
-        if not self._newest("AcceleratorClass", raw):
+        if not self._newest.take("AcceleratorClass", raw):
             return False
         self.classes.pop(name, None)
         try:
@@ -192,17 +133,9 @@ class ClusterState:
 
     def remove_class(self, raw: Object) -> bool:
         """Forget an AcceleratorClass; False: there is one made since, of the same name."""
-        if not self._newest("AcceleratorClass", raw):
+        if not self._newest.take("AcceleratorClass", raw):
             return False
         self.classes.pop(raw["metadata"]["name"], None)
-        return True
-
-    def _newest(self, kind: str, raw: Object) -> bool:
-        """Whether nothing newer of that name is known; kopf tells of namesakes in any order."""
-        key, version = (kind, raw["metadata"]["name"]), _version(raw)
-        if version < self._versions.get(key, 0):
-            return False
-        self._versions[key] = version
         return True
 
     def priority(self, placement: v1alpha1.Placement) -> int:
@@ -214,9 +147,14 @@ class ClusterState:
         return min((c.value for c in self.priority_classes.values() if c.global_default), default=0)
 
     def inventory(self) -> Inventory:
-        """Nodes and accelerator classes as of now."""
+        """Nodes and accelerator classes as of now; the same object while nothing changes."""
         inventory = self.inventory_builder.inventory(self.classes)
-        return replace(inventory, carbon=self.carbon) if self.carbon else inventory
+        if not self.carbon:
+            return inventory
+        known = self._inventory
+        if known is None or known[0] is not inventory or known[1].carbon != self.carbon:
+            self._inventory = known = (inventory, replace(inventory, carbon=self.carbon))
+        return known[1]
 
     # --- what belongs to services ---------------------------------------------------------------
 
@@ -229,16 +167,8 @@ class ClusterState:
             self.remove_pod(uid)  # its label was changed
         if key is None:
             return None
-        family = self._family(key)
-        family.pods[uid] = pod
+        self._family(key).set_pod(pod)
         self._pod_owner[uid] = key
-        if _mounted(pod):
-            family.mount_problems.pop(uid, None)
-        if pod.ready:
-            family.model_problems.pop(uid, None)
-            if uid not in family.started:
-                family.started.add(uid)
-                _record_cold_start(family.cold_starts_s, pod)
         return key
 
     def remove_pod(self, uid: str) -> Key | None:
@@ -246,11 +176,7 @@ class ClusterState:
         key = self._pod_owner.pop(uid, None)
         if key is None:
             return None
-        family = self._family(key)
-        family.pods.pop(uid, None)
-        family.mount_problems.pop(uid, None)
-        family.model_problems.pop(uid, None)
-        family.started.discard(uid)
+        self._family(key).remove_pod(uid)
         self._drop_if_empty(key)
         return key
 
@@ -261,12 +187,12 @@ class ClusterState:
         if name is None:
             return None
         key = Key(meta.get("namespace", ""), name)
-        if self._buried(raw):
+        if self._graves.holds(raw):
             return key
         children = self._family(key).children
         child = (raw["kind"], meta["name"])
         known = children.get(child)
-        if known is None or _version(known) <= _version(raw):
+        if known is None or versions.version(known) <= versions.version(raw):
             children[child] = raw
             if raw["kind"] == "EndpointSlice":
                 self.activation.learn(key, raw)
@@ -282,10 +208,10 @@ class ClusterState:
             return None
         key = Key(meta.get("namespace", ""), name)
         # By version: an object that only lost its label comes back with a newer one.
-        self._bury(_uid(raw), _version(raw))
+        self._graves.bury(versions.uid(raw), versions.version(raw))
         children = self._family(key).children
         known = children.get((raw["kind"], meta["name"]))
-        if known is not None and _same(known, raw):
+        if known is not None and versions.same(known, raw):
             del children[raw["kind"], meta["name"]]
             if (raw["kind"], meta["name"]) == ("Deployment", key.name):
                 self.foreign.forget(key)
@@ -294,38 +220,18 @@ class ClusterState:
 
     def set_mount_event(self, event: Event) -> Key | None:
         """Take in a FailedMount event; returns the service whose pod cannot mount something."""
-        uid = event.involved_object.uid
-        key = self._pod_owner.get(uid)
-        if key is None:
-            return None
-        family = self._family(key)
-        if _mounted(family.pods[uid]):
-            return None  # events outlive what they tell of
-        family.mount_problems[uid] = event.message
-        return key
+        key = self._pod_owner.get(event.involved_object.uid)
+        return key if key is not None and self._family(key).set_mount_event(event) else None
 
     def set_model_problem(self, uid: str, message: str) -> Key | None:
         """Take in what a pod's Triton says ("": nothing); returns the service if that is news."""
         key = self._pod_owner.get(uid)
-        if key is None:
-            return None
-        problems = self._family(key).model_problems
-        if problems.get(uid, "") == message:
-            return None
-        problems[uid] = message
-        return key
+        return key if key and self._family(key).set_model_problem(uid, message) else None
 
     def pods(self, key: Key) -> tuple[Pod, ...]:
         """The service's pods, oldest first."""
         family = self._families.get(key)
-        if family is None:
-            return ()
-        return tuple(
-            sorted(
-                family.pods.values(),
-                key=lambda p: (p.metadata.creation_timestamp, p.metadata.name),
-            )
-        )
+        return family.oldest_first() if family is not None else ()
 
     def leaving(self, key: Key) -> tuple[Pod, ...]:
         """The service's pods whose node is lost or about to be, oldest first.
@@ -390,7 +296,7 @@ class ClusterState:
         record = self.services.get(key)
         if record is None:
             return None
-        family = self._families.get(key) or _Family()
+        family = self._families.get(key) or Family()
         runtime, problem = self.runtime_of(record, builtin)
         return Observation(
             key=key,
@@ -415,7 +321,7 @@ class ClusterState:
             substitutes=self.substitutes.get(key, 0),
         )
 
-    def _sites(self, record: Record, family: _Family) -> dict[str, Site]:
+    def _sites(self, record: Record, family: Family) -> dict[str, Site]:
         wanted = record.service.spec.placement.sites if record.service else None
         if not wanted:
             return {}
@@ -434,7 +340,7 @@ class ClusterState:
             for site, here in pods.items()
         }
 
-    def _activation(self, key: Key, record: Record, family: _Family) -> Activation | None:
+    def _activation(self, key: Key, record: Record, family: Family) -> Activation | None:
         """Of a service that may go to zero, or that is still held although it may no more."""
         may = record.service is not None and record.service.spec.scaling.idle is not None
         held = ("EndpointSlice", key.name) in family.children
@@ -464,62 +370,16 @@ class ClusterState:
             "Create it, or name another one"
         )
 
-    def _family(self, key: Key) -> _Family:
-        return self._families.setdefault(key, _Family())
+    def _family(self, key: Key) -> Family:
+        return self._families.setdefault(key, Family())
 
     def _drop_if_empty(self, key: Key) -> None:
         family = self._families.get(key)
         if family is not None and family.empty and key not in self.services:
             del self._families[key]
 
-    def _bury(self, uid: str, version: float) -> None:
-        self._graves[uid] = max(version, self._graves.pop(uid, 0))
-        if len(self._graves) > _GRAVES:
-            del self._graves[next(iter(self._graves))]
-
-    def _buried(self, raw: Object) -> bool:
-        return _version(raw) <= self._graves.get(_uid(raw), -1)
-
-
-def _version(raw: Object) -> int:
-    # Resource versions are opaque in the API's contract, but comparable as integers in every
-    # implementation since Kubernetes 1.35 (KEP-5504 made that official).
-    try:
-        return int(raw["metadata"].get("resourceVersion", "0"))
-    except ValueError:
-        return 0
-
-
-def _uid(raw: Object) -> str:
-    return str(raw["metadata"].get("uid", ""))
-
-
-def _same(one: Object, other: Object) -> bool:
-    return _uid(one) == _uid(other)
-
-
-def _mounted(pod: Pod) -> bool:
-    """Whether the pod's volumes are there: no container is started before."""
-    return any(
-        status.state.running or status.state.terminated or status.last_state.terminated
-        for status in (*pod.status.init_container_statuses, *pod.status.container_statuses)
-    )
-
 
 def _first_problem(error: ValidationError) -> str:
     first: Any = error.errors(include_url=False, include_input=False)[0]
     path = ".".join(str(part) for part in first["loc"])
     return f"{path}: {first['msg']}"
-
-
-def _record_cold_start(history: list[float], pod: Pod) -> None:
-    ready = pod.condition("Ready")
-    if ready is None or not ready.last_transition_time:
-        return
-    if any(status.restart_count for status in pod.status.container_statuses):
-        return  # a crash in between is not how long a start takes
-    start = datetime.fromisoformat(pod.metadata.creation_timestamp)
-    seconds = (datetime.fromisoformat(ready.last_transition_time) - start).total_seconds()
-    if 0 <= seconds < 24 * 3600:
-        history.append(seconds)
-        del history[:-_COLD_STARTS_KEPT]

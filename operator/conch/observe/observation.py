@@ -1,0 +1,59 @@
+"""What is known of one service at one moment: what steps and plans are functions of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from conch.api import v1alpha1
+from conch.kube.views import Object, Pod
+from conch.observe.activation import Activation
+from conch.observe.foreign import NOBODY, Foreign
+from conch.observe.types import Assignment, Bill, Decision, Key
+
+ChildId = tuple[str, str]
+"""Kind and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An InferenceService as last seen: the raw object, and its parsed form or what is wrong."""
+
+    raw: Object
+    service: v1alpha1.InferenceService | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one reconcile sees: a consistent picture of one service at one moment."""
+
+    key: Key
+    raw: Object
+    service: v1alpha1.InferenceService | None
+    problem: str
+    runtime: v1alpha1.TritonRuntimeSpec | None
+    runtime_problem: str
+    assignment: Assignment | None
+    decision: Decision | None
+    children: Mapping[ChildId, Object]
+    pods: tuple[Pod, ...]
+    mount_problems: Mapping[str, str]  # pod uid -> kubelet's message
+    model_problems: Mapping[str, str]  # pod uid -> what its Triton says of models it cannot load
+    now: str  # RFC 3339
+    activation: Activation | None = None  # of services that may go to zero
+    cold_starts_s: tuple[float, ...] = ()
+    foreign: Foreign = NOBODY
+    bill: Bill | None = None  # None: an operator that has just started has none yet
+    sites: Mapping[str, Site] = field(default_factory=dict)  # of a service that is pinned to sites
+    leaving: tuple[Pod, ...] = ()  # pods that live on a node which is lost or about to be
+    substitutes: int = 0  # replicas that the Deployment is asked for in their stead
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A service's pods at one site."""
+
+    replicas: int
+    ready: int
+    connected: bool | None  # whether a node of them reports; None without pods
