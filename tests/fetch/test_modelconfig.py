@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -215,3 +216,37 @@ def test_an_ensemble_gets_the_version_directory_it_cannot_bring(tmp_path: Path) 
 )
 def test_durations(duration: str, expected: int) -> None:
     assert modelconfig.microseconds(duration) == expected
+
+
+STREAMS = """\
+backend: "python" # no line ends after the last field
+model_transaction_policy { decoupled: true }
+invented_in_2030 { x: 1 }"""
+
+
+def test_a_stream_gets_buckets_and_keeps_all_else(tmp_path: Path) -> None:
+    path = tmp_path / "config.pbtxt"
+    path.write_text(STREAMS)
+    assert modelconfig.add_buckets(tmp_path)
+    assert path.read_text().startswith(STREAMS)
+    config = modelconfig._parse(path.read_text(), strict=False)
+    assert config.model_transaction_policy.decoupled
+    (control,) = config.model_metrics.metric_control
+    assert control.metric_identifier.family == "nv_inference_first_response_histogram_ms"
+    bounds_ms = list(control.histogram_options.buckets)
+    assert bounds_ms == sorted(set(bounds_ms))
+    assert all(b / a < 1.4 for a, b in pairwise(bounds_ms))
+    assert not modelconfig.add_buckets(tmp_path), "once is enough"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [CONFIG, STREAMS.replace("true", "false"), STREAMS + "\nmodel_metrics { }", None],
+    ids=["batches", "no stream", "its own", "no file"],
+)
+def test_whoever_needs_no_buckets_keeps_the_file(tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "config.pbtxt"
+    if text is not None:
+        path.write_text(text)
+    assert not modelconfig.add_buckets(tmp_path)
+    assert (path.read_text() if path.exists() else None) == text

@@ -48,6 +48,17 @@ def test_copies_from_a_claim(tmp_path: Path, puller: Puller) -> None:
     assert (claim / "models/resnet/config.pbtxt").read_bytes() == MODEL["config.pbtxt"]
 
 
+def test_a_stream_gets_buckets_where_the_server_knows_them(tmp_path: Path, puller: Puller) -> None:
+    claim = _claim(tmp_path)
+    config = claim / "models/resnet/config.pbtxt"
+    config.write_text(config.read_text() + "\nmodel_transaction_policy { decoupled: true }\n")
+    model = ModelRequest("resnet", "pvc://claim/models/resnet", source_dir=str(claim))
+    for stream_buckets in (True, False):
+        assert puller.run(replace(model, stream_buckets=stream_buckets)) == 0
+        staged = puller.files("resnet")["config.pbtxt"]
+        assert (b"model_metrics" in staged) is stream_buckets
+
+
 @pytest.mark.parametrize(
     ("uri", "reason", "text"),
     [

@@ -77,3 +77,10 @@ def test_credentials_are_files_that_only_the_puller_sees() -> None:
         assert all(m["name"] == "models" for c in others for m in c["volumeMounts"])
         secrets = [volume["secret"] for volume in stage.volumes if "secret" in volume]
         assert [secret["defaultMode"] for secret in secrets] == [0o440]
+
+
+def test_only_a_release_that_knows_them_gets_buckets() -> None:
+    for release, known in (("24.10", False), ("24.11", True), ("26.07", True)):
+        runtime = RUNTIME.model_copy(update={"release": release})
+        (model,) = _understood(staging(service(MINIMAL_SPEC), runtime, options())).models
+        assert model.stream_buckets is known

@@ -27,6 +27,7 @@ class ModelRequest:
     credential field. ``source_dir`` is where a pvc claim is mounted, or where the init container of
     the runtime's image left a baked model. ``reject_after_us``: how long a request may wait in
     Triton's queue before it is rejected; 0 leaves the model's own queue policy alone.
+    ``stream_buckets``: whether the server takes buckets for a stream's time to its first response.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ModelRequest:
     secret_dir: str = ""
     source_dir: str = ""
     reject_after_us: int = 0
+    stream_buckets: bool = False
 
     def to_json(self) -> str:
         """One stable line; empty fields are left out."""
@@ -47,6 +49,7 @@ class ModelRequest:
             "secretDir": self.secret_dir,
             "sourceDir": self.source_dir,
             "rejectAfterUs": self.reject_after_us,
+            "streamBuckets": self.stream_buckets,
         }
         kept = {key: value for key, value in values.items() if value}
         return json.dumps(kept, sort_keys=True, separators=(",", ":"))
@@ -64,6 +67,7 @@ class ModelRequest:
                 secret_dir=str(values.get("secretDir", "")),
                 source_dir=str(values.get("sourceDir", "")),
                 reject_after_us=int(values.get("rejectAfterUs", 0)),
+                stream_buckets=bool(values.get("streamBuckets", False)),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(

@@ -57,6 +57,8 @@ def stage(model: ModelRequest, repository: Path, rules: Rules, limits: Limits) -
         found = _fetched(model, work, rules, limits)
         modelconfig.check(found)
         modelconfig.merge(found, model.name, model.config, model.reject_after_us)
+        if model.stream_buckets:
+            modelconfig.add_buckets(found)
         files = sum(path.stat().st_size for _, path in tree.walk(found))
         limits.check()
         marker.unlink(missing_ok=True)

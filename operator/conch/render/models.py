@@ -15,6 +15,7 @@ from conch.fetch.request import FetchRequest, ModelRequest
 from conch.kube.views import Object
 from conch.render.options import RenderOptions
 from conch.render.security import container_security
+from conch.triton.arguments import HISTOGRAMS, parse_release
 
 MODELS_VOLUME = "models"
 BAKED = f"{names.MODEL_REPOSITORY}/.baked-"  # on the same volume: the puller renames, not copies
@@ -63,13 +64,17 @@ def staging(
             secret = {"secretName": secret_name, "defaultMode": SECRET_MODE}
             volumes[volume] = {"name": volume, "secret": secret}
             mounts.append({"name": volume, "mountPath": secret_dir, "readOnly": True})
-        requests.append(_request(model, source_dir, secret_dir, options))
+        requests.append(_request(model, source_dir, secret_dir, runtime, options))
     fetch = _fetch(requests, mounts, options)
     return Staging([*bakes, fetch], list(volumes.values()))
 
 
 def _request(
-    model: v1alpha1.Model, source_dir: str, secret_dir: str, options: RenderOptions
+    model: v1alpha1.Model,
+    source_dir: str,
+    secret_dir: str,
+    runtime: v1alpha1.TritonRuntimeSpec,
+    options: RenderOptions,
 ) -> ModelRequest:
     config = model.config.model_dump(by_alias=True, exclude_none=True) if model.config else {}
     return ModelRequest(
@@ -80,6 +85,7 @@ def _request(
         secret_dir=secret_dir,
         source_dir=source_dir,
         reject_after_us=options.queue_limit.wait_us if options.queue_limit else 0,
+        stream_buckets=HISTOGRAMS.known_to(parse_release(runtime.release)),
     )
 
 

@@ -49,7 +49,8 @@ GRPC_MAX_CONNECTION_AGE_GRACE: Final = Flag(
     "grpc-max-connection-age-grace", (24, 1), source="server#6639"
 )
 # The time until the first response. 24.10 takes the setting and reports nothing (measured);
-# core c815a13 (October 2024) has it for models that stream, 26.01 for all.
+# core c815a13 (October 2024) has it for models that stream, 26.01 for all. A model's own buckets
+# (`model_metrics`, common 3948525) came with the same release.
 HISTOGRAMS: Final = Flag("metrics-config", (24, 11), source="core c815a13")
 ALLOW_CLIENT_SHM: Final = Flag("allow-client-shm", (26, 4), source="server#8721")
 
