@@ -1,32 +1,16 @@
-"""Prices, sites and grids of one pod."""
+"""Sites and grids of one pod."""
 
 import pytest
 
 from conch.energy import rates
 from conch.observe.types import AcceleratorKind, NodeCapacity
 
-L4 = AcceleratorKind(
-    "l4", {}, "nvidia.com/gpu", 0, None, False, price_per_h=0.8, spot_price_per_h=0.3
-)
+L4 = AcceleratorKind("l4", {}, "nvidia.com/gpu", 0, None, False)
 
 
 def node(zone: str = "", site: str = "", **labels: str) -> NodeCapacity:
     spelled = {key.replace("__", "/").replace("_", "."): value for key, value in labels.items()}
     return NodeCapacity("n", spelled, (), True, False, {}, {}, zone=zone, site=site)
-
-
-@pytest.mark.parametrize(
-    ("kind", "units", "spot", "price"),
-    [
-        (L4, 2, False, 1.6),
-        (L4, 1, True, 0.3),
-        (AcceleratorKind("a", {}, "r", 0, None, False, price_per_h=0.8), 1, True, 0.8),
-        (AcceleratorKind("a", {}, "r", 0, None, False, spot_price_per_h=0.3), 1, False, None),
-        (AcceleratorKind("a", {}, "r", 0, None, False), 1, False, None),
-    ],
-)
-def test_price(kind: AcceleratorKind, units: int, spot: bool, price: float | None) -> None:
-    assert rates.price_per_h(kind, units, spot) == price
 
 
 def test_the_clouds_effectiveness_unless_one_is_given() -> None:

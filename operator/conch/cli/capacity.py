@@ -112,7 +112,7 @@ def _count(
     for node in members:
         offered, left = node.allocatable.get(kind.resource, 0), node.free(kind.resource)
         units += offered
-        price = _price(kind, node)
+        price = kind.price_on(node.capacity_type)
         unpriced += offered if price is None else 0
         cost += (price or 0.0) * offered
         free_cost += (price or 0.0) * left
@@ -182,13 +182,6 @@ def _slots(node: NodeCapacity, host: Host) -> int:
         if needs > 0:
             rooms.append(node.free(resource) // needs)
     return min(rooms, default=0)
-
-
-def _price(kind: AcceleratorKind, node: NodeCapacity) -> float | None:
-    """Of one unit on that node; without a price for spot, that on demand: spot is not dearer."""
-    if node.capacity_type == SPOT and kind.spot_price_per_h is not None:
-        return kind.spot_price_per_h
-    return kind.price_per_h
 
 
 # --- MIG ----------------------------------------------------------------------------------------

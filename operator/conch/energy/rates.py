@@ -1,6 +1,6 @@
-"""What an hour of one pod costs, and which grid feeds it.
+"""Which grid feeds a pod, what its site adds, and what its energy emits.
 
-Prices, watts and zones come from accelerator classes and nodes. What is not known stays unknown:
+Zones come from accelerator classes and nodes. What is not known stays unknown:
 half a sum would look like a small one.
 """
 
@@ -24,17 +24,6 @@ _PUE_BY_LABEL: Final = (
     ("karpenter.azure.com/", 1.12),
 )
 _REGION: Final = "topology.kubernetes.io/region"
-
-
-def price_per_h(kind: AcceleratorKind, units: int, spot: bool) -> float | None:
-    """Dollars per hour of ``units`` accelerators; None: not known.
-
-    A spot unit whose spot price is not known counts with the price on demand: an upper bound.
-    """
-    price = kind.price_per_h
-    if spot and kind.spot_price_per_h is not None:
-        price = kind.spot_price_per_h
-    return None if price is None else price * units
 
 
 def pue(node: NodeCapacity, given: float) -> float:

@@ -96,6 +96,16 @@ class AcceleratorKind:
     mig_profile: str = ""
     device_class: str = ""  # DRA: units are claimed from this DeviceClass, not requested
     device_selectors: tuple[str, ...] = ()  # CEL, beside those of the DeviceClass
+    device_problem: str = ""  # why no device can be counted, "" when they can
+
+    def price_on(self, capacity_type: str) -> float | None:
+        """Of one unit for an hour on a node that is paid for like that; None: not known.
+
+        Where the spot price is not known, the one on demand: an upper bound.
+        """
+        if capacity_type == "Spot" and self.spot_price_per_h is not None:
+            return self.spot_price_per_h
+        return self.price_per_h
 
 
 CPU_CLASS = AcceleratorKind("cpu", {}, "", 0, None, declared=False)

@@ -245,9 +245,7 @@ def unit_value(kind: AcceleratorKind, capacity_type: str, optimise: str, policy:
 
 def price_per_h(kind: AcceleratorKind, capacity_type: str) -> float | None:
     """Of one unit; None if it is unknown, or no price at all."""
-    price = kind.price_per_h
-    if capacity_type == SPOT and kind.spot_price_per_h is not None:
-        price = kind.spot_price_per_h
+    price = kind.price_on(capacity_type)
     return price if price is not None and 0 <= price < math.inf else None
 
 

@@ -277,8 +277,8 @@ class EnergyLoop:
         estimated = False
         for billed in pods:
             use, node = billed.use, billed.node
-            spot = node.capacity_type == "Spot"
-            dollars.append(rates.price_per_h(use.kind, use.units, spot))
+            price = use.kind.price_on(node.capacity_type)
+            dollars.append(None if price is None else price * use.units)
             drawn = power.get(use.pod)
             watts.append(None if drawn is None else drawn.watts)
             estimated |= drawn is not None and drawn.estimated
