@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from conch.cli import app
-from conch.cli.report import amount
+from conch.cli.report import amount, count
 from conch.errors import ApiError, Forbidden, NotFound
 from conch.kube import transport
 from tests.cli.conftest import FakeCluster, Object
@@ -172,6 +172,8 @@ def test_the_page(asked: Cluster, tmp_path: Path) -> None:
     assert "http" not in text.replace("http-equiv", "")
     assert "average intensity" in text
     assert "1 of 3 services have no known price" in text
+    # Eight quarters of an hour, from the first one's start to the last one's end.
+    assert "2027-01-15 08:00 to 2027-01-15 10:00 UTC" in text
 
 
 def test_many_groups_share_a_colour(asked: Cluster, tmp_path: Path) -> None:
@@ -254,3 +256,10 @@ def test_it_needs_no_numpy() -> None:
         "sys.exit(sum(m.split('.')[0] in ('numpy', 'numba') for m in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [(0, "0"), (999_999, "999,999"), (1e6, "1M"), (57_360_000, "57.4M")]
+)
+def test_a_count_fits_its_column(value: float, told: str) -> None:
+    assert count(value) == told

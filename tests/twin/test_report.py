@@ -179,7 +179,7 @@ def test_all_drawings_share_their_scales() -> None:
 def test_late_requests_stand_where_they_were() -> None:
     (path,) = paths(page(comparison(KEDA), About("resnet")), "late")
     steps = re.findall(r"H([\d.]+)V", path)
-    middle = 44 + (400 - 44 - 8) / 2
+    middle = 52 + (400 - 52 - 8) / 2
     assert any(abs(float(x) - middle) < 3 for x in steps)
     assert paths(page(comparison(Outcome("x", "x", result(late=0))), About("resnet")), "late") == []
 

@@ -139,7 +139,7 @@ def cells(group: Group) -> list[str]:
         amount(dollars.spent, "$"),
         amount(kwh, "", " kWh"),
         amount(None if grams.spent is None else grams.spent / 1000, "", " kg"),
-        amount(group.inferences) if group.parts else "-",
+        count(group.inferences) if group.parts else "-",
         amount(dollars.per(1e6), "$"),
         amount(joules.per(1.0)),
         amount(grams.per(1e6)),
@@ -155,6 +155,11 @@ def amount(value: float | None, sign: str = "", unit: str = "") -> str:
     if value < 0.0005:
         return f"{sign}0{unit}" if value <= 0 else f"<{sign}0.001{unit}"
     return f"{sign}{float(f'{value:.3g}'):g}{unit}"
+
+
+def count(value: float) -> str:
+    """Short enough for a column, whatever a fleet answers in a day."""
+    return f"{amount(value / 1e6)}M" if value >= 1e6 else amount(value)
 
 
 def as_csv(found: Found, by: str) -> str:

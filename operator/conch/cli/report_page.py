@@ -19,7 +19,7 @@ from conch.cli.spending import Found, Group, without
 from conch.twin.report_style import STYLE
 
 _WIDTH: Final = 400
-_LEFT: Final = 44
+_LEFT: Final = 52
 _RIGHT: Final = 8
 _TOP: Final = 10
 _HEIGHT: Final = 120
@@ -31,13 +31,16 @@ _COLOURS: Final = (
     "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b8a90b", "#8a8f98",
 )  # fmt: skip
 _HEADS: Final = (
-    "services", "per hour", "power", "CO₂e per hour", "cost", "energy", "CO₂e", "inferences",
-    "per million", "J per inference", "g per million",
+    "services", "cost per hour", "power", "CO₂e per hour", "cost", "energy", "CO₂e", "inferences",
+    "cost per million", "J per inference", "g CO₂e per million",
 )  # fmt: skip
 _MORE: Final = (
     "".join(f".c{i}{{fill:{colour};background:{colour}}}" for i, colour in enumerate(_COLOURS))
     + "svg path.a{stroke:none}.legend i.c{height:.8rem;width:.8rem;border:0}"
     + "".join(f"svg path.c{i}{{fill:{colour}}}" for i, colour in enumerate(_COLOURS))
+    # A dozen columns: names and headings may take two lines.
+    + "@media(min-width:641px){.result th{white-space:normal;vertical-align:bottom}"
+    ".result th,.result td{padding:.45rem}tbody th{min-width:8rem;overflow-wrap:anywhere}}"
 )
 
 
@@ -73,14 +76,14 @@ def page(
         f"<title>{_text(title)} – conch report</title><style>{STYLE}{_MORE}</style></head>"
         f"<body><main><h1>{_text(title)}</h1><p class=lead>{_text(_lead(every))}</p>"
         f"{''.join(f'<p class=note>{_text(note)}</p>' for note in _notes(found))}"
-        f"<h2>Over time</h2>{_drawings(groups, found.part_s)}"
+        f"<h2>Over time</h2>{_span(every, found.part_s)}{_drawings(groups, found.part_s)}"
         f"<h2>By {_text(by)}</h2>{_table(groups, every, by)}{_terms(found)}"
         f"<footer>conch {__version__}, {now:%Y-%m-%d %H:%M} UTC</footer></main></body></html>\n"
     )
 
 
 def _lead(every: Group) -> str:
-    parts = [f"{every.services} services"]
+    parts = [f"{every.services} {'service' if every.services == 1 else 'services'}"]
     for value, sign, unit in (
         (every.dollars_per_h, "$", " an hour now"),
         (every.watts, "", " W"),
@@ -89,6 +92,15 @@ def _lead(every: Group) -> str:
         if value is not None:
             parts.append(amount(value, sign, unit))
     return f"{', '.join(parts)}."
+
+
+def _span(every: Group, part_s: float) -> str:
+    """Which time the drawings and the sums are of."""
+    if not every.parts:
+        return ""
+    ends = (min(every.parts), max(every.parts) + part_s)
+    first, last = (datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M") for at_s in ends)
+    return f"<p class=what>{first} to {last} UTC; the sums below are of this time.</p>"
 
 
 def _notes(found: Found) -> list[str]:

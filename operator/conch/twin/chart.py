@@ -22,7 +22,7 @@ from conch.twin.result import Result
 Floats = npt.NDArray[np.float64]
 
 _WIDTH: Final = 400
-_LEFT: Final = 44
+_LEFT: Final = 52
 _RIGHT: Final = 8
 _POINTS: Final = 240  # along the time axis; more than a phone's screen shows
 _HEAD: Final = 24  # above each panel, for its name
@@ -33,7 +33,7 @@ _AXIS: Final = 22
 _TICKS_S: Final = (
     1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400,
 )  # fmt: skip
-_SHARES: Final = ((1e-3, ".1 %"), (0.01, "1 %"), (0.1, "10 %"), (1.0, "all"))
+_SHARES: Final = ((1e-3, "0.1 %"), (0.01, "1 %"), (0.1, "10 %"), (1.0, "all"))
 
 
 @dataclass(frozen=True, slots=True)
