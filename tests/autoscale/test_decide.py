@@ -271,6 +271,18 @@ def test_the_longest_wait_follows_a_service_that_becomes_slower() -> None:
     assert len(set(waits)) <= 3  # each is a new configuration of the servers
 
 
+def test_a_service_that_becomes_slower_was_busier_all_along() -> None:
+    world = running(30, pods=2)
+    before = world.state.tuning.forecast.level[0]
+    for _ in range(150):
+        for pod, seen in world.pods.items():
+            batches = {4: BatchStat(seen.batches[4].count + 15, seen.batches[4].compute_s + 1.5)}
+            world.pods[pod] = replace(counters(seen.success + 60), batches=batches)
+        world.look()
+    after = world.state.tuning.forecast.level[0]
+    assert after / before == pytest.approx(0.1 / 0.08, rel=0.03)
+
+
 def test_a_counter_reset_changes_nothing() -> None:
     world = running(20, pods=3)
     world.pods["pod-1"] = counters(0)

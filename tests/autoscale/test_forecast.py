@@ -56,6 +56,34 @@ def test_a_long_base_expects_a_peak_to_pass() -> None:
     assert by_last > 10  # from three to six was a factor of two
 
 
+def test_what_was_seen_of_a_faster_service_counts_as_the_work_it_would_be_now() -> None:
+    jumped = watched([3.0] * 200).weighed(1.5, 5.0, 20.0)
+    slow = watched([4.5] * 200)
+    found = jumped.expected(MEAN, MEDIAN, 4.5)
+    assert found / jumped.growth == pytest.approx(slow.expected(MEAN, MEDIAN, 4.5))
+    assert found / jumped.growth == pytest.approx(4.5)
+
+
+def test_a_service_that_becomes_slower_is_expected_to_go_on() -> None:
+    drifting = watched([3.0] * 200)
+    for _ in range(60):  # 0.35 % in five seconds, as a plan tells it: 2 % at a time
+        for look in range(6):
+            drifting = drifting.weighed(1.02 if look == 0 else 1.0, 5.0, 60.0)
+    # 0.066 % a second for a minute; a little less is known, since a while back counts
+    assert drifting.growth == pytest.approx(1.04, abs=0.01)
+    for _ in range(120):
+        drifting = drifting.weighed(1.0, 5.0, 60.0)
+    assert drifting.growth == pytest.approx(1.0, abs=0.001)
+
+
+def test_a_service_that_becomes_faster_is_not_expected_to_go_on() -> None:
+    assert watched([3.0] * 200).weighed(0.98, 5.0, 60.0).growth == 1
+
+
+def test_a_jump_of_the_service_time_is_no_drift() -> None:
+    assert watched([3.0] * 200).weighed(3.0, 5.0, 60.0).growth < 1.02
+
+
 def test_demand_beyond_every_forecast_is_not_expected_to_go_back() -> None:
     found = watched([*[3.0 + 0.1 * (turn % 3) for turn in range(200)], 6.0], horizon_s=60.0)
     assert all(found.expected(MEAN, boldness, 6.0) >= 6.0 for boldness in range(len(LEVELS)))

@@ -6,6 +6,7 @@ clock and writes nowhere: the caller passes the time and applies the Decision. P
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -41,6 +42,7 @@ def step(
     state = replace(state, cold_start_s=_cold_starts_s(state, observation))
     if not observation.cold_start_s:
         observation = replace(observation, cold_start_s=state.cold_start_s)
+    throughput = throughputs(policy, state.models)
     signals = gather(
         state.baselines,
         observation.samples,
@@ -48,13 +50,13 @@ def step(
         observation.ready,
         now_s,
         state.stepped_s,
-        throughputs(policy, state.models),
+        throughput,
     )
     models = learn(policy, state, signals, now_s)
     usual_s, horizon_s = _horizon(observation)
     latencies = latencies_s(observation.samples)
     picture = draw(policy, observation, models, signals, state.tuning, horizon_s)
-    tuning = _tuned(picture, signals, usual_s, latencies)
+    tuning = _tuned(picture, signals, usual_s, latencies, throughput)
     strain = state.strain.after(
         now_s,
         now_s - (state.stepped_s if state.stepped_s is not None else now_s),
@@ -137,8 +139,15 @@ def _horizon(observation: ScalingObservation) -> tuple[float, float]:
     return usual_s, slow_s + lag_s + _LOOKS_S
 
 
-def _tuned(picture: Picture, signals: Signals, usual_s: float, latencies: list[float]) -> Tuning:
-    """What this look teaches; nothing when a model is unknown or a pod is silent for long."""
+def _tuned(
+    picture: Picture,
+    signals: Signals,
+    usual_s: float,
+    latencies: list[float],
+    before: Mapping[str, float],
+) -> Tuning:
+    """What this look teaches; nothing when a model is unknown or a pod is silent for long.
+    ``before``: the throughputs as they were known at the last look."""
     policy, tuning = picture.policy, picture.tuning
     intervals = signals.intervals
     if not picture.loads or not intervals:
@@ -162,6 +171,7 @@ def _tuned(picture: Picture, signals: Signals, usual_s: float, latencies: list[f
         slack_s=max(0.1 * policy.target_s, policy.target_s - spent_s),
         cold_start_s=usual_s,
         horizon_s=picture.horizon_s,
+        heavier=picture.heavier(before),
     )
     least = min(policy.min_replicas, policy.max_replicas)
     return tuning.after(

@@ -41,6 +41,9 @@ _NOTHING: Final = 0.03  # busy replicas: a rise from nothing is no ratio
 _MOST: Final = 8.0
 _LEAST_OF_LEVEL: Final = 0.75
 _SEEK: Final = 60  # slots between two searches for a period
+_SLOWING_S: Final = 120.0  # over which a service that becomes slower is watched
+_DRIFT: Final = 0.03  # of the work in one look; more is no drift but a jump, or first knowledge
+_MOST_SLOWING: Final = 1.2
 
 
 def _none() -> array[float]:
@@ -65,6 +68,8 @@ class Forecast:
     back: Return = field(default_factory=Return)
     period: int = 0  # slots; 0 where nothing repeats itself
     sought: int = 0  # slots since the last search for one
+    slowing: float = 0.0  # logarithm of how much heavier requests became within _SLOWING_S
+    growth: float = 1.0  # of their weight until the horizon, if that goes on
 
     def after(self, at_s: float, level: float, demand: float, horizon_s: float) -> Forecast:
         """With one more slot that ends at ``at_s``."""
@@ -105,6 +110,25 @@ class Forecast:
             back,
             known.period,
             known.sought + 1,
+            known.slowing,
+            known.growth,
+        )
+
+    def weighed(self, factor: float, seconds: float, horizon_s: float) -> Forecast:
+        """After ``seconds`` in which the work of a request changed by ``factor``: what came before
+        is counted as the work that it would be now. A service that becomes slower step by step is
+        expected to go on doing so until the horizon."""
+        slowing = self.slowing * math.exp(-seconds / _SLOWING_S)
+        slowing += min(_DRIFT, max(-_DRIFT, math.log(factor)))
+        growth = math.exp(max(0.0, slowing) * horizon_s / _SLOWING_S)
+        known = replace(self, slowing=slowing, growth=min(_MOST_SLOWING, growth))
+        if factor == 1:
+            return known
+        return replace(
+            known,
+            level=_scaled(self.level, factor),
+            demand=_scaled(self.demand, factor),
+            bases=tuple(_scaled(base, factor) for base in self.bases),
         )
 
     def _repeating(self, horizon_s: float) -> Forecast:
@@ -139,10 +163,11 @@ class Forecast:
         than that, whatever the past says; and no less once demand is beyond what the most cautious
         forecast from this base expected: then the past is over."""
         if not self.rises:
-            return level * _prior(*LEVELS[boldness])
+            return level * self.growth * _prior(*LEVELS[boldness])
         start = self.bases[base][-1] if base and self.at_s else level
         over = level > start * self.rises[base][-1]
-        return max(start * self.rises[base][boldness], level * (1.0 if over else _LEAST_OF_LEVEL))
+        least = level * (1.0 if over else _LEAST_OF_LEVEL)
+        return self.growth * max(start * self.rises[base][boldness], least)
 
     def detached(self) -> Forecast:
         """What holds whatever the clock does: ratios without their times."""
@@ -153,6 +178,10 @@ def _with(known: array[float], value: float) -> array[float]:
     longer = known[:]
     longer.append(value)
     return longer
+
+
+def _scaled(known: array[float], factor: float) -> array[float]:
+    return array("d", [value * factor for value in known])
 
 
 def _ratio(highest: float, base: float) -> float:

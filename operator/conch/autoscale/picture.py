@@ -87,6 +87,13 @@ class Picture:
         """Replicas for the bound, whatever the limits are."""
         return self.fleet.needed(self.bound, _NO_LIMIT) if self.loads else 1
 
+    def heavier(self, before: Mapping[str, float]) -> float:
+        """The work of the present requests over what ``before``, the throughputs known then, would
+        have made of it."""
+        loads = [load for load in self.loads if load.model in before]
+        then = sum(load.rate / before[load.model] for load in loads)
+        return sum(load.rate / load.capacity.throughput for load in loads) / then if then else 1.0
+
     @property
     def rate(self) -> float:
         return sum(load.rate for load in self.loads)

@@ -27,8 +27,9 @@ _EVEN, _RANDOM = 0.5, 0.9  # variance of pods' arrivals over a Poisson process's
 class Moment:
     """One look at a service as tuning needs it: demand in busy replicas, requests counted.
 
-    ``level`` is the demand now, ``demand`` what came since the last look; ``slack_s`` is how long a
-    request may wait in the queue and still be in time.
+    ``level`` is the demand now, ``demand`` what came since the last look; ``heavier`` is the work
+    of a request over what it was at the last look; ``slack_s`` is how long a request may wait in
+    the queue and still be in time.
     """
 
     at_s: float
@@ -43,6 +44,7 @@ class Moment:
     slack_s: float
     cold_start_s: float
     horizon_s: float
+    heavier: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +73,14 @@ class Tuning:
         if moment.unevenness is not None:
             weight = min(_EVENNESS_WEIGHT, weight + moment.reporting - 1)
             unevenness += (moment.unevenness - unevenness) * (moment.reporting - 1) / weight
+        forecast = self.forecast.weighed(moment.heavier, moment.seconds, moment.horizon_s)
         gathered = replace(
             self,
+            forecast=forecast,
             unevenness=unevenness,
             unevenness_weight=weight,
             seconds=self.seconds + moment.seconds,
-            demand_s=self.demand_s + moment.demand * moment.seconds,
+            demand_s=self.demand_s * moment.heavier + moment.demand * moment.seconds,
             arrived=self.arrived + moment.arrived,
             late=self.late + moment.late,
         )
@@ -94,7 +98,7 @@ class Tuning:
             correction = correction.after(
                 gathered.seconds, gathered.arrived, gathered.late, expected
             )
-        forecast = self.forecast.after(moment.at_s, moment.level, demand, moment.horizon_s)
+        forecast = forecast.after(moment.at_s, moment.level, demand, moment.horizon_s)
         shadows = self.shadows.after(
             moment.at_s,
             likely,
