@@ -161,14 +161,18 @@ def test_absurd_attributes_are_no_reason_to_fail(world: World) -> None:
 def test_a_class_that_is_not_there_or_not_understood_has_nothing_and_says_why() -> None:
     world = World()
     world.tell(world.devices.set_slice(slice_(device("0"))))
-    (kind,) = world.builder.inventory(DECLARED).kinds
-    assert world.devices.problem(kind) == ""
+
+    def problem() -> str:
+        (kind,) = world.builder.inventory(DECLARED).kinds
+        return kind.device_problem
+
+    assert problem() == ""
     assert world.tell(world.devices.set_class(device_class("device.all(d, d)")))
     assert world.units() == (0, 0)
-    assert "device selector" in world.devices.problem(kind)
+    assert "device selector" in problem()
     assert world.tell(world.devices.remove_class(DRIVER))
     assert world.units() == (0, 0)
-    assert world.devices.problem(kind) == f"there is no DeviceClass {DRIVER}"
+    assert problem() == f"there is no DeviceClass {DRIVER}"
 
 
 def test_an_event_touches_its_node_only(world: World) -> None:

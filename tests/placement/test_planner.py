@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -162,6 +163,22 @@ def test_no_room_says_why(
     assert (assignment.kind, assignment.reason) == (None, Reason.NO_CAPACITY)
     assert assignment.verdicts[0].reason == fit
     assert part in assignment.message
+
+
+@pytest.mark.parametrize(
+    ("problem", "says"),
+    [
+        ("", "l4: 1 node, none has a whole device of DeviceClass gpu.example that the selectors"),
+        ("there is no DeviceClass gpu.example", "l4: 1 node, there is no DeviceClass gpu.example"),
+    ],
+)
+def test_claimed_devices_that_cannot_be_counted_say_why(problem: str, says: str) -> None:
+    claims = replace(
+        L4, resource="conch.dev/claim-l4", device_class="gpu.example", device_problem=problem
+    )
+    assignment = only(Inventory((node("n"),), (claims,)), service("a", "l4"))
+    assert assignment.reason is Reason.NO_CAPACITY
+    assert assignment.message.startswith(says)
 
 
 @pytest.mark.parametrize(

@@ -130,8 +130,16 @@ class DeviceBook:
             return tuple(nodes)
         return tuple(self._with_devices(node) for node in nodes)
 
-    def problem(self, kind: AcceleratorKind) -> str:
-        """Why nothing can be counted for a class, "" when it can."""
+    def judged(self, kinds: tuple[AcceleratorKind, ...]) -> tuple[AcceleratorKind, ...]:
+        """The classes, each that claims devices with the reason why none can be counted."""
+        if not any(kind.device_class for kind in kinds):
+            return kinds
+        return tuple(
+            replace(kind, device_problem=self._problem(kind)) if kind.device_class else kind
+            for kind in kinds
+        )
+
+    def _problem(self, kind: AcceleratorKind) -> str:
         known = self._classes.get(kind.device_class)
         if known is None:
             return f"there is no DeviceClass {kind.device_class}"
@@ -175,7 +183,7 @@ class DeviceBook:
 
     def _of_class(self, kind: AcceleratorKind, pool: _Pool) -> frozenset[_DeviceId]:
         known = self._classes.get(kind.device_class)
-        if known is None or self.problem(kind):
+        if known is None or kind.device_problem:
             return frozenset()
         judges = [cel.compiled(expression) for expression in _expressions(kind, known)]
         return frozenset(

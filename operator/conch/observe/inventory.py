@@ -169,7 +169,7 @@ class InventoryBuilder:
                 self._nodes[name] = _KnownNode(known.view, capacity)
                 self._line_up(capacity)
             self._stale.clear()
-            kinds = self._classes.kinds(self._declared_kinds)
+            kinds = self.devices.judged(self._classes.kinds(self._declared_kinds))
             self._inventory = Inventory(self.devices.laid_on(self._capacities, kinds), kinds)
         return self._inventory
 

@@ -99,10 +99,7 @@ def _why_no_room(
         return _no_candidate(kind, candidates)
     if shape.count and not ledger.units(candidates, kind.resource).total:
         nodes = _count(len(candidates.nodes), "node")
-        return Fit.NO_UNITS, (
-            f"{nodes}, none offers {kind.resource}: is the device plugin running?"
-            + _others(candidates)
-        )
+        return Fit.NO_UNITS, f"{nodes}, {_nothing_offered(kind)}{_others(candidates)}"
     if (never := _never(ledger, kind, candidates, shape)) is not None:
         return Fit.TOO_LARGE, never
     text = numbers(ledger, kind, candidates, shape)
@@ -122,6 +119,17 @@ def _why_no_room(
         f"{text}, a replica needs {_cpu(shape.cpu_milli)} and {needs} on one node, "
         f"at most {_cpu(cpu)} and {has} are free"
     )
+
+
+def _nothing_offered(kind: AcceleratorKind) -> str:
+    if kind.device_problem:
+        return kind.device_problem
+    if kind.device_class:
+        return (
+            f"none has a whole device of DeviceClass {kind.device_class} that the selectors match: "
+            "is its driver running?"
+        )
+    return f"none offers {kind.resource}: is the device plugin running?"
 
 
 def _no_candidate(kind: AcceleratorKind, candidates: Candidates) -> tuple[Fit, str]:
