@@ -161,6 +161,7 @@ async def test_carbon_aware_takes_the_newest(server: Server, service: Service) -
     ("answer", "told"),
     [
         ([], "no data"),
+        (204, "no data"),  # what it says for none
         ({}, "no data"),
         ([{"rating": 5}], "without a time"),
         ([7], "without a time"),

@@ -42,7 +42,10 @@ class Service:
     async def get(
         self, path: str, params: Mapping[str, str], headers: Mapping[str, str] | None = None
     ) -> Any:
-        """The decoded answer. Raises GridError, and Refused where another token may help."""
+        """The decoded answer, None for no content (204).
+
+        Raises GridError, and Refused where another token may help.
+        """
         waited_s = self.first_wait_s
         for left in range(_TRIES - 1, -1, -1):
             again_s: float | None
@@ -55,6 +58,8 @@ class Service:
                 ) as response:
                     if response.status == 200:
                         return _decoded(await self._read(response), self.host)
+                    if response.status == 204:
+                        return None
                     problem = GridError(f"{self.host} answered HTTP {response.status}")
                     if response.status in (401, 403):
                         raise Refused(str(problem))
