@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from e2e.bench.figure import Figure
 from e2e.placement.churn import PENDING
+from e2e.placement.optimal import GREEDY_MEAN, GREEDY_WORST, OPTIMAL
 from e2e.placement.planning import FULL, GAP, INCREMENTAL
 from e2e.placement.spot import SPOT
 
-FIGURES: tuple[Figure, ...] = (FULL, INCREMENTAL, GAP, SPOT, PENDING)
+FIGURES: tuple[Figure, ...] = (
+    OPTIMAL,
+    GREEDY_WORST,
+    GREEDY_MEAN,
+    FULL,
+    INCREMENTAL,
+    GAP,
+    SPOT,
+    PENDING,
+)

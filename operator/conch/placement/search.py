@@ -15,6 +15,7 @@ import math
 import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, combinations, islice, permutations
 
 from conch.observe.types import PlacementRequest
 from conch.placement.ledger import SPOT, UNLIMITED, Grants, Ledger
@@ -24,8 +25,8 @@ _ROUNDS = 60  # of the subgradient
 _PATIENCE = 3  # of them without a better bound, then steps get smaller
 _PASSES = 4  # of the local search
 _EJECTIONS = 8  # services a better option may push away, tried per option
-_TRIES_EACH = 6
-_TRIES = 1000
+_RIVALS = 6  # that choose again together with a service, up to three at a time
+_TRIES = 1000  # services that step out of their place, in all
 GOOD = 1e-9  # what counts as no difference
 # Being left out: bounds prices when not all can be served.
 OUTSIDE = 100 * RANK
@@ -269,7 +270,7 @@ class _Improvement:
     def __init__(self, ledger: Ledger, seats: Sequence[Seat]) -> None:
         self._ledger = ledger
         self._seats = seats
-        self._tries = min(_TRIES, _TRIES_EACH * len(seats))
+        self._tries = _TRIES
         self._on: dict[str, dict[int, Seat]] = {}  # by class
         for number in range(len(seats)):
             self._enter(number)
@@ -284,7 +285,8 @@ class _Improvement:
                 for number, seat in enumerate(self._seats)
                 if seat.options and seat.value > seat.options[0].least + GOOD
             ]
-            if not sum(self._better(number) for _, number in sorted(regret)):
+            numbers = [number for _, number in sorted(regret)]
+            if not sum(map(self._better, numbers)) and not sum(map(self._regroup, numbers)):
                 return
 
     def _better(self, number: int) -> bool:
@@ -338,7 +340,7 @@ class _Improvement:
                     break
                 if instead is not theirs[0] and pushed.take_all(self._ledger, instead):
                     break
-            if pushed.option and seat.value + pushed.value < before + was - GOOD:
+            if seat.value + pushed.value < before + was - GOOD:
                 self._enter(number)
                 self._enter(other)
                 return True
@@ -358,7 +360,34 @@ class _Improvement:
                 option.candidates, option.shape, option.replicas, option.spot_limit
             ):
                 return option.least - seat.value
-        return OUTSIDE
+        return OUTSIDE - seat.value
+
+    def _regroup(self, number: int) -> bool:
+        """Let that service choose again together with some that are where it could be."""
+        seat = self._seats[number]
+        better = [o.kind.name for o in seat.options if o.least < seat.value - GOOD]
+        names = dict.fromkeys((*better, *(o.kind.name for o in seat.options)))
+        there = chain.from_iterable(self._on.get(name, ()) for name in names)
+        rivals = list(islice((other for other in there if other != number), _RIVALS))
+        groups = chain.from_iterable(combinations(rivals, size) for size in (1, 2, 3))
+        return any(self._tries > 0 and self._choose_again((number, *group)) for group in groups)
+
+    def _choose_again(self, group: tuple[int, ...]) -> bool:
+        """In the order that makes the sum of their values least, if it falls at all."""
+        seats = self._seats
+        before = sum(seats[number].value for number in group)
+        held = [self._step_out(number) for number in group]
+        for order in permutations(group):
+            _first_fit(self._ledger, [seats[number] for number in order])
+            if sum(seats[number].value for number in group) < before - GOOD:
+                for number in group:
+                    self._enter(number)
+                return True
+            for number in group:
+                seats[number].leave(self._ledger)
+        for number, had in zip(group, held, strict=True):
+            self._step_in(number, had)
+        return False
 
     def _enter(self, number: int) -> None:
         option = self._seats[number].option

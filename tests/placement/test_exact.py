@@ -1,0 +1,47 @@
+"""The solver's and the search's answers for small fleets, against every plan there is."""
+
+from __future__ import annotations
+
+import pytest
+
+from conch.placement import Planner, exact, search
+from conch.placement.ledger import Ledger
+from conch.placement.options import LIVE, Offers, Policy
+from e2e.placement import optimal
+from tests.placement.worlds import L4, T4, node, service, world
+
+
+@pytest.mark.parametrize("seed", [13, 16, 46, 49, 77, 104, 199, 310, 357, 447])
+def test_best_of_small_fleets(seed: int) -> None:
+    seen = optimal.compare(*optimal.world(seed))
+    assert seen.exact is not None
+    assert seen.exact[:2] == seen.best[:2] == seen.greedy[:2]
+    assert seen.exact[2] == pytest.approx(seen.best[2])
+    assert seen.greedy[2] <= 1.05 * seen.best[2] + 1e-9
+
+
+def test_a_pool_that_does_not_pack_is_split() -> None:
+    # Together six units; no two nodes hold three replicas of two units and a pod of three.
+    fleet = world(node("a", "l4", 3), node("b", "l4", 3))
+    requests = [service("a", "l4", count=2, unbound=2), service("b", "l4", "t4", count=3)]
+    ledger = Ledger(fleet)
+    offers = Offers(ledger, fleet.kinds, LIVE)
+    seats = [search.Seat(request, offers.options(request)) for request in requests]
+    answer = exact.solve(ledger, seats)
+    assert answer is not None
+    placed = [choice is not None for choice in answer.options]
+    assert placed.count(True) == 1
+
+
+def test_same_input_same_answer() -> None:
+    there, requests = optimal.world(7)
+    plans = [Planner(Policy(exact=True)).plan(there, requests) for _ in range(2)]
+    assert plans[0] == plans[1]
+
+
+def test_too_large_for_the_solver_is_left_to_the_search() -> None:
+    fleet = world(*(node(f"n{i}", "l4") for i in range(3)))
+    ledger = Ledger(fleet)
+    offers = Offers(ledger, (L4, T4), LIVE)
+    seats = [search.Seat(r, offers.options(r)) for r in (service(f"s{i}") for i in range(2000))]
+    assert exact.solve(ledger, seats) is None
