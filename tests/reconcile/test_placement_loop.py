@@ -19,6 +19,7 @@ from conch.placement import plan
 from conch.reconcile import placement
 from conch.reconcile.placement import PlacementLoop
 from conch.reconcile.queue import WorkQueue
+from conch.reconcile.relief import Planning
 from conch.settings import Settings
 from conch.telemetry.catalog import Metrics
 from tests.reconcile.builders import KEY, L4, build, pod, raw
@@ -39,6 +40,12 @@ def node(gpus: int = 4) -> views.Node:
 
 def service(name: str, **spec: Any) -> dict[str, Any]:
     return raw(spec, name=name, uid=f"uid-{name}", resourceVersion="10")
+
+
+def plans_with(monkeypatch: pytest.MonkeyPatch, planning: Planning) -> None:
+    """Have the loop plan with that: as a rule, and for one service alone."""
+    monkeypatch.setattr(placement, "plan", planning)
+    monkeypatch.setattr(placement.Planner, "plan", lambda _, *asked: planning(*asked))
 
 
 def key(name: str) -> Key:
@@ -126,7 +133,7 @@ async def test_pods_with_a_node_are_not_asked_for_again(
         asked.extend(requests)
         return plan(inventory, asked)
 
-    monkeypatch.setattr(placement, "plan", listen)
+    plans_with(monkeypatch, listen)
     loop_of(cluster, queue).replan()
     assert [(r.bound, r.unbound, r.current) for r in asked] == [(1, 2, "l4")]
 
@@ -159,7 +166,7 @@ async def test_a_service_the_planner_fails_on_keeps_its_class_and_hurts_no_other
             raise ZeroDivisionError
         return plan(inventory, asked)
 
-    monkeypatch.setattr(placement, "plan", fail)
+    plans_with(monkeypatch, fail)
     cluster.set_service(service("good"))
     loop.replan()
     assert cluster.assignments[key("bad")] is before
@@ -184,7 +191,7 @@ async def test_when_no_plan_can_be_made_all_stays(
             raise ZeroDivisionError
         return plan(inventory, asked)
 
-    monkeypatch.setattr(placement, "plan", fail)
+    plans_with(monkeypatch, fail)
     loop.replan()
     assert cluster.assignments == before
     assert "everything stays" in caplog.text
@@ -232,7 +239,7 @@ async def test_a_trigger_while_planning_is_not_lost(
             second.set()
         return plan(inventory, requests)
 
-    monkeypatch.setattr(placement, "plan", listen)
+    plans_with(monkeypatch, listen)
     task = asyncio.create_task(loop.run())
     loop.trigger()
     async with asyncio.timeout(5):

@@ -19,7 +19,7 @@ from conch.kube import quantity
 from conch.observe.spot import SPOT, SPOT_TOLERATIONS
 from conch.observe.state import ClusterState, Observation, Record
 from conch.observe.types import Assignment, Inventory, Key, PlacementRequest, Toleration
-from conch.placement import plan
+from conch.placement import Planner, plan
 from conch.reconcile.controller import builtin_runtime
 from conch.reconcile.patience import Patience
 from conch.reconcile.patience import holds_a_node as holds_a_node
@@ -58,6 +58,7 @@ class PlacementLoop:
         self._defects: dict[Key, str] = {}
         self._patience = Patience()
         self._relief = Relief()
+        self._planner = Planner()
 
     def trigger(self) -> None:
         """Something that placement looks at has changed."""
@@ -109,9 +110,10 @@ class PlacementLoop:
             if request is not None:
                 requests[key] = request
         try:
-            assignments = self._relief.plan(plan, inventory, requests)
+            assignments = self._relief.plan(self._planner.plan, inventory, requests)
         except Exception:
-            # Find out whose case it is, and plan for all others.
+            # Find out whose case it is, and plan for all others; what was kept is in doubt.
+            self._planner = Planner()
             for key, request in list(requests.items()):
                 if (culprit := _attempt(inventory, request)) is not None:
                     failed[key] = culprit
