@@ -271,6 +271,7 @@ async def test_what_is_unknown_has_no_number(world: World) -> None:
     await world.round()
     assert world.gauge("conch_service_latency_seconds") is None
     assert world.gauge("conch_service_latency_target_seconds") == pytest.approx(0.1)
+    assert world.gauge("conch_service_objective_ratio") == pytest.approx(0.99)
 
 
 async def test_pods_without_a_node_take_from_the_room(world: World) -> None:
