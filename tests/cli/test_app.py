@@ -13,6 +13,7 @@ import pytest
 from conch import __version__
 from conch.errors import ApiUnreachable, Unauthorized
 from conch.settings import Settings
+from tests.cli import fleets
 from tests.cli.conftest import FakeCluster, Run
 
 COMMANDS = (
@@ -84,6 +85,25 @@ def test_status_of_nothing(run: Run, cluster: FakeCluster) -> None:
     cluster.collections["/apis/conch.dev/v1alpha1/namespaces/demo/inferenceservices"] = []
     assert run("status") == (0, "", "No InferenceServices in namespace demo.\n")
     assert run("status", "-o", "json") == (0, "[]\n", "")
+
+
+def test_why_asks_the_planner_about_each_class(
+    run: Run, cluster: FakeCluster, service: dict[str, Any]
+) -> None:
+    _, out, _ = run("why", "resnet")
+    assert "that takes listing nodes and all pods" in out
+    small = {"classes": ["t4", "l4"], "minMemory": "20Gi"}
+    live = fleets.service("resnet", placement={"accelerators": small})
+    nodes = [fleets.node("a", "NVIDIA-L4"), fleets.node("b", "Tesla-T4")]
+    cluster.collections |= fleets.collections(nodes, [], [live])
+    _, out, _ = run("why", "resnet")
+    text = " ".join(out.split())
+    assert "l4 0.80 0.40 chosen: 1 node, 3 of 4 GPUs free" in text
+    assert "t4 0.53 - too small: needs 20Gi, has 15Gi" in text
+    found = json.loads(run("why", "resnet", "-o", "json")[1])
+    assert [c["name"] for c in found["classes"]] == ["l4", "t4"]
+    cluster.forbidden = {"/api/v1/nodes"}
+    assert json.loads(run("why", "resnet", "-o", "json")[1])["classes"] is None
 
 
 def test_why(run: Run) -> None:

@@ -130,3 +130,27 @@ def test_a_terminal_gets_colour(service: Object) -> None:
 )
 def test_duration(seconds: float | None, text: str) -> None:
     assert screen.duration(seconds) == text
+
+
+def test_what_it_costs_and_its_sites_are_shown(service: Object) -> None:
+    service["status"]["sites"] = [
+        {"name": "attic", "replicas": 2, "readyReplicas": 2, "connected": False},
+        {"name": "cellar", "replicas": 1, "readyReplicas": 0},
+    ]
+    service["status"]["cost"] = {
+        "perHour": "$2.4",
+        "power": "140W",
+        "energyPerInference": "0.30J",
+        "carbonPerHour": "80g",
+        "carbonKind": "Average",
+        "estimated": True,
+    }
+    text = _text(screen.why(explain.explain(Gathered(service, [], []), NOW), plain=False), 100)
+    assert "attic: 2/2 replicas, cut off: it serves on\n" in text
+    assert "cellar: 0/1 replicas\n" in text
+    assert (
+        "$2.4 an hour, 140W (modelled), 0.30J per inference, 80g CO2e an hour (average)\n" in text
+    )
+    del service["status"]["cost"]
+    text = _text(screen.why(explain.explain(Gathered(service, [], []), NOW), plain=False), 100)
+    assert "Cost" not in text

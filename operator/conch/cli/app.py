@@ -201,18 +201,20 @@ def why(
     context: Context = None,
 ) -> None:
     """One screen: what was decided, from which numbers, what holds it back and what to do."""
-    from conch.cli import cluster, explain, screen
+    from conch.cli import cluster, explain, place, screen
     from conch.cli.context import check, default_namespace
     from conch.kube.transport import Api
 
     check(kubeconfig, context)
 
-    async def read() -> cluster.Gathered:
+    async def read() -> explain.Explanation:
         async with await Api.connect(kubeconfig, context) as api:
             chosen = namespace or default_namespace(kubeconfig, context)
-            return await cluster.gather(api, chosen, name)
+            found = await cluster.gather(api, chosen, name)
+            classes = await place.classes_now(api, chosen, name)
+        return explain.explain(found, datetime.now(UTC), classes)
 
-    explanation = explain.explain(_wait(read()), datetime.now(UTC))
+    explanation = _wait(read())
     if output is Output.JSON:
         _print_json(dataclasses.asdict(explanation))
     else:

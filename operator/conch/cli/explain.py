@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -20,6 +20,9 @@ from conch.cli.cluster import Gathered
 from conch.cli.decision import DecisionLine, PastDecision, clean
 from conch.kube.views import Pod
 from conch.reconcile.steps.pods import diagnose
+
+if TYPE_CHECKING:
+    from conch.cli.place import ClassAnswer
 
 Object = dict[str, Any]
 
@@ -89,7 +92,7 @@ class EventLine:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The screen of `conch why`. ``pods`` and ``events`` are None where they may not be read."""
+    """The screen of `conch why`. What may not be read (pods, events, classes) is None."""
 
     summary: Summary
     notes: tuple[str, ...]
@@ -98,6 +101,9 @@ class Explanation:
     decision: DecisionLine | None
     past: tuple[PastDecision, ...]
     placement: tuple[str, ...]
+    classes: tuple[ClassAnswer, ...] | None
+    sites: tuple[str, ...]
+    cost: str
     pods: tuple[PodLine, ...] | None
     events: tuple[EventLine, ...] | None
     next_steps: tuple[str, ...]
@@ -126,8 +132,10 @@ def summarise(service: Object, now: datetime) -> Summary:
     )
 
 
-def explain(found: Gathered, now: datetime) -> Explanation:
-    """Everything about one service."""
+def explain(
+    found: Gathered, now: datetime, classes: tuple[ClassAnswer, ...] | None = None
+) -> Explanation:
+    """Everything about one service; ``classes``: what the planner says of each."""
     service = found.service
     conditions = tuple(_conditions(service, now))
     past, events = None, None
@@ -143,6 +151,9 @@ def explain(found: Gathered, now: datetime) -> Explanation:
         decision=decision.line(service, found.deployment),
         past=past or (),
         placement=_verdicts(_condition(service, ConditionType.PLACED)),
+        classes=classes,
+        sites=tuple(map(_site, (service.get("status") or {}).get("sites") or ())),
+        cost=_cost(_at(service, "status", "cost")),
         pods=None if found.pods is None else _pods(found.pods, now),
         events=events,
         next_steps=_next_steps(service, holding_back),
@@ -208,6 +219,25 @@ def _verdicts(placed: Object | None) -> tuple[str, ...]:
     """The planner's sentence, one class per line."""
     message = clean(str((placed or {}).get("message", "")))
     return tuple(part.strip() for part in message.split("; ") if part.strip())
+
+
+def _site(site: Mapping[str, Any]) -> str:
+    away = "" if site.get("connected", True) else ", cut off: it serves on"
+    ready, replicas = site.get("readyReplicas", 0), site.get("replicas", 0)
+    return clean(f"{site.get('name')}: {ready}/{replicas} replicas{away}")
+
+
+def _cost(cost: Mapping[str, Any]) -> str:
+    """ "$2.4 an hour, 140W (modelled), 80g CO2e an hour (average)": what of it is known."""
+    kind = str(cost.get("carbonKind", "")).lower()
+    parts = (
+        ("perHour", " an hour"),
+        ("perMillionInferences", " per million inferences"),
+        ("power", " (modelled)" if cost.get("estimated") else ""),
+        ("energyPerInference", " per inference"),
+        ("carbonPerHour", f" CO2e an hour ({kind})"),
+    )
+    return clean(", ".join(f"{cost[name]}{unit}" for name, unit in parts if cost.get(name)))
 
 
 def _pods(pods: Sequence[Object], now: datetime) -> tuple[PodLine, ...]:

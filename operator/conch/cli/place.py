@@ -21,7 +21,9 @@ from conch.api import names
 from conch.api.v1alpha1 import InferenceService
 from conch.cli import snapshot as snapshots
 from conch.cli.capacity_screen import dollars
+from conch.cli.cluster import Reader
 from conch.cli.simulate import parse
+from conch.errors import ConchError
 from conch.kube import quantity
 from conch.observe.catalogue import CATALOGUE
 from conch.observe.state import ClusterState
@@ -127,6 +129,25 @@ async def place(
         additions=tuple(_additions(state, key, assignment, kinds, count, missing)),
         others=tuple(_others(key, before, after)),
     )
+
+
+async def classes_now(api: Reader, namespace: str, name: str) -> tuple[ClassAnswer, ...] | None:
+    """Each class as the planner sees it now for a service that is there, the chosen one first.
+
+    None where that cannot be known: nodes or pods may not be listed.
+    """
+    try:
+        taken = datetime.now(UTC).isoformat(timespec="seconds")
+        state = snapshots.state(await snapshots.gather(api, taken))
+    except ConchError:
+        return None
+    assignment = _plan(state).get(Key(namespace, name))
+    record = state.services.get(Key(namespace, name))
+    if assignment is None or record is None or record.service is None:
+        return None
+    kinds = {kind.name: kind for kind in state.inventory().kinds}
+    count = record.service.spec.placement.accelerators.count
+    return tuple(_classes(assignment, kinds, count))
 
 
 def _plan(state: ClusterState) -> dict[Key, Assignment]:
@@ -272,7 +293,7 @@ def text(found: Answer) -> RenderableType:
     """The answer first, then each class, then what would help."""
     parts: list[RenderableType] = [_headline(found)]
     if found.classes:
-        parts.append(Padding(_table(found.classes), (0, 0, 0, 2), expand=False))
+        parts.append(Padding(class_table(found.classes), (0, 0, 0, 2), expand=False))
     elif not found.class_name:
         parts.append(Text(f"  {found.message}"))
     if found.additions:
@@ -302,7 +323,8 @@ def _headline(found: Answer) -> Text:
     return line
 
 
-def _table(classes: Sequence[ClassAnswer]) -> Table:
+def class_table(classes: Sequence[ClassAnswer]) -> Table:
+    """One line per class."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("CLASS", no_wrap=True)
     table.add_column("$/H", justify="right", no_wrap=True)

@@ -88,7 +88,13 @@ def why(found: Explanation, *, plain: bool) -> RenderableType:
     if found.past:
         parts += [_title("Last decisions"), _indent(_past(found.past))]
     if found.placement:
-        parts += [_title("Placement"), *(_indent(Text(v)) for v in found.placement)]
+        parts += [
+            _title("Placement"),
+            *(_indent(Text(v)) for v in (*found.placement, *found.sites)),
+        ]
+        parts.append(_indent(_classes(found)))
+    if found.cost:
+        parts += [_title("Cost"), _indent(Text(found.cost))]
     if found.conditions:
         parts += [_title("Conditions"), _indent(_conditions(found.conditions, plain=plain))]
     parts += [_title("Pods"), _indent(_pods(found))]
@@ -140,6 +146,15 @@ def _horizon(decision: DecisionLine) -> str:
     if not (decision.bound and decision.horizon):
         return decision.bound
     return f"{decision.bound} within {decision.horizon} (start-up of a replica)"
+
+
+def _classes(found: Explanation) -> RenderableType:
+    """What the planner says of each class now: the condition tells what was, and in few words."""
+    if found.classes is None:
+        return Text("What each class offers is not shown: that takes listing nodes and all pods.")
+    from conch.cli.place import class_table
+
+    return class_table(found.classes)
 
 
 def _past(decisions: Sequence[PastDecision]) -> Table:
