@@ -30,7 +30,7 @@ def histories(draw: st.DrawFn) -> list[tuple[Inventory, list[PlacementRequest]]]
 
 
 @given(histories())
-@settings(max_examples=12)
+@settings(max_examples=8, deadline=None)
 def test_the_same_answers(worlds: list[tuple[Inventory, list[PlacementRequest]]]) -> None:
     planner = Planner()
     for inventory, requests in worlds:
