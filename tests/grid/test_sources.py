@@ -60,6 +60,16 @@ async def test_an_old_answer_is_no_answer() -> None:
     assert grid.intensity("DE", 7201.0) is None
 
 
+async def test_a_clock_that_is_set_back_makes_nothing_young() -> None:
+    source = Source()
+    source.known = {"DE": 300.0}
+    grid = Grid(source, {})
+    await grid.refresh({"DE"}, 100_000.0)
+    assert grid.intensity("DE", 50_000.0) is None
+    await grid.refresh({"DE"}, 50_000.0)
+    assert grid.intensity("DE", 50_000.0) is not None
+
+
 async def test_one_zone_that_fails_costs_no_other_and_is_told_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

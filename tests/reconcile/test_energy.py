@@ -246,6 +246,23 @@ async def test_the_loop_asks_for_the_grids_that_its_nodes_are_on(
     assert world.state.carbon["l4"] == pytest.approx(1.56 * 225)
 
 
+async def test_where_no_label_tells_the_grid_the_number_for_all_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(monkeypatch, Grid(None, {"*": 400.0}), pue=1.5)
+    bare = NodeCapacity("n1", {}, (), True, False, {"nvidia.com/gpu": 1}, {})
+    world.inventory = Inventory((bare,), (L4,))
+    world.place(pod("a"))
+    for _ in range(3):
+        world.round()
+    assert world.state.bills[KEY].grams_per_h == pytest.approx(16 / 1000 * 1.5 * 400)
+    world.loop.publish_intensities({"l4": Counter({("", 1.5): 1})}, START_S)
+    assert world.state.carbon == {"l4": pytest.approx(600.0)}
+    labels = {"zone": "*", "kind": "Average"}
+    value = world.metrics.registry.get_sample_value("conch_grid_intensity_grams_per_kwh", labels)
+    assert value == 400.0
+
+
 async def test_a_grid_that_is_not_known_costs_the_carbon_figure_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

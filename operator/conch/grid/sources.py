@@ -28,6 +28,8 @@ _GOOD_FOR_S: Final = 2 * 3600.0
 # Each is a request: a cluster lies in a few grids, and a mistake must not become a flood.
 _MOST_ZONES: Final = 64
 _AT_ONCE: Final = 4
+EVERYWHERE: Final = "*"
+"""In settings: all zones that are not named."""
 
 
 class Source(Protocol):
@@ -74,7 +76,7 @@ class Grid:
     def __init__(
         self, source: Source | None, fixed: Mapping[str, float], kind: Kind = Kind.AVERAGE
     ) -> None:
-        """``fixed``: g/kWh by zone, of ``kind``, "*" for all others; only without a source."""
+        """``fixed``: g/kWh by zone, EVERYWHERE for all others, of ``kind``; without a source."""
         self._source = source
         fallback = kind if fixed else None
         self.kind = source.kind if source is not None else fallback
@@ -83,11 +85,12 @@ class Grid:
         self._heard: dict[str, _Heard] = {}
 
     def intensity(self, zone: str, now_s: float) -> Intensity | None:
-        """Of a zone, None while it is not known."""
+        """Of a zone ("": nothing tells which), None while it is not known."""
         if self._source is None:
-            return self._fixed.get(zone) or self._fixed.get("*")
+            return self._fixed.get(zone) or self._fixed.get(EVERYWHERE)
         heard = self._heard.get(zone)
-        fresh = heard is not None and now_s - heard.at_s < _GOOD_FOR_S
+        # A clock that was set back makes nothing young.
+        fresh = heard is not None and 0 <= now_s - heard.at_s < _GOOD_FOR_S
         return heard.intensity if heard is not None and fresh else None
 
     async def refresh(self, zones: Collection[str], now_s: float) -> None:
@@ -100,7 +103,7 @@ class Grid:
         due = [
             zone
             for zone in wanted
-            if now_s - self._heard.setdefault(zone, _Heard()).asked_s >= _EVERY_S
+            if not 0 <= now_s - self._heard.setdefault(zone, _Heard()).asked_s < _EVERY_S
         ]
         places = asyncio.Semaphore(_AT_ONCE)
         await asyncio.gather(*(self._ask(self._source, places, zone, now_s) for zone in due))

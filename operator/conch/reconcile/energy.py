@@ -22,7 +22,7 @@ from conch.energy.account import PART_S, Account, Step
 from conch.energy.power import Use, Watts, attribute
 from conch.errors import TritonError
 from conch.grid import meters
-from conch.grid.sources import Grid
+from conch.grid.sources import EVERYWHERE, Grid
 from conch.kube import quantity
 from conch.kube.views import Pod
 from conch.observe.discovery import GPU
@@ -283,7 +283,7 @@ class EnergyLoop:
             watts.append(None if drawn is None else drawn.watts)
             estimated |= drawn is not None and drawn.estimated
             zone = rates.carbon_zone(use.kind, node, self._zones)
-            intensity = self._grid.intensity(zone, wall_s) if zone else None
+            intensity = self._grid.intensity(zone, wall_s)
             known = drawn is not None and intensity is not None
             grams.append(
                 rates.grams(drawn.watts * 3600, rates.pue(node, self._pue), intensity.g_per_kwh)
@@ -344,11 +344,11 @@ class EnergyLoop:
         for class_name, counts in grids.items():
             sums = 0.0
             for (zone, effectiveness), nodes in counts.items():
-                intensity = self._grid.intensity(zone, wall_s) if zone else None
+                intensity = self._grid.intensity(zone, wall_s)
                 if intensity is None:
                     complete &= class_name == CPU_CLASS.name
                     continue
-                labels = (zone, intensity.kind.value)
+                labels = (zone or EVERYWHERE, intensity.kind.value)
                 self._metrics.grid_intensity.labels(*labels).set(intensity.g_per_kwh)
                 sums += intensity.g_per_kwh * effectiveness * nodes
             known[class_name] = sums / counts.total()
