@@ -186,6 +186,13 @@ def test_it_turns_back_when_the_room_is_gone_before_it_has_left() -> None:
         }
 
 
+@pytest.mark.parametrize(("free", "there"), [(0, "l4"), (1, "t4")])
+def test_it_goes_back_where_it_runs_when_it_finds_nothing(free: int, there: str) -> None:
+    """Its Deployment names the new class, and somebody else was faster."""
+    arrived = replace(REQUEST, current="t4", bound=0, unbound=3)
+    assert relieved(arrived, (*PODS[:2], replica("d", on="t4")), l4=0, t4=free) == there
+
+
 def test_two_do_not_move_into_the_same_room() -> None:
     relief = Relief()
     second = replace(REQUEST, key=Key("team", "second"), age_rank="2")

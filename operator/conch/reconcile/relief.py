@@ -5,11 +5,13 @@ beside room in another class wait for nothing, so the service moves to where mor
 The rollout takes nothing away before its successor is ready: where the other class cannot hold all,
 it stops when as many serve as are wanted, and the service is on both. One that has all its replicas
 somewhere is never moved; nor is one whose replicas are still starting, so that a slow start is no
-reason to start anew. Decides only, and keeps in memory only where services are on their way to.
+reason to start anew. One that finds nothing where it went goes back to where it still runs. Decides
+only, and keeps in memory only where services are on their way to.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
@@ -31,11 +33,13 @@ class Relief:
     def __init__(self) -> None:
         self._heading: dict[Key, str] = {}
         self._overdue: set[Key] = set()
+        self._homes: dict[Key, tuple[str, int]] = {}  # a class that was left, and its replicas
         self._next_s: float | None = None
 
     def begin(self) -> None:
         """A new look at all services."""
         self._overdue.clear()
+        self._homes.clear()
         self._next_s = None
 
     def note(self, request: PlacementRequest, pods: Iterable[Pod], now_s: float) -> None:
@@ -45,16 +49,22 @@ class Relief:
         """
         key, current = request.key, request.current
         alive = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
-        if not (current and request.bound and request.unbound):
-            return  # the planner itself finds a class for what runs nowhere
-        if sum(map(holds_a_node, alive)) >= request.unbound + request.bound:
+        held = Counter(map(_class_of, filter(holds_a_node, alive)))
+        if not (current and request.unbound):
+            return
+        if not request.bound:
+            # The planner itself finds a class for what runs nowhere.
+            if held:
+                self._homes[key] = held.most_common(1)[0]
+            return
+        if held.total() >= request.unbound + request.bound:
             return  # what waits is a rollout's
         if request.classes == (current,) and not request.allow_cpu:
             return
         if self._heading.get(key, current) != current:
             self._overdue.add(key)
             return
-        own = [p for p in alive if p.metadata.labels.get(names.LABEL_ACCELERATOR, "") == current]
+        own = [pod for pod in alive if _class_of(pod) == current]
         if any(pod.spec.node_name and not pod.ready for pod in own):
             return
         since = [waited[0] for pod in own if (waited := waits(pod, current)) is not None]
@@ -75,6 +85,14 @@ class Relief:
     ) -> dict[Key, Assignment]:
         """What ``plan`` says, with those moved who can be."""
         stay = plan(inventory, requests.values())
+        back = {
+            key: _back(requests[key], *home)
+            for key, home in self._homes.items()
+            if key in requests and stay[key].kind is None
+        }
+        if back:
+            requests = {**requests, **back}
+            stay = plan(inventory, requests.values())
         asked = {
             key: _anew(requests[key], self._heading.get(key, ""))
             for key in self._overdue
@@ -109,6 +127,16 @@ def _is_short(request: PlacementRequest, stay: Assignment) -> bool:
     if stay.kind is None or stay.kind.name != request.current:
         return False
     return _room(request, stay) < request.unbound
+
+
+def _back(request: PlacementRequest, home: str, bound: int) -> PlacementRequest:
+    """The same service on the class that it has left, where so many of it run."""
+    wanted = request.unbound + request.bound
+    return replace(request, current=home, bound=bound, unbound=max(0, wanted - bound))
+
+
+def _class_of(pod: Pod) -> str:
+    return pod.metadata.labels.get(names.LABEL_ACCELERATOR, "")
 
 
 def _anew(request: PlacementRequest, heading: str) -> PlacementRequest:
