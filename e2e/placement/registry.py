@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from e2e.bench.figure import Figure
 from e2e.placement.churn import PENDING
+from e2e.placement.holding import EVENT, MEMORY
 from e2e.placement.optimal import GREEDY_MEAN, GREEDY_WORST, OPTIMAL
 from e2e.placement.planning import FULL, GAP, INCREMENTAL
 from e2e.placement.spot import SPOT
@@ -15,6 +16,8 @@ FIGURES: tuple[Figure, ...] = (
     FULL,
     INCREMENTAL,
     GAP,
+    MEMORY,
+    EVENT,
     SPOT,
     PENDING,
 )
