@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from typing import Any
 
 import pytest
@@ -15,6 +14,7 @@ from conch.grid.sources import Grid
 from conch.kube import views
 from conch.observe.state import ClusterState
 from conch.observe.types import AcceleratorKind, Inventory, ModelCounters, NodeCapacity, PodSample
+from conch.reconcile.carbon import CarbonLoop
 from conch.reconcile.energy import EnergyLoop
 from conch.reconcile.queue import WorkQueue
 from conch.settings import Settings
@@ -195,57 +195,6 @@ async def test_carbon_of_a_known_grid(monkeypatch: pytest.MonkeyPatch) -> None:
     assert carbon == pytest.approx(8.0 * 20 / 3600)
 
 
-def test_placement_is_told_of_every_class_or_of_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = World(monkeypatch, Grid(None, {"DE": 400.0, "FR": 50.0}, Kind.MARGINAL))
-    grids = {
-        "l4": Counter({("DE", 1.5): 1, ("FR", 1.2): 3}),
-        "t4": Counter({("FR", 1.0): 1}),
-        "cpu": Counter({("", 1.0): 5}),  # a service on CPU has no other class to choose
-    }
-    world.loop.publish_intensities(grids, START_S)
-    assert world.state.carbon["l4"] == pytest.approx((600 + 3 * 60) / 4)
-    assert world.state.carbon["t4"] == 50.0
-    found = world.metrics.registry.get_sample_value
-    labels = {"zone": "DE", "kind": "Marginal"}
-    assert found("conch_grid_intensity_grams_per_kwh", labels) == 400.0
-    world.loop.publish_intensities({"l4": grids["l4"], "t4": Counter({("SE", 1.0): 1})}, START_S)
-    assert world.state.carbon == {}
-    assert found("conch_grid_intensity_grams_per_kwh", labels) == 400.0
-
-
-async def test_the_loop_asks_for_the_grids_that_its_nodes_are_on(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked: list[set[str]] = []
-
-    async def refresh(_: Grid, zones: set[str], now_s: float) -> None:
-        asked.append(zones)
-
-    monkeypatch.setattr(Grid, "refresh", refresh)
-    grid = Grid(None, {"DE": 400.0, "FR": 50.0})
-    world = World(monkeypatch, grid, carbon_zones=("z1=DE", "z2=FR"))
-    gpu = {"nvidia.com/gpu": 1}
-    nodes = tuple(
-        NodeCapacity(f"n{i}", {}, (), True, False, gpu, {}, zone=zone)
-        for i, zone in enumerate(("z1", "z2"))
-    )
-    world.inventory = Inventory(nodes, (L4,))
-    told = asyncio.Event()
-    publish = world.loop.publish_intensities
-
-    def telling(grids: Any, wall_s: float) -> None:
-        publish(grids, wall_s)
-        told.set()
-
-    monkeypatch.setattr(world.loop, "publish_intensities", telling)
-    running = asyncio.create_task(world.loop.run())
-    await told.wait()
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    assert asked == [{"DE", "FR"}]
-    assert world.state.carbon["l4"] == pytest.approx(1.56 * 225)
-
-
 async def test_where_no_label_tells_the_grid_the_number_for_all_holds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -256,11 +205,6 @@ async def test_where_no_label_tells_the_grid_the_number_for_all_holds(
     for _ in range(3):
         world.round()
     assert world.state.bills[KEY].grams_per_h == pytest.approx(16 / 1000 * 1.5 * 400)
-    world.loop.publish_intensities({"l4": Counter({("", 1.5): 1})}, START_S)
-    assert world.state.carbon == {"l4": pytest.approx(600.0)}
-    labels = {"zone": "*", "kind": "Average"}
-    value = world.metrics.registry.get_sample_value("conch_grid_intensity_grams_per_kwh", labels)
-    assert value == 400.0
 
 
 async def test_a_grid_that_is_not_known_costs_the_carbon_figure_alone(
@@ -328,7 +272,7 @@ async def test_a_defect_costs_figures_and_not_the_process(
 ) -> None:
     world = World(monkeypatch, Grid(None, {"DE": 400.0}))
     monkeypatch.setattr("conch.reconcile.energy._EVERY_S", 0.001)
-    monkeypatch.setattr("conch.reconcile.energy._REFRESH_S", 0.001)
+    monkeypatch.setattr("conch.reconcile.carbon._REFRESH_S", 0.001)
     twice = asyncio.Semaphore(0)
 
     def fail(*_: object) -> None:
@@ -336,7 +280,7 @@ async def test_a_defect_costs_figures_and_not_the_process(
         raise RuntimeError("boom")
 
     monkeypatch.setattr(world.loop, "round", fail)
-    monkeypatch.setattr(world.loop, "publish_intensities", fail)
+    monkeypatch.setattr(CarbonLoop, "publish", fail)
     running = asyncio.create_task(world.loop.run())
     for _ in range(6):
         await twice.acquire()

@@ -11,18 +11,19 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from conch.api import names
 from conch.energy import rates
 from conch.energy.account import PART_S, Account, Step
+from conch.energy.counters import Seen, after
 from conch.energy.power import Use, Watts, attribute
 from conch.errors import TritonError
 from conch.grid import meters
-from conch.grid.sources import EVERYWHERE, Grid
+from conch.grid.sources import Grid
 from conch.kube import quantity
 from conch.kube.views import Pod
 from conch.observe.discovery import GPU
@@ -35,38 +36,21 @@ from conch.observe.types import (
     NodeCapacity,
     PodSample,
 )
+from conch.reconcile.carbon import CarbonLoop, costs_figures_only
 from conch.reconcile.placement import holds_a_node
 from conch.reconcile.queue import Priority, WorkQueue
 from conch.reconcile.steps import cost
 from conch.settings import Settings
 from conch.telemetry.catalog import Metrics
-from conch.triton.power import GpuPower
 from conch.triton.prometheus import Prometheus
 
 logger = logging.getLogger(__name__)
 
 _EVERY_S: Final = 10.0
-_REFRESH_S: Final = 30.0
 _TOLD_EVERY_S: Final = 60.0
 _STALE_S: Final = 60.0  # what was heard of a pod that long ago says nothing about now
 _STEPS_BEFORE_TOLD: Final = 2
 _UNKNOWN: Final = AcceleratorKind("", {}, GPU, 0, None, declared=False)
-
-Place = tuple[str, float]
-"""A grid, in the source's words ("": nothing tells), and the site's power usage effectiveness."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """Counters of one pod at one look, and what it did until then."""
-
-    at_s: float
-    inferences: float
-    busy_s: float
-    gpus: Mapping[str, GpuPower]
-    elapsed_s: float = 0.0  # since the look before
-    worked_s: float = 0.0
-    watts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +93,10 @@ class EnergyLoop:
         self._prometheus = prometheus
         self._zones = settings.carbon_zone_map
         self._pue = settings.pue
+        self._carbon = CarbonLoop(state, settings, metrics, grid)
         # By the service's uid: a namesake starts anew.
         self._ledgers: dict[str, _Ledger] = {}
-        self._seen: dict[str, _Seen] = {}
+        self._seen: dict[str, Seen] = {}
         self._at_s: float | None = None
         self._inventory: Inventory | None = None
         self._nodes: dict[str, NodeCapacity] = {}
@@ -126,10 +111,10 @@ class EnergyLoop:
                 if opened is not None:
                     stack.push_async_callback(opened.aclose)
             group = await stack.enter_async_context(asyncio.TaskGroup())
-            group.create_task(self._keep_grid_fresh())
+            group.create_task(self._carbon.run())
             while True:
                 await asyncio.sleep(_EVERY_S)
-                with _costs_figures_only("power and cost"):
+                with costs_figures_only("power and cost"):
                     read = await self._read_meters()
                     self.round(loop.time(), time.time(), read)
 
@@ -189,7 +174,7 @@ class EnergyLoop:
         record: Record,
         pod: Pod,
         looks: Mapping[str, PodSample],
-        before: Mapping[str, _Seen],
+        before: Mapping[str, Seen],
         read: meters.Meters,
         now_s: float,
     ) -> _Billed | None:
@@ -201,7 +186,7 @@ class EnergyLoop:
         kind = self._kinds.get(class_name) or replace(_UNKNOWN, name=class_name)
         uid, name = pod.metadata.uid, (pod.metadata.namespace, pod.metadata.name)
         old, look = before.get(uid), looks.get(uid)
-        seen = old if look is None else _seen(look, old)
+        seen = old if look is None else after(look, old)
         if seen is not None and now_s - seen.at_s < _STALE_S:
             self._seen[uid] = seen
         else:
@@ -320,66 +305,6 @@ class EnergyLoop:
             grams = step.grams_per_h * elapsed_s / 3600
             metrics.carbon.labels(*labels, self._grid.kind.value).inc(grams)
 
-    # --- grids ------------------------------------------------------------------------------------
-
-    async def _keep_grid_fresh(self) -> None:
-        while self._grid.kind is not None:
-            with _costs_figures_only("carbon"):
-                grids = await self._grids()
-                zones = {zone for counts in grids.values() for zone, _ in counts if zone}
-                await self._grid.refresh(zones, time.time())
-                self.publish_intensities(grids, time.time())
-            await asyncio.sleep(_REFRESH_S)
-
-    def publish_intensities(self, grids: Mapping[str, Counter[Place]], wall_s: float) -> None:
-        """Tell the metrics what is known of each grid, and placement of each class.
-
-        Placement is told of all classes or of none: one whose grid happens to be known must not
-        win or lose by that.
-        """
-        self._metrics.grid_intensity.clear()
-        self._state.carbon = {}
-        known: dict[str, float] = {}
-        complete = True
-        for class_name, counts in grids.items():
-            sums = 0.0
-            for (zone, effectiveness), nodes in counts.items():
-                intensity = self._grid.intensity(zone, wall_s)
-                if intensity is None:
-                    complete &= class_name == CPU_CLASS.name
-                    continue
-                labels = (zone or EVERYWHERE, intensity.kind.value)
-                self._metrics.grid_intensity.labels(*labels).set(intensity.g_per_kwh)
-                sums += intensity.g_per_kwh * effectiveness * nodes
-            known[class_name] = sums / counts.total()
-        if complete:
-            self._state.carbon = known
-
-    async def _grids(self) -> dict[str, Counter[Place]]:
-        """Which grids feed the nodes of each class that has any, and how many nodes each."""
-        self._learn_inventory()
-        found: dict[str, Counter[Place]] = {}
-        for kind in list(self._kinds.values()):
-            counts = Counter(
-                (rates.carbon_zone(kind, node, self._zones), rates.pue(node, self._pue))
-                for node in self._nodes.values()
-                if all(node.labels.get(key) == value for key, value in kind.node_selector.items())
-                and (not kind.resource or node.allocatable.get(kind.resource))
-            )
-            if counts:
-                found[kind.name] = counts
-            await asyncio.sleep(0)  # thousands of nodes: others want their turn
-        return found
-
-
-@contextlib.contextmanager
-def _costs_figures_only(what: str) -> Iterator[None]:
-    """A defect of ours in here is told and costs figures: the process, and services, go on."""
-    try:
-        yield
-    except Exception:
-        logger.exception("figures of %s failed", what)
-
 
 def _uid(record: Record) -> str:
     return str(record.raw["metadata"]["uid"])
@@ -397,34 +322,3 @@ def _units(pod: Pod, kind: AcceleratorKind, record: Record) -> int:
     if held or record.service is None:
         return max(1, held)
     return max(1, record.service.spec.placement.accelerators.count)
-
-
-def _seen(look: PodSample, old: _Seen | None) -> _Seen:
-    """The look's counters against the ones before; a server that restarted begins anew."""
-    if old is not None and look.at_s <= old.at_s:
-        return old
-    inferences = sum(c.inferences for c in look.models.values())
-    busy_s = sum(stat.compute_s for c in look.models.values() for stat in c.batches.values())
-    if old is None or inferences < old.inferences or busy_s < old.busy_s:
-        drawn = {u: g.power_w for u, g in look.gpus.items() if g.power_w is not None}
-        return _Seen(look.at_s, inferences, busy_s, look.gpus, watts=drawn)
-    elapsed_s = look.at_s - old.at_s
-    return _Seen(
-        look.at_s,
-        inferences,
-        busy_s,
-        look.gpus,
-        elapsed_s,
-        busy_s - old.busy_s,
-        {
-            uuid: watts
-            for uuid, gpu in look.gpus.items()
-            if (watts := _watts(gpu, old.gpus.get(uuid), elapsed_s)) is not None
-        },
-    )
-
-
-def _watts(gpu: GpuPower, old: GpuPower | None, elapsed_s: float) -> float | None:
-    """The energy counter's mean where it moves (some GPUs have none), else the last reading."""
-    used_j = gpu.energy_j - old.energy_j if old is not None else 0.0
-    return used_j / elapsed_s if used_j > 0 else gpu.power_w
