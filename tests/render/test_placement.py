@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from conch.api import v1alpha1
+from conch.api import names, v1alpha1
 from conch.kube.views import Object
 from conch.observe.types import CPU_CLASS
-from conch.render.placement import node_affinity, tolerations
+from conch.render.placement import node_affinity, spread, tolerations
 from tests.render.cases import L4
 
 GPU = {"nvidia.com/gpu.product": "NVIDIA-L4"}
@@ -78,6 +78,17 @@ def test_of_two_capacity_types_the_first_is_preferred(
     assert all(preferred(affinity, labels) for labels in better)
     assert not any(preferred(affinity, labels) for labels in worse)
     assert all(allowed(affinity, {**GPU, **labels}) for labels in [*better, *worse])
+
+
+def test_pods_are_spread_over_sites_or_else_zones() -> None:
+    keys = [
+        [constraint["topologyKey"] for constraint in spread("web", placement(**given))]
+        for given in ({}, {"sites": ["oslo", "berlin"]})
+    ]
+    assert keys == [
+        ["kubernetes.io/hostname", "topology.kubernetes.io/zone"],
+        ["kubernetes.io/hostname", names.LABEL_SITE],
+    ]
 
 
 def test_sites_are_required_with_and_without_a_class() -> None:

@@ -86,7 +86,7 @@ def _pod(
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": options.drain_s + EXIT_TIMEOUT_S + KILL_MARGIN_S,
         "securityContext": pod_security(runtime.security),
-        "topologySpreadConstraints": spread(service.metadata.name),
+        "topologySpreadConstraints": spread(service.metadata.name, service.spec.placement),
         "tolerations": tolerations(placement, kind),
         "initContainers": stage.init_containers,
         "containers": [_triton(service, runtime, kind, options)],

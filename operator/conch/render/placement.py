@@ -78,8 +78,12 @@ def tolerations(placement: v1alpha1.Placement, kind: AcceleratorKind) -> list[Ob
     return wanted
 
 
-def spread(name: str) -> list[Object]:
-    """Prefer different nodes and zones, among the pods of the same revision."""
+def spread(name: str, placement: v1alpha1.Placement) -> list[Object]:
+    """Prefer different nodes, and sites or else zones, among the pods of the same revision.
+
+    Never both: kube-scheduler leaves out nodes that lack one of the labels, and nodes at a site
+    often have no zone.
+    """
     return [
         {
             "maxSkew": 1,
@@ -88,5 +92,8 @@ def spread(name: str) -> list[Object]:
             "labelSelector": {"matchLabels": names.selector_labels(name)},
             "matchLabelKeys": ["pod-template-hash"],
         }
-        for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
+        for key in (
+            "kubernetes.io/hostname",
+            names.LABEL_SITE if placement.sites else "topology.kubernetes.io/zone",
+        )
     ]
