@@ -16,7 +16,7 @@ from typing import Final
 
 FACTORS: Final = tuple(0.95 * 1.05**i for i in range(11))  # up to 1.55
 _PRIOR: Final = 0.04  # standard deviation of its logarithm
-_SCATTER: Final = 20.0  # variance of late requests in a slot over their number
+_SCATTER: Final = 10.0  # variance of late requests in a slot over their number
 _FORGETTING_S: Final = 1200.0
 _NEVER_NONE: Final = 0.0005  # share of requests that are late for other reasons
 
