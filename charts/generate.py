@@ -35,7 +35,8 @@ with the least it needs (no access to Secrets, none to pods beyond reading), a P
 a NetworkPolicy, and a headless Service with the operator's metrics on port 9090. Beside it two
 replicas of the activator, for services that may go to zero, with an account that may only read
 EndpointSlices (`activator.replicas=0` leaves them out). On request, for the Prometheus Operator:
-a PodMonitor, and a PrometheusRule with [alerts](../../docs/reference/alerts.md).
+a PodMonitor, and a PrometheusRule with [alerts](../../docs/reference/alerts.md); a dashboard for
+Grafana.
 
 `helm uninstall` leaves the CRDs, and with them every InferenceService, unless `crds.keep=false`.
 With `crds.install=false` apply `crds/` yourself before every upgrade.

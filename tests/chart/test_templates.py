@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from conch import __version__, settings
 from conch.api import names
+from conch.telemetry import dashboard
 from conch.telemetry.alerts import ALERTS
 from tests.chart.conftest import CHART, Render, of_kind, part
 
@@ -52,6 +54,7 @@ MATRIX: dict[str, dict[str, Any]] = {
             "without": ["ConchCostJump"],
             "runbookUrl": "https://runbooks.local/conch",
         },
+        "dashboard": {"enabled": True},
     },
     # What --reuse-values from an older chart looks like: whole parents are gone.
     "nothing": dict.fromkeys(
@@ -60,6 +63,7 @@ MATRIX: dict[str, dict[str, Any]] = {
             "podDisruptionBudget", "resources", "replicas", "watchNamespaces", "allowedSources",
             "activator", "scrape", "carbon", "logLevel", "logFormat", "commonLabels",
             "podAnnotations", "imagePullSecrets", "podMonitor", "prometheusRule",
+            "dashboard",
         )
     ),
 }  # fmt: skip
@@ -356,6 +360,12 @@ def test_alerts_are_the_catalogues_with_a_runbook(render: Render) -> None:
                 "runbook_url": f"https://runbooks.local/conch#{alert.name.lower()}",
             },
         }
+
+
+def test_the_dashboard_is_where_grafana_looks(render: Render) -> None:
+    (made,) = of_kind(render(MATRIX["everything"]), "ConfigMap")
+    assert made["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert json.loads(made["data"]["conch.json"]) == json.loads(dashboard.model())
 
 
 def test_an_alert_that_does_not_exist_cannot_be_left_out(helm: Any) -> None:

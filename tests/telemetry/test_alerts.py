@@ -13,13 +13,12 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus_client.metrics import MetricWrapperBase
 
 from conch.activator.telemetry import Telemetry
-from conch.api.conditions import ConditionType, Reason
 from conch.telemetry import alerts
 from conch.telemetry.alerts import ALERTS, Severity
 from conch.telemetry.catalog import Metrics
+from tests.telemetry.names import names_what_there_is
 
 ROOT = Path(__file__).parents[2]
 SERVICE = 'namespace="team",service="resnet"'
@@ -192,42 +191,9 @@ def test_a_metric_that_was_read_has_no_faults(promtool: Path) -> None:
         assert result.returncode == 0, result.stderr.decode()
 
 
-# --- names ----------------------------------------------------------------------------------------
-
-
-def _series() -> dict[str, tuple[frozenset[str], str]]:
-    """Every series' name: its labels, and what is said of it."""
-    found = {}
-    for catalogue in (Metrics(), Telemetry()):
-        for instrument in vars(catalogue).values():
-            if isinstance(instrument, MetricWrapperBase):
-                (family,) = instrument.describe()
-                name = f"{family.name}_total" if family.type == "counter" else family.name
-                found[name] = frozenset(instrument._labelnames), family.documentation
-    return found
-
-
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
 def test_an_alert_names_what_there_is(alert: alerts.Alert) -> None:
-    series = _series()
-    used = re.findall(r"(conch_\w+)(?:\{([^}]*)\})?", alert.expr)
-    assert used
-    for name, matchers in used:
-        labels, told = series[name]
-        for label, values in re.findall(r'(\w+)(?:=~|!~|!=|=)"([^"]*)"', matchers):
-            assert label in labels
-            for value in values.split("|"):
-                if label == "condition":
-                    assert value in set(ConditionType)
-                elif label == "reason":
-                    assert value in set(Reason)
-                elif label == "result":
-                    assert re.search(rf"\b{value}\b", told)
-    grouped = {
-        label.strip()
-        for found in re.findall(r"by \(([^)]*)\)", alert.expr)
-        for label in found.split(",")
-    }
+    grouped = names_what_there_is(alert.expr)
     of_services = alert in alerts.OF_SERVICES
     assert grouped <= ({"namespace", "service"} if of_services else {"namespace", "job"})
 

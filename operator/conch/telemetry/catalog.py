@@ -160,8 +160,8 @@ class Metrics:
         )
         self.budget_left = Gauge(
             "conch_service_error_budget_left_ratio",
-            "What is left of the late requests that the objective allows in a window: 1 all, 0 "
-            "none, below 0 none and more were late.",
+            "What is left of the late requests that the objective allows in a window (1h, 30d): "
+            "1 all, 0 none, below 0 none and more were late.",
             (*_SERVICE, "window"),
             registry=r,
         )
