@@ -20,7 +20,6 @@ from conch.telemetry.alerts import ALERTS, Severity
 from conch.telemetry.catalog import Metrics
 from tests.telemetry.names import names_what_there_is
 
-ROOT = Path(__file__).parents[2]
 SERVICE = 'namespace="team",service="resnet"'
 POD = 'namespace="conch-system",job="conch-system/conch"'
 OF_SERVICE = {"namespace": "team", "service": "resnet"}
@@ -207,10 +206,3 @@ def test_alerts_are_written_for_people() -> None:
         assert alert.action.endswith(".")
         assert set(re.findall(r"\$labels\.(\w+)", alert.summary)) <= {"namespace", "service"}
     assert {alert.severity for alert in ALERTS} == set(alerts.SEVERITIES) == set(Severity)
-
-
-def test_the_charts_rules_are_the_catalogues() -> None:
-    committed = yaml.safe_load((ROOT / "charts/conch/files/alerts.yaml").read_text())
-    assert committed == yaml.safe_load(alerts.rules())
-    page = (ROOT / "docs/reference/alerts.md").read_text()
-    assert re.findall(r"^## (\w+)$", page, re.M) == [alert.name for alert in ALERTS]
