@@ -124,7 +124,13 @@ async def test_its_conditions_and_the_queue_can_be_read_off_the_metrics(world: W
     name = "conch_service_condition"
     assert found(name, labels | {"status": "False", "reason": "PodsStarting"}) == 1
     world.queue.add(OTHER)
-    assert found("conch_queue_depth") == 1  # as it is, whether a worker turns or not
+    assert found("conch_queue_depth") == 0  # a standby, where nobody is going to work on it
+    running = asyncio.create_task(world.controller.run())
+    await until(lambda: len(world.queue) == 0)
+    world.queue.add(OTHER)
+    assert found("conch_queue_depth") == 1  # before any worker turns
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_converged_service_costs_no_write(world: World) -> None:

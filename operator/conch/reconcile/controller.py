@@ -105,7 +105,6 @@ class Controller:
         self._queue = queue
         self._writer = writer
         self._metrics = metrics
-        metrics.queue_depth.set_function(lambda: len(queue))
         self._on_lost = on_lost
         self._replan = replan
         self._options = plan_options(settings)
@@ -118,6 +117,8 @@ class Controller:
 
     async def run(self) -> None:
         """Work until cancelled."""
+        # Not before: at a standby things wait for nobody.
+        self._metrics.queue_depth.set_function(lambda: len(self._queue))
         async with asyncio.TaskGroup() as group:
             for _ in range(self._workers):
                 group.create_task(self._work())

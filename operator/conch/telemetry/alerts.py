@@ -113,7 +113,8 @@ OF_SERVICES: Final = (
         f"{_THIS} has no ready replica.",
         f"{_WHY} has the reason and the next step: no accelerator, an image or a model that cannot "
         "be had, a model that Triton cannot load. Models that take longer than this to start from "
-        "zero need a minimum of one replica.",
+        "zero need a minimum of one replica. At sites that are cut off (status.sites) it may well "
+        "serve there.",
         f"max by ({_SERVICE}) (conch_service_replicas_wanted) > 0\n"
         f"and\nmax by ({_SERVICE}) (conch_service_replicas_ready) == 0",
     ),
