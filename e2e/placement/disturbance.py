@@ -23,8 +23,8 @@ MOST_REPLICAS = 6
 _PODS = PODS.format(OTHERS)
 _SERVICES = SERVICES.format(services.NAMESPACE)
 # Of the nodes that are full of somebody else's pods at the start.
-_FULL = 0.72
-_TIDES = (0, 4, 12, 30)
+_FULL = 0.78
+_TIDES = (0, 0, 4, 12)
 _TIDE_S = 40.0
 _CORDONED = 20
 _NOTICE_S = 15.0
