@@ -87,6 +87,8 @@ def _choices(world: Inventory, request: PlacementRequest) -> Iterator[_Choice]:
         if needed and has and has < needed:
             continue
         replicas = request.unbound
+        if not request.capacity_rps[name] > 0:
+            continue
         if request.demand_rps is not None:
             replicas = max(1, ceil(request.demand_rps / request.capacity_rps[name] - 1e-9))
         nodes = tuple(

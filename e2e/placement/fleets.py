@@ -2,14 +2,15 @@
 
 Nodes and pods are JSON as an API server sends it; the inventory is made of it by the operator's own
 readers, so a fleet's classes, prices and capacity types are those the operator would see. Prices
-and memory come from the catalogue. What a replica carries is modelled: a share of the accelerator's
-peak compute and peak memory bandwidth as its data sheet has them, weighed differently by each
-service, and less than proportional for services that cannot fill a large one.
+and memory come from the catalogue. What a replica carries is modelled: a batch takes a fixed time
+and so much more per request, the latter by the accelerator's peak compute and memory bandwidth as
+its data sheet has them, weighed differently by each service; the objective bounds the batch.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -44,6 +45,7 @@ _PEAKS: Mapping[str, tuple[float, float]] = {
     "b300": (2250, 8000),
 }
 _PARTS = {"l4-3gb": 1 / 8, "l4-6gb": 1 / 4, "l4-11gb": 1 / 2}  # of an l4
+_MAX_BATCH = 64
 _SLICED = ("a100", "a100-80gb", "h100", "h200")  # their MIG profiles are classes too
 
 
@@ -160,11 +162,14 @@ def service(
 ) -> PlacementRequest:
     """A service that may be on any class with enough memory, and what each carries for it."""
     compute = rng.uniform(0.2, 0.8)  # the rest is bound by memory bandwidth
-    fills = rng.uniform(0.6, 1.0)
-    t4_rps = 5 * 40 ** rng.random()
-    capacity = {
-        p.name: t4_rps * _relative(p, compute) ** fills * rng.uniform(0.85, 1.15) for p in products
-    }
+    item_ms = 2 * 20 ** rng.random()  # of a T4, each more in a batch
+    fixed_ms = item_ms * rng.uniform(0.3, 3)  # of any: launches, copies, the host
+    objective_ms = 2 * (fixed_ms + item_ms) * 16 ** rng.uniform(0, 1)  # a T4 can just hold it
+    capacity = {}
+    for product in products:
+        each_ms = item_ms / _relative(product, compute) / rng.uniform(0.85, 1.15)
+        capacity[product.name] = 1000 * _per_ms(fixed_ms, each_ms, objective_ms)
+    t4_rps = 1000 * _per_ms(fixed_ms, item_ms, objective_ms)
     demand = t4_rps * most_replicas ** rng.random()
     return PlacementRequest(
         key=Key("bench", name),
@@ -184,6 +189,16 @@ def service(
         capacity_rps=capacity,
         demand_rps=demand,
     )
+
+
+def _per_ms(fixed_ms: float, each_ms: float, objective_ms: float) -> float:
+    """The most requests a replica carries, the batch being as large as the objective allows.
+
+    A request waits for the batch under way and runs in the next: two batches inside the objective
+    (Nexus, https://doi.org/10.1145/3341301.3359658, section 4.1). 0: not even a batch of one.
+    """
+    batch = min(_MAX_BATCH, math.floor((objective_ms / 2 - fixed_ms) / each_ms))
+    return batch / (fixed_ms + batch * each_ms) if batch >= 1 else 0.0
 
 
 def _relative(product: Product, compute: float) -> float:

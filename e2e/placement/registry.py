@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from e2e.bench.figure import Figure
+from e2e.placement import cost
 from e2e.placement.churn import PENDING
 from e2e.placement.holding import EVENT, MEMORY
 from e2e.placement.optimal import GREEDY_MEAN, GREEDY_WORST, OPTIMAL
@@ -16,6 +17,7 @@ FIGURES: tuple[Figure, ...] = (
     FULL,
     INCREMENTAL,
     GAP,
+    *cost.FIGURES,
     MEMORY,
     EVENT,
     SPOT,
