@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -60,6 +62,19 @@ async def test_metrics_are_exposed(world: World) -> None:
     code, text = await world.get("/metrics")
     assert code == 200
     assert "conch_leader 1.0" in text.splitlines()
+
+
+async def test_nothing_waits_while_metrics_are_written_down(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, answered = asyncio.get_running_loop(), threading.Event()
+
+    def long() -> bytes:
+        loop.call_soon_threadsafe(answered.set)  # by a loop that turns meanwhile
+        return b"ok" if answered.wait(10) else b"the loop stood still"
+
+    monkeypatch.setattr(world.metrics, "exposition", long)
+    assert await world.get("/metrics") == (200, "ok")
 
 
 async def test_what_arrived_at_a_service_is_told(world: World) -> None:
