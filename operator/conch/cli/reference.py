@@ -107,10 +107,11 @@ def alerts() -> str:
 
 
 def _alert(alert: Alert) -> str:
+    lasts = "at once" if alert.lasts == "0m" else f"after {alert.lasts}"
     summary = _TEMPLATE.sub(lambda found: f"`{found[1].upper()}`", alert.summary)
     return (
         f"\n## {alert.name}\n\n"
-        f"{alert.severity.capitalize()}, after {alert.lasts}. {summary}\n\n"
+        f"{alert.severity.capitalize()}, {lasts}. {summary}\n\n"
         f"{alert.action}\n\n```promql\n{alert.expr}\n```\n"
     )
 
