@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from e2e.bench import services, world
 from e2e.bench.client import PODS, SERVICES, Client, Objects, apply_crds, unready
@@ -26,8 +27,9 @@ PODS_IN_ALL: Final = SERVED * EACH
 INTERVAL_S: Final = 5.0
 WINDOW_S: Final = 60.0
 RATE_PER_POD: Final = 1.0
-# Five models of node in turn, 6.4 GPUs on average.
-CLUSTER: Final = replace(services.CLUSTER, name="scrape-kwok", kwok_nodes=330, audit=False)
+# Five models of node in turn with 6.4 GPUs on average, and room for whole services in each class:
+# what is full to the last GPU is moved about.
+CLUSTER: Final = replace(services.CLUSTER, name="scrape-kwok", kwok_nodes=420, audit=False)
 _UP_LIMIT_S: Final = 600.0
 
 
@@ -84,7 +86,7 @@ async def _window(ctx: Context, cluster: Cluster, operator: Operator) -> Looked:
         for name in names:
             manifest = services.service(name, minReplicas=EACH, maxReplicas=EACH + 10)
             await client.create(path, manifest)
-        waiting = asyncio.create_task(_told(ctx, client))
+        waiting = asyncio.create_task(_told(ctx, client, names))
         async with asyncio.timeout(_UP_LIMIT_S):
             await client.until(path, lambda there: not unready(there, names))
             await client.until(PODS.format(services.NAMESPACE), _all_ready)
@@ -108,20 +110,26 @@ async def _window(ctx: Context, cluster: Cluster, operator: Operator) -> Looked:
     )
 
 
-async def _told(ctx: Context, client: Client) -> None:
+async def _told(ctx: Context, client: Client, names: list[str]) -> None:
     while True:
         await asyncio.sleep(20)
         pods = await client.items(PODS.format(services.NAMESPACE))
-        ctx.progress(f"… {len(pods)} of {PODS_IN_ALL} pods")
+        found = await client.items(SERVICES.format(services.NAMESPACE))
+        waiting = unready({service["metadata"]["name"]: service for service in found}, names)
+        ready = sum(map(_is_ready, pods))
+        ctx.progress(
+            f"… {ready} of {len(pods)} pods are ready, {PODS_IN_ALL} are wanted; services that "
+            f"are not: {', '.join(waiting[:3]) or 'none'}"
+        )
 
 
 def _all_ready(pods: Objects) -> bool:
-    return len(pods) >= PODS_IN_ALL and all(
-        any(
-            c["type"] == "Ready" and c["status"] == "True"
-            for c in p["status"].get("conditions", [])
-        )
-        for p in pods.values()
+    return len(pods) >= PODS_IN_ALL and all(map(_is_ready, pods.values()))
+
+
+def _is_ready(pod: Mapping[str, Any]) -> bool:
+    return any(
+        c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", [])
     )
 
 
