@@ -19,7 +19,7 @@ from conch.placement import plan
 from conch.reconcile import placement
 from conch.reconcile.placement import PlacementLoop
 from conch.reconcile.queue import WorkQueue
-from conch.reconcile.relief import Planning
+from conch.reconcile.relief import Planning, Relief
 from conch.settings import Settings
 from conch.telemetry.catalog import Metrics
 from tests.reconcile.builders import KEY, L4, build, pod, raw
@@ -273,6 +273,28 @@ async def test_a_person_waits_for_a_short_rest_only(monkeypatch: pytest.MonkeyPa
     running.cancel()
     rest_s = plans[1] - plans[0] - 0.1
     assert 0.2 <= rest_s < 1, "two rests of the plan's own time, not twenty"
+
+
+async def test_a_replica_that_has_waited_long_enough_cuts_a_rest_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(placement, "_REST", 10_000)
+    monkeypatch.setattr(placement, "_LONGEST_REST_S", 60)
+    settings = Settings(placement_window_s=0.001)
+    loop = PlacementLoop(ClusterState(), WorkQueue(), settings, Metrics())
+    plans = asyncio.Queue[None]()
+
+    def plan_once_more() -> None:
+        time.sleep(0.01)
+        plans.put_nowait(None)
+
+    monkeypatch.setattr(loop, "replan", plan_once_more)
+    monkeypatch.setattr(Relief, "next_s", lambda _: time.time() + 0.02)
+    running = asyncio.create_task(loop.run())
+    loop.trigger()
+    for _ in range(2):
+        await asyncio.wait_for(plans.get(), 5)
+    running.cancel()
 
 
 async def test_a_rest_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,12 +32,13 @@ from conch.triton.capability import support
 
 logger = logging.getLogger(__name__)
 
-# After a plan that took t, the next waits this many t: planning never eats the loop. When somebody
-# waits for an answer to what they applied, the short rest is enough. The limit is for replicas
-# that wait while a plan takes long: of the ten seconds they may, planning has no more than half.
+# After a plan that took t, the next waits this many t: planning never eats the loop. The short rest
+# is enough when somebody waits for an answer to what they applied, or when a replica has waited as
+# long as it may. The limit is for replicas that wait while a plan takes long: of the ten seconds
+# they may, planning has no more than a third.
 _REST = 20
 _SHORT_REST = 2
-_LONGEST_REST_S = 5.0
+_LONGEST_REST_S = 3.0
 # The message of one that waits has numbers of the whole cluster, which change all the time.
 _RETELL_S = 30.0
 
@@ -65,7 +66,7 @@ class PlacementLoop:
         self._dirty.set()
 
     def hurry(self) -> None:
-        """A person has changed something and waits for what comes of it."""
+        """A person waits for what comes of a change, or a replica has waited long enough."""
         self._awaited.set()
         self._dirty.set()
 
@@ -85,7 +86,7 @@ class PlacementLoop:
             if timer is not None:
                 timer.cancel()
             looks = [s for s in (self._patience.next_s(), self._relief.next_s()) if s is not None]
-            timer = loop.call_later(min(looks) - _epoch_s(), self.trigger) if looks else None
+            timer = loop.call_later(min(looks) - _epoch_s(), self.hurry) if looks else None
             await asyncio.sleep(took_s * _SHORT_REST)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(took_s * (_REST - _SHORT_REST), _LONGEST_REST_S)):
