@@ -158,7 +158,8 @@ class Holder:
         if held.work is not None:
             held.work.cancel()
         for client in list(held.waiting):
-            self._end(client, "withdrawn", f"{held.key} is not served here any more")
+            del held.waiting[client]
+            client.refuse(f"{held.key} is not served here any more")
         for client in held.passed:
             client.let_go()
         self._telemetry.forget(held.key)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from conch.observe.types import Key
@@ -33,8 +31,7 @@ class Telemetry:
         self._ended = Counter(
             "conch_activator_connections_total",
             "Connections that waited, by what became of them: passed (to a replica), left (the "
-            "client hung up), expired (refused at the deadline), full (refused at the limit) or "
-            "withdrawn (the service is gone).",
+            "client hung up), expired (refused at the deadline) or full (refused at the limit).",
             (*_SERVICE, "result"),
             registry=self.registry,
         )
@@ -63,10 +60,9 @@ class Telemetry:
         self._waits.labels(key.namespace, key.name).observe(waited_s)
 
     def forget(self, key: Key) -> None:
-        """The service is gone: so are the numbers of now."""
-        for gauge in (self._held, self._passed):
-            with contextlib.suppress(KeyError):
-                gauge.remove(key.namespace, key.name)
+        """The service is gone, or goes to zero no more: so are its series."""
+        for metric in (self._held, self._passed, self._ended, self._waits):
+            metric.remove_by_labels({"namespace": key.namespace, "service": key.name})
 
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes."""
