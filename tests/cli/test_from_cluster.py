@@ -90,6 +90,14 @@ async def test_servers_that_cannot_be_asked(
         await ask(running, "demo", "resnet", None)
 
 
+async def test_a_configuration_that_is_nonsense_is_one_sentence(running: Cluster) -> None:
+    for path in running.bodies:
+        if path.endswith("/config"):
+            running.bodies[path] = b'{"x":' + 100_000 * b"["
+    with pytest.raises(ConchError, match="its model's configuration can't be read"):
+        await ask(running, "demo", "resnet", None)
+
+
 async def test_the_price_stands_on_the_class(running: Cluster, service: dict[str, Any]) -> None:
     async def price_per_h() -> float | None:
         return (await ask(running, "demo", "resnet", None)).price_per_h

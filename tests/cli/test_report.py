@@ -197,6 +197,7 @@ def test_many_groups_share_a_colour(asked: Cluster, tmp_path: Path) -> None:
         (Forbidden(403, message="no"), "can't be asked"),
         (ApiError(503, message="no endpoints"), "can't be asked"),
         (b"<html>", "answers nonsense"),
+        pytest.param(b'{"x":' + 100_000 * b"[", "answers nonsense", id="deep"),
         (b'{"part_s": "x"}', "answers nonsense"),
     ],
 )

@@ -117,6 +117,7 @@ def test_minutes_that_are_none(
         (NotFound(404), "has seen no minute of demo/resnet yet"),
         (ApiError(503, message="no route"), "networkPolicy.metricsFrom"),
         (b"<html>", "answers nonsense"),
+        pytest.param(b'{"x":' + 100_000 * b"[", "answers nonsense", id="deep"),
         (b'{"end": "2026-11-22T12:00:00Z", "bin_s": 2, "rates": {}}', "no request"),
     ],
 )

@@ -152,7 +152,7 @@ async def _config(api: RawReader, namespace: str, pod: str, model: str) -> _Conf
     body = await _raw(api, namespace, pod, f"/v2/models/{model}/config")
     try:
         return msgspec.json.decode(body, type=_Config)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ConchError(f"pod {pod}: its model's configuration can't be read") from error
 
 

@@ -179,7 +179,7 @@ async def _ask(api: RawReader, operator_namespace: str) -> _Answer:
         return msgspec.json.decode(await api.get_raw(where), type=_Answer)
     except (ApiError, ApiUnreachable) as error:
         raise ConchError(f"the operator ({name}) can't be asked: {error}") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ConchError(f"the operator ({name}) answers nonsense: is it older?") from error
 
 

@@ -103,7 +103,7 @@ async def ask(api: RawReader, namespace: str, name: str, operator_namespace: str
         ) from error
     try:
         return msgspec.json.decode(body, type=Watched)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ConchError(f"the operator ({pod}) answers nonsense: is it older?") from error
 
 
