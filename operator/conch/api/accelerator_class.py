@@ -23,7 +23,7 @@ Price = Annotated[float, Field(ge=0, le=1000)]
 
 
 class PricePerHour(ApiModel):
-    """What one unit costs in an hour, in the money of your bills; US dollars in the catalogue."""
+    """What one unit costs in an hour, in US dollars as in the catalogue: sums are over classes."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -130,7 +130,8 @@ class AcceleratorClassSpec(ApiModel):
         None, description="CUDA compute capability, e.g. 8.9."
     )
     price_per_hour: PricePerHour | None = Field(
-        None, description="Price of one unit; omitted: the catalogue's, where the GPU is known."
+        None,
+        description="US dollars for one unit; omitted: the catalogue's, where the GPU is known.",
     )
     watts: Watts | None = Field(
         None, description="Power of one unit; omitted: the catalogue's, where the GPU is known."

@@ -41,7 +41,7 @@ def default_host() -> Host:
 
 @dataclass(frozen=True, slots=True)
 class ClassLine:
-    """One class. Units are what a pod requests; prices are US dollars unless declared otherwise."""
+    """One class. Units are what a pod requests; prices are US dollars."""
 
     name: str
     declared: bool

@@ -43,7 +43,7 @@ _ADDABLE: Final = frozenset({Fit.FULL, Fit.HOST_FULL, Fit.NO_NODE})
 
 @dataclass(frozen=True, slots=True)
 class ClassAnswer:
-    """One class, and why it won or lost. Prices are US dollars unless the class says otherwise."""
+    """One class, and why it won or lost. Prices are US dollars."""
 
     name: str
     verdict: str

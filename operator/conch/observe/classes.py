@@ -96,7 +96,7 @@ class ClassBook:
 def _completed(kind: AcceleratorKind, seen: Sequence[Discovered]) -> AcceleratorKind:
     """A declared class with what it leaves out, as its nodes have it: the least of them.
 
-    A price of its own is not mixed with one of the catalogue, which may be in other money.
+    A price of its own is not mixed with one of the catalogue: a discount is of both, or of neither.
     """
     items = seen or discover(kind.node_selector, {})
     found = [item.kind for item in items if item.kind.resource == kind.resource]
