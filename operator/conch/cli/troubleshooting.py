@@ -53,14 +53,14 @@ spread over the replicas ([Clients](clients.md)).
 **Replicas start, but new ones get no requests.** HTTP keep-alive connections stay with their pod.
 Limit their age ([Clients](clients.md)).
 
-**It waits although GPUs are free.** `conch why NAME` lists each class with its numbers, `conch capacity`
-tells free units from stranded ones (their node has no CPU or memory left), `conch place -f FILE` what
-would have to be added ([What is free](capacity.md)). `Pending` pods with a node in sight are
-kube-scheduler's: `Available` has its words.
+**It waits although GPUs are free.** `conch why NAME` lists each class with its numbers, `conch
+capacity` tells free units from stranded ones (their node has no CPU or memory left), `conch place
+-f FILE` what would have to be added ([What is free](capacity.md)). `Pending` pods with a node in
+sight are kube-scheduler's: `Available` has its words.
 
-**A figure of cost, power or carbon is missing.** What is not known is not shown. A price needs a GPU of
-the catalogue or `pricePerHour` of its AcceleratorClass, carbon needs a source
-([Cost, energy and carbon](energy.md)).
+**A figure of cost, power or carbon is missing.** What is not known is not shown. A price needs a
+GPU of the catalogue or `pricePerHour` of its AcceleratorClass, carbon needs a source ([Cost,
+energy and carbon](energy.md)).
 
 **The operator itself.** `kubectl -n conch-system get pods,lease` shows who leads;
 `kubectl -n conch-system logs -l app.kubernetes.io/component=operator` what it did. With
