@@ -46,6 +46,24 @@ UNSCHEDULABLE = views.StatusCondition(
         (
             pod(
                 ready=False,
+                init_container_statuses=(
+                    container(name="fetch", ended=views.Terminated("OOMKilled", "", 137)),
+                ),
+            ),
+            Reason.MODEL_INVALID,
+            "more memory to be unpacked",
+        ),
+        (
+            pod(
+                ready=False,
+                container_statuses=(container(ended=views.Terminated("Error", FETCH, 1)),),
+            ),
+            Reason.CRASH_LOOP,
+            "ends with code 1",
+        ),
+        (
+            pod(
+                ready=False,
                 container_statuses=(
                     container(
                         ended=views.Terminated("Error", "x\nerror: creating server: bad flag\n", 1)

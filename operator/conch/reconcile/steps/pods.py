@@ -76,6 +76,13 @@ def _container(status: ContainerStatus) -> Problem | None:
 
 
 def _ended(container: str, ended: Terminated) -> Problem:
+    if ended.reason == "OOMKilled" and container == names.CONTAINER_FETCH:
+        return Problem(  # its limit is ours: no honest model needs more to be unpacked
+            Reason.MODEL_INVALID,
+            "A model needed more memory to be unpacked than the puller has: it holds too many "
+            "files, or absurd headers; pack it anew.",
+            stuck=True,
+        )
     if ended.reason == "OOMKilled":
         return Problem(
             Reason.OUT_OF_MEMORY,
@@ -90,7 +97,8 @@ def _ended(container: str, ended: Terminated) -> Problem:
             "Correct source.uri, or use an image that has it.",
             stuck=True,
         )
-    told = _fetcher(ended.message)
+    # Of the puller alone: what a model prints must not look like a judgement of ours.
+    told = _fetcher(ended.message) if container == names.CONTAINER_FETCH else None
     if told is not None:
         return told
     text = ended.message.strip()
