@@ -260,7 +260,8 @@ class Operator:
             loop.add_signal_handler(number, self._stop.set)
 
     def _lost(self) -> None:
-        logger.error("the Lease is lost: ending, to start again as a standby")
+        if not self._stop.is_set():  # every worker tells it
+            logger.error("the Lease is lost: ending, to start again as a standby")
         self._exit_code = 1
         self._stop.set()
 
