@@ -76,6 +76,8 @@ def _products() -> Iterable[Product]:
 
 
 PRODUCTS: tuple[Product, ...] = tuple(_products())[:40]
+# Those with a list price of their own; a MIG slice is priced as its share of the GPU.
+LISTED: tuple[Product, ...] = tuple(p for p in PRODUCTS if "-MIG-" not in p.label)
 WHOLE: tuple[Product, ...] = tuple(p for p in PRODUCTS if p.name in _PEAKS)
 
 
@@ -230,19 +232,13 @@ def applied(
         if plan.kind is None:
             running.append(request)
             continue
-        amounts = {
-            plan.kind.resource: request.count,
-            "cpu": request.cpu_milli,
-            "memory": request.memory_bytes,
-            "pods": 1,
-        }
         bound = 0
         for share in plan.shares:
             names = pools[share.class_name, share.capacity_type, share.zone]
             for _ in range(share.replicas):
-                name = next((n for n in names if _takes(nodes[n], amounts)), None)
+                name = next((n for n in names if takes(nodes[n], request)), None)
                 if name is not None:
-                    nodes[name] = _with(nodes[name], amounts)
+                    nodes[name] = with_pod(nodes[name], request)
                     placed.setdefault(name, []).append(request.key)
                     bound += 1
         wanted_replicas = sum(share.replicas for share in plan.shares)
@@ -252,12 +248,23 @@ def applied(
     return replace(world, nodes=tuple(nodes[n.name] for n in world.nodes)), running, placed
 
 
-def _takes(one: NodeCapacity, amounts: Mapping[str, int]) -> bool:
-    return all(one.free(resource) >= amount for resource, amount in amounts.items())
+def takes(one: NodeCapacity, request: PlacementRequest) -> bool:
+    """Whether a node has room for one more replica."""
+    return all(one.free(resource) >= amount for resource, amount in _amounts(request).items())
 
 
-def _with(one: NodeCapacity, amounts: Mapping[str, int]) -> NodeCapacity:
+def with_pod(one: NodeCapacity, request: PlacementRequest) -> NodeCapacity:
+    """The node with one more replica on it."""
     requested = dict(one.requested)
-    for resource, amount in amounts.items():
+    for resource, amount in _amounts(request).items():
         requested[resource] = requested.get(resource, 0) + amount
     return replace(one, requested=requested)
+
+
+def _amounts(request: PlacementRequest) -> Mapping[str, int]:
+    return {
+        RESOURCE: request.count,
+        "cpu": request.cpu_milli,
+        "memory": request.memory_bytes,
+        "pods": 1,
+    }

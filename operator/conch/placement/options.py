@@ -31,7 +31,6 @@ _WORLD_G_PER_KWH = 475.0  # the world's average; only the ratio between zones ma
 class Policy:
     """How to plan. The defaults are what the operator does."""
 
-    single_class: bool = True  # a service is one Deployment: all replicas on one class
     # How many services that run may be moved, because somewhere is better: the caller's budget.
     moves: int = 0
     # What moving costs, as hours of what the service costs where it goes: both run meanwhile.

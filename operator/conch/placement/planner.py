@@ -68,12 +68,11 @@ class Planner:
         self, inventory: Inventory, requests: Iterable[PlacementRequest], moves: int = 0
     ) -> dict[Key, Assignment]:
         """As :func:`plan`; ``moves``: how many services that run may be moved now."""
-        del moves
         if self._ledger is None:
             self._ledger = Ledger(inventory)
         else:
             self._ledger.restart(inventory)
-        policy = _informed(self._policy, inventory)
+        policy = replace(_informed(self._policy, inventory), moves=moves)
         return plan_on(self._ledger, inventory.kinds, requests, policy)
 
 

@@ -27,6 +27,7 @@ _PASSES = 4  # of the local search
 _EJECTIONS = 8  # services a better option may push away, tried per option
 _RIVALS = 6  # that choose again together with a service, up to three at a time
 _TRIES = 1000  # services that step out of their place, in all
+_LEFT_OUT = ""  # stands for the class of those who have none
 GOOD = 1e-9  # what counts as no difference
 # Being left out: bounds prices when not all can be served.
 OUTSIDE = 100 * RANK
@@ -114,23 +115,38 @@ def search(ledger: Ledger, seats: Sequence[Seat]) -> float:
     Seats that found none have no option afterwards; the others hold their reservations.
     """
     _first_fit(ledger, seats)
-    least = sum(seat.options[0].least if seat.options else OUTSIDE for seat in seats)
+    least = sum(min((OUTSIDE, *(option.least for option in seat.options[:1]))) for seat in seats)
     if total(seats) <= least + GOOD:
         return least
     first, held = total(seats), [seat.held() for seat in seats]
     for seat in seats:
         seat.leave(ledger)
-    market = _Market(ledger, seats)
-    market.clear(first)
-    market.fit(seats)
-    if total(seats) > first:
+    alone = [_alone(ledger, seat) for seat in seats]
+    least = sum(alone)
+    contenders = [seat for seat, value in zip(seats, alone, strict=True) if value < OUTSIDE]
+    lost = OUTSIDE * (len(seats) - len(contenders))
+    if first > least + GOOD:
+        market = _Market(ledger, contenders)
+        market.clear(first - lost)
+        market.fit(contenders)
+        least = max(least, market.bound + lost)
+    if total(seats) >= first:
         for seat in seats:
             seat.leave(ledger)
         for seat, had in zip(seats, held, strict=True):
             seat.put_back(ledger, had)
-    bound = max(least, market.bound)
-    _Improvement(ledger, seats).run(bound)
-    return bound
+    _Improvement(ledger, contenders).run(least - lost)
+    return least
+
+
+def _alone(ledger: Ledger, seat: Seat) -> float:
+    """What the service would get if it were the only one."""
+    for option in seat.options:
+        if ledger.may_hold(option.candidates, option.shape, option.replicas, option.spot_limit):
+            room = ledger.room(option.candidates, option.shape, option.spot_limit)
+            if room >= option.replicas:
+                return option.least
+    return OUTSIDE
 
 
 def total(seats: Sequence[Seat]) -> float:
@@ -366,7 +382,7 @@ class _Improvement:
         """Let that service choose again together with some that are where it could be."""
         seat = self._seats[number]
         better = [o.kind.name for o in seat.options if o.least < seat.value - GOOD]
-        names = dict.fromkeys((*better, *(o.kind.name for o in seat.options)))
+        names = dict.fromkeys((*better, _LEFT_OUT, *(o.kind.name for o in seat.options)))
         there = chain.from_iterable(self._on.get(name, ()) for name in names)
         rivals = list(islice((other for other in there if other != number), _RIVALS))
         groups = chain.from_iterable(combinations(rivals, size) for size in (1, 2, 3))
@@ -390,15 +406,13 @@ class _Improvement:
         return False
 
     def _enter(self, number: int) -> None:
-        option = self._seats[number].option
-        if option is not None:
-            self._on.setdefault(option.kind.name, {})[number] = self._seats[number]
+        seat = self._seats[number]
+        self._on.setdefault(_class(seat), {})[number] = seat
 
     def _step_out(self, number: int) -> Held:
         self._tries -= 1
         seat = self._seats[number]
-        if seat.option is not None:
-            del self._on[seat.option.kind.name][number]
+        del self._on[_class(seat)][number]
         held = seat.held()
         seat.leave(self._ledger)
         return held
@@ -406,6 +420,10 @@ class _Improvement:
     def _step_in(self, number: int, held: Held) -> None:
         self._seats[number].put_back(self._ledger, held)
         self._enter(number)
+
+
+def _class(seat: Seat) -> str:
+    return _LEFT_OUT if seat.option is None else seat.option.kind.name
 
 
 def _units(seat: Seat) -> int:
