@@ -75,6 +75,18 @@ def test_a_saved_fleet_answers_like_the_cluster(
     assert found["classes"][0]["fits"] == {"1": 2, "2": 1, "4": 0, "8": 0}
 
 
+def test_a_saved_fleet_holds_no_signed_address(run: Run, tmp_path: Path, gpus: FakeCluster) -> None:
+    signed = service("signed", placement=wants("t4"))
+    signed["spec"]["models"][0]["source"]["uri"] = "https://store/m.tgz?sig=s1gned"
+    gpus.collections = collections(NODES, [], [signed])
+    file = tmp_path / "fleet.json"
+    assert run("capacity", "--save", str(file))[0] == 0
+    assert "s1gned" not in file.read_text()
+    assert "https://store/m.tgz" in file.read_text()
+    asked = written(tmp_path, placement=wants("t4"))
+    assert run("place", "-f", asked, "--snapshot", str(file))[0] == 1, "the older one has it"
+
+
 def test_capacity_of_a_cluster_without_conch(run: Run, cluster: FakeCluster) -> None:
     cluster.collections = {
         path: items for path, items in collections([]).items() if "conch.dev" not in path

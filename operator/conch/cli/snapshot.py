@@ -19,6 +19,7 @@ import msgspec
 from conch.api import names
 from conch.cli.cluster import Object, Reader
 from conch.errors import Forbidden, NotFound, UsageError
+from conch.fetch.admission import shown
 from conch.kube.transport import path
 from conch.kube.views import DeviceClass, Node, Pod, PriorityClass, ResourceClaim, ResourceSlice
 from conch.observe.state import ClusterState
@@ -86,7 +87,7 @@ async def gather(api: Reader, now: str) -> Snapshot:
         pods=[_pod(raw) for raw in pods],
         classes=[_ours(raw) for raw in classes],
         runtimes=[_ours(raw) for raw in runtimes],
-        services=[_ours(raw) for raw in services],
+        services=[_without_tokens(_ours(raw)) for raw in services],
         deployments=[_deployment(raw) for raw in deployments],
         priorities=[_named(raw, "value", "globalDefault") for raw in priorities],
         slices=[_named(raw, "spec") for raw in slices],
@@ -217,6 +218,17 @@ def _ours(raw: Object) -> Object:
     if gone := raw["metadata"].get("deletionTimestamp"):
         meta["deletionTimestamp"] = gone
     return {"metadata": meta, **_kept(raw, "spec", "status")}
+
+
+def _without_tokens(service: Object) -> Object:
+    """Where a model lies is of no matter to placement, and an address may be a signed one."""
+    spec = service.get("spec") or {}
+    models = [
+        {**model, "source": {**model["source"], "uri": shown(str(model["source"].get("uri", "")))}}
+        for model in spec.get("models") or ()
+        if model.get("source")
+    ]
+    return {**service, "spec": {**spec, "models": models}}
 
 
 def _deployment(raw: Object) -> Object:
