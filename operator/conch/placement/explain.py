@@ -45,9 +45,15 @@ def chosen(kind: AcceleratorKind, numbers: str) -> ClassVerdict:
 
 
 def fits(kind: AcceleratorKind, numbers: str, price: float | None) -> ClassVerdict:
-    """A class that would do as well, and was not best."""
-    text = numbers if price is None else f"{numbers}, {price:.3g} $/h each"
+    """A class that would do as well, and was not best; ``price`` of one unit per hour."""
+    text = numbers if price is None else f"{numbers}; from {price:.3g} $/h each"
     return ClassVerdict(kind.name, Fit.FITS, f"{kind.name}: {text}")
+
+
+def too_few(kind: AcceleratorKind, numbers: str, room: int, replicas: int) -> ClassVerdict:
+    """A class that has room for some of the replicas."""
+    text = f"{numbers}; room for {room} of {_count(replicas, 'replica')}"
+    return ClassVerdict(kind.name, Fit.FULL, f"{kind.name}: {text}")
 
 
 def unfit(kind: AcceleratorKind, request: PlacementRequest, refusal: Fit) -> ClassVerdict:

@@ -120,6 +120,7 @@ class Offers:
         self._any = [*sorted(self.known.values(), key=_smallest_first), CPU_CLASS]
         self._entries: dict[object, tuple[Entry, ...]] = {}
         self._filters: dict[object, Filter] = {}
+        self._worths: dict[tuple[int, int, str], Worth] = {}
 
     def entries(self, request: PlacementRequest) -> tuple[Entry, ...]:
         """Every class the service asks for, in its order."""
@@ -173,7 +174,7 @@ class Offers:
         assert entry.candidates is not None
         assert entry.shape is not None
         assert entry.worth is not None
-        replicas = _replicas(request, entry.name)
+        replicas = replicas_on(request, entry.name)
         option = Option(
             entry.kind,
             entry.candidates,
@@ -195,20 +196,27 @@ class Offers:
                 yield Entry(name, None, Fit.UNKNOWN, None, None, position, None)
                 continue
             candidates = self._ledger.candidates(kind, filter_)
-            needs = shape(kind, request)
-            values = tuple(
-                unit_value(kind, lot.capacity_type, request.optimise, self._policy)
-                * (needs.count or 1)
-                for lot in candidates.lots
-            )
             rank = position
             if not ordered:
                 rank = 2 if kind is CPU_CLASS else int(price_per_h(kind, "OnDemand") is None)
             refusal = class_refusal(kind, request)
             if refusal is None and name in request.avoid:
                 refusal = Fit.AVOIDED
-            worth = Worth.of(candidates, values)
+            needs = shape(kind, request)
+            worth = self._worth(kind, candidates, needs.count or 1, request.optimise)
             yield Entry(name, kind, refusal, candidates, needs, rank, worth)
+
+    def _worth(
+        self, kind: AcceleratorKind, candidates: Candidates, count: int, optimise: str
+    ) -> Worth:
+        key = (id(candidates), count, optimise)  # the ledger keeps candidates alive
+        if (known := self._worths.get(key)) is None:
+            lots = tuple(
+                count * unit_value(kind, lot.capacity_type, optimise, self._policy)
+                for lot in candidates.lots
+            )
+            self._worths[key] = known = Worth.of(candidates, lots)
+        return known
 
     def names(self, request: PlacementRequest) -> list[str]:
         """The classes the service names, the CPU last if it is allowed; [] if it names none."""
@@ -252,7 +260,7 @@ def _sane(amount: float | None) -> bool:
     return amount is not None and 0 < amount < math.inf
 
 
-def _replicas(request: PlacementRequest, name: str) -> int:
+def replicas_on(request: PlacementRequest, name: str) -> int:
     """How many replicas the service needs on a class; what runs elsewhere has to come along."""
     wanted = request.unbound + request.bound
     if request.demand_rps is None or not wanted:

@@ -19,27 +19,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from conch.api.conditions import Reason
 from conch.observe.types import (
     AcceleratorKind,
     Assignment,
-    ClassVerdict,
     Inventory,
     Key,
     PlacementRequest,
-    Share,
 )
-from conch.placement import exact, explain
-from conch.placement.fit import PERMANENT, Fit, class_refusal
+from conch.placement import exact
+from conch.placement.answers import Answers
+from conch.placement.fit import class_refusal
 from conch.placement.ledger import Ledger, shape
 from conch.placement.options import (
     LIVE,
-    Entry,
     Offers,
     Option,
     Policy,
     Worth,
-    price_per_h,
     spot_limit,
 )
 from conch.placement.search import GOOD, Seat, search, total
@@ -99,9 +95,7 @@ class _Plan:
         self._policy = policy
         self._keepers: list[Seat] = []
         self._choosers: list[Seat] = []
-        # What is said of a class, the same for all that look at it in the same way.
-        self._numbers: dict[tuple[int, str], str] = {}
-        self._verdicts: dict[tuple[int, bool], ClassVerdict] = {}
+        self._answers = Answers(ledger, offers)
 
     def make(self, requests: Iterable[PlacementRequest]) -> dict[Key, Assignment]:
         """An assignment for every request."""
@@ -121,7 +115,7 @@ class _Plan:
         if self._policy.moves:
             self._move()
         seats = (*self._keepers, *self._choosers)
-        return {seat.request.key: self._assignment(seat) for seat in seats}
+        return {seat.request.key: self._answers.of(seat) for seat in seats}
 
     # --- classes ---------------------------------------------------------------------------------
 
@@ -223,9 +217,7 @@ class _Plan:
             if self._ledger.room(option.candidates, option.shape):
                 return option
         for entry in self._offers.entries(seat.request):
-            if entry.refusal is None and Fit(self._no_room(seat.request, entry).reason) not in (
-                PERMANENT
-            ):
+            if entry.refusal is None and self._answers.may_ever(seat.request, entry):
                 return self._offers.option(seat.request, entry)
         return None
 
@@ -299,107 +291,6 @@ class _Plan:
     def _fill(self, seat: Seat) -> None:
         if seat.option is not None and (missing := seat.option.replicas - seat.placed) > 0:
             seat.take(self._ledger, seat.option, missing)
-
-    # --- answers ---------------------------------------------------------------------------------
-
-    def _assignment(self, seat: Seat) -> Assignment:
-        option = seat.option
-        if option is None:
-            return self._nowhere(seat.request)
-        text = self._counted(option)
-        placed = seat.placed
-        left = self._ledger.room(option.candidates, option.shape)
-        return Assignment(
-            option.kind,
-            Reason.PLACED,
-            explain.placed(option.kind, option.shape, option.replicas - placed, text),
-            placed + left,
-            (*self._refused(seat, option), explain.chosen(option.kind, text)),
-            self._shares(seat, option),
-            self._cost(seat, option),
-        )
-
-    def _counted(self, option: Option) -> str:
-        key = (id(option.candidates), option.shape.resource)  # the ledger keeps candidates alive
-        if (known := self._numbers.get(key)) is None:
-            known = explain.numbers(self._ledger, option.kind, option.candidates, option.shape)
-            self._numbers[key] = known
-        return known
-
-    def _refused(self, seat: Seat, chosen: Option) -> list[ClassVerdict]:
-        """Classes that the service would rather have had."""
-        if seat.options and seat.options[0] is chosen and not seat.request.classes:
-            return []
-        better = []
-        for entry in self._offers.entries(seat.request):
-            if entry.name == chosen.kind.name:
-                break
-            better.append(self._verdict(seat.request, entry))
-        return better
-
-    def _nowhere(self, request: PlacementRequest) -> Assignment:
-        refused = [self._verdict(request, entry) for entry in self._offers.entries(request)]
-        fits = {Fit(verdict.reason) for verdict in refused}
-        verdicts = explain.most_hopeful_first(refused)
-        if not fits:
-            return Assignment(None, Reason.NO_CAPACITY, explain.NO_ACCELERATOR_AT_ALL)
-        if fits == {Fit.UNKNOWN}:
-            message = explain.no_such_class(request, sorted(self._offers.known))
-            return Assignment(None, Reason.CLASS_NOT_FOUND, message, 0, verdicts)
-        reason = Reason.NOTHING_FITS if fits <= PERMANENT else Reason.NO_CAPACITY
-        return Assignment(None, reason, explain.join(verdicts), 0, verdicts)
-
-    def _verdict(self, request: PlacementRequest, entry: Entry) -> ClassVerdict:
-        if entry.kind is None:
-            return explain.unknown(entry.name)
-        if entry.refusal is Fit.AVOIDED:
-            return explain.unfit(entry.kind, request, entry.refusal)
-        key = (id(entry), self._may_spot(request))  # entries live as long as the offers
-        if (known := self._verdicts.get(key)) is None:
-            if entry.refusal is not None:
-                known = explain.unfit(entry.kind, request, entry.refusal)
-            else:
-                known = self._no_room(request, entry)
-            self._verdicts[key] = known
-        return known
-
-    def _may_spot(self, request: PlacementRequest) -> bool:
-        """Whether one of its replicas may be on spot."""
-        return request.min_on_demand < max(1, _wants(request))
-
-    def _no_room(self, request: PlacementRequest, entry: Entry) -> ClassVerdict:
-        assert entry.kind is not None
-        assert entry.candidates is not None
-        assert entry.shape is not None
-        may = self._may_spot(request)
-        return explain.no_room(self._ledger, entry.kind, entry.candidates, entry.shape, may)
-
-    def _shares(self, seat: Seat, option: Option) -> tuple[Share, ...]:
-        """Where the replicas without a node would go."""
-        if not seat.grants:
-            return ()
-        counts: dict[tuple[str, str], int] = {}
-        for index, replicas in seat.grants:
-            node = self._ledger.node(index)
-            place = (node.capacity_type, node.zone)
-            counts[place] = counts.get(place, 0) + replicas
-        name = option.kind.name
-        return tuple(Share(name, *place, number) for place, number in sorted(counts.items()))
-
-    def _cost(self, seat: Seat, option: Option) -> float | None:
-        """Of all replicas per hour; those that run are counted as on demand."""
-        if not option.shape.count:
-            return None
-        stays = seat.kept and seat.request.current == option.kind.name
-        total = 0.0
-        counted = [("OnDemand", seat.request.bound)] if stays else []
-        counted += [(self._ledger.node(i).capacity_type, n) for i, n in seat.grants]
-        for capacity_type, replicas in counted:
-            price = price_per_h(option.kind, capacity_type)
-            if price is None:
-                return None
-            total += price * replicas * option.shape.count
-        return total
 
 
 def _fair(request: PlacementRequest) -> tuple[int, str, Key]:
