@@ -38,9 +38,9 @@ _ALL_PODS = "/api/v1/pods"
 class Seen:
     """What the judge saw in all the time."""
 
-    anywhere: Mapping[str, float]
-    """Seconds waited, by replica: with room for that replica."""
-    whole: Mapping[str, float]
+    anywhere: pending.Tally
+    """Waits with room for that replica."""
+    whole: pending.Tally
     """The same, with room for its whole service."""
     looks: int
     most_without: int
@@ -129,8 +129,8 @@ async def _churn(ctx: Context, cluster: Cluster, operator: Operator) -> Seen:
         await client.delete(f"/api/v1/namespaces/{OTHERS}/pods")
         await live.clear_nodes(client)
     return Seen(
-        judge.anywhere.over,
-        judge.whole.over,
+        judge.anywhere,
+        judge.whole,
         judge.looks,
         judge.most_without,
         judge.most_waiting,
@@ -169,18 +169,14 @@ def _measure(ctx: Context) -> Result:
     seen = _measured(ctx)
     made = ", ".join(f"{number} {what}" for what, number in sorted(seen.changes.items()))
     return Result(
-        len(seen.anywhere),
+        len(seen.anywhere.over),
         f"{NODES} nodes, {SERVICES} services, {MINUTES:g} min, {seen.looks} looks; {made}. "
-        f"At most {seen.most_without} replicas without a node at once, {seen.most_waiting} of them "
-        f"with room; longer than {LIMIT_S:.0f} s without a break: {len(seen.anywhere)} with room "
-        f"for the replica in some allowed class (longest {_longest(seen.anywhere)}), "
-        f"{len(seen.whole)} with room for the whole service in one class "
-        f"(longest {_longest(seen.whole)}); the operator used {seen.cpu_share:.0%} of a core",
+        f"At most {seen.most_without} pods without a node at once, {seen.most_waiting} of them "
+        f"wanted and with room; over {LIMIT_S:.0f} s without a break: {len(seen.anywhere.over)} with "
+        f"room for the replica in some allowed class (longest {seen.anywhere.longest_s:.1f} s), "
+        f"{len(seen.whole.over)} with room for the whole service in one class "
+        f"(longest {seen.whole.longest_s:.1f} s); the operator used {seen.cpu_share:.0%} of a core",
     )
-
-
-def _longest(waited_s: Mapping[str, float]) -> str:
-    return f"{max(waited_s.values(), default=0.0):.0f} s"
 
 
 PENDING = Figure(

@@ -58,6 +58,8 @@ class Tally:
     limit_s: float
     over: dict[str, float] = field(default_factory=dict)
     """The longest wait of everyone who waited longer than the limit, in seconds."""
+    longest_s: float = 0.0
+    """Of anybody."""
     told: dict[str, str] = field(default_factory=dict)
     """What was seen when the limit was passed."""
     _since_s: dict[str, float] = field(default_factory=dict)
@@ -66,6 +68,7 @@ class Tally:
         """Take in who waits now; those who are not among them have stopped waiting."""
         now = {one.who: one for one in waiting}
         self._since_s = {who: self._since_s.get(who, now_s) for who in now}
+        self.longest_s = max(self.longest_s, *(now_s - s for s in self._since_s.values()), 0.0)
         for who, since_s in self._since_s.items():
             if now_s - since_s > self.limit_s:
                 self.over[who] = max(self.over.get(who, 0.0), now_s - since_s)

@@ -93,6 +93,7 @@ def test_only_waits_without_a_break_count() -> None:
     for now_s in (0, 5, 10):
         tally.look([one], now_s)
     assert not tally.over
+    assert tally.longest_s == 10
     tally.look([], 11)
     for now_s in (12, 20, 22, 23, 25):
         tally.look([one], now_s)
