@@ -172,7 +172,7 @@ def _measure(ctx: Context) -> Result:
         len(seen.anywhere.over),
         f"{NODES} nodes, {SERVICES} services, {MINUTES:g} min, {seen.looks} looks; {made}. "
         f"At most {seen.most_without} pods without a node at once, {seen.most_waiting} of them "
-        f"wanted and with room; over {LIMIT_S:.0f} s without a break: {len(seen.anywhere.over)} with "
+        f"wanted, with room; over {LIMIT_S:.0f} s without a break: {len(seen.anywhere.over)} with "
         f"room for the replica in some allowed class (longest {seen.anywhere.longest_s:.1f} s), "
         f"{len(seen.whole.over)} with room for the whole service in one class "
         f"(longest {seen.whole.longest_s:.1f} s); the operator used {seen.cpu_share:.0%} of a core",
