@@ -31,14 +31,16 @@ RATE_PER_POD: Final = 1.0
 # what is full to the last GPU is moved about.
 CLUSTER: Final = replace(services.CLUSTER, name="scrape-kwok", kwok_nodes=420, audit=False)
 _UP_LIMIT_S: Final = 600.0
+# Looks made, of those wanted: with less the machine, which plays the pods too, is too busy to tell.
+_LEAST_HELD: Final = 0.6
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """The operator in the window."""
+    """The operator in the window; ``cores`` as if it had held the interval all the time."""
 
     cores: float
-    looks: float
+    held: float  # looks made, of those wanted
     failed: float
     decided_s: float
     rss_mib: float
@@ -67,8 +69,8 @@ def _measure(ctx: Context) -> Result:
     return Result(
         got.cores,
         f"{PODS_IN_ALL} pods of {SERVED} services, each looked at every {INTERVAL_S:g} s with "
-        f"{RATE_PER_POD:g} req/s: CPU of the operator in {WINDOW_S:.0f} s; {got.looks:.0f} looks "
-        f"({got.failed:.0f} failed), deciding for all took {got.decided_s:.2f} s a round, "
+        f"{RATE_PER_POD:g} req/s: CPU of the operator in {WINDOW_S:.0f} s; {got.held:.0%} of the looks "
+        f"were made, and what they lack is added ({got.failed:.0f} failed), deciding for all took {got.decided_s:.2f} s a round, "
         f"RSS {got.rss_mib:.0f} MiB",
     )
 
@@ -97,13 +99,16 @@ async def _window(ctx: Context, cluster: Cluster, operator: Operator) -> Looked:
         await asyncio.sleep(WINDOW_S)
         after, used_s = _numbers(operator), operator.cpu_s() - cpu_s
     difference = {name: after[name] - before[name] for name in after}
-    looks = difference["ok"] + difference["error"]
-    if looks < 0.9 * PODS_IN_ALL * WINDOW_S / INTERVAL_S:
-        raise TestbedError(f"only {looks:.0f} looks in {WINDOW_S:.0f} s: the interval is not held")
+    looks, wanted = difference["ok"] + difference["error"], PODS_IN_ALL * WINDOW_S / INTERVAL_S
+    if looks < _LEAST_HELD * wanted:
+        raise TestbedError(
+            f"only {looks:.0f} looks in {WINDOW_S:.0f} s, {wanted:.0f} wanted: the machine is busy "
+            f"with other things ({used_s / max(1.0, looks) * 1e3:.2f} ms of CPU a look)"
+        )
     rounds = max(1.0, difference["rounds"])
     return Looked(
-        used_s / WINDOW_S,
-        looks,
+        used_s / looks * wanted / WINDOW_S,
+        looks / wanted,
         difference["error"],
         difference["deciding"] / rounds,
         operator.rss_mib(),

@@ -86,10 +86,10 @@ def test_any_text_is_parsed_or_refused(text: str) -> None:
 
 def test_an_unclosed_quote_costs_no_time() -> None:
     text = 'nv_inference_count{model="' * 100_000
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(TritonError):
         parse(text, ["resnet"], 99)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_several_times_faster_than_the_general_parser() -> None:

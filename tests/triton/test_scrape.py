@@ -70,6 +70,13 @@ async def test_a_good_pod(triton: Triton) -> None:
     assert sample.models["resnet"].batches[4].count == 10
 
 
+async def test_a_look_is_as_old_as_its_counters(triton: Triton) -> None:
+    clock = iter([10.0, 11.0, 30.0])
+    sample = await scrape("uid-1", "127.0.0.1", ["resnet"], 99, 0.5, lambda: next(clock))
+    assert sample.at_s == 10.5
+    assert next(clock) == 30.0, "not when the statistics were read"
+
+
 async def test_meters_of_its_gpus(triton: Triton) -> None:
     assert (await look()).gpus == {}
     triton.metrics = METRICS + b'nv_gpu_power_usage{gpu_uuid="GPU-1"} 61.5\n'

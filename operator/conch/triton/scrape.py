@@ -31,17 +31,20 @@ async def scrape(
     now: Callable[[], float],
     before: PodSample | None = None,
 ) -> PodSample:
-    """What the pod at ``ip`` says about ``models``; ``now`` is read when its answers are in.
+    """What the pod at ``ip`` says about ``models``, at the time of its counters.
 
     ``before`` is the last good look: while nothing was executed since, its statistics still hold.
     They are asked for again in time, since a pod whose metrics port answers while its HTTP port
     hangs serves nobody, and its zero traffic must not be taken for no demand.
     """
+    asked_s = now()
     try:
         text = await http.get(ip, names.PORT_METRICS, "/metrics", timeout_s)
     except TritonError as error:
         return PodSample(pod_uid, now(), {}, str(error)[:MAX_ERROR_CHARS], unreachable=True)
-    at_s = now()
+    # Rates are made of differences between looks: what we were slow to read is not to stretch or
+    # squeeze them, and how long the statistics take even less.
+    at_s = (asked_s + now()) / 2
     try:
         counters = metrics.parse(text.decode("utf-8", "replace"), models, percentile)
         proven = before is not None and before.at_s // IDLE_PROOF_S == at_s // IDLE_PROOF_S
@@ -50,7 +53,6 @@ async def scrape(
         else:
             body = await http.get(ip, names.PORT_HTTP, "/v2/models/stats", timeout_s)
             found = dict(statistics.read(body, models))
-            at_s = now()
         configs = before.configs if before is not None else None
         if configs is None and not (proven and len(models) == 1):
             configs = await _configs(ip, models, timeout_s)
