@@ -69,9 +69,9 @@ def _measure(ctx: Context) -> Result:
     return Result(
         got.cores,
         f"{PODS_IN_ALL} pods of {SERVED} services, each looked at every {INTERVAL_S:g} s with "
-        f"{RATE_PER_POD:g} req/s: CPU of the operator in {WINDOW_S:.0f} s; {got.held:.0%} of the looks "
-        f"were made, and what they lack is added ({got.failed:.0f} failed), deciding for all took {got.decided_s:.2f} s a round, "
-        f"RSS {got.rss_mib:.0f} MiB",
+        f"{RATE_PER_POD:g} req/s: CPU of the operator in {WINDOW_S:.0f} s; {got.held:.0%} of the "
+        f"looks were made, and what they lack is added ({got.failed:.0f} failed), deciding for all "
+        f"took {got.decided_s:.2f} s a round, RSS {got.rss_mib:.0f} MiB",
     )
 
 
