@@ -1,7 +1,8 @@
 """The best plan of a small fleet by trying every one: it shares no rule with the planner.
 
-Best is, in this order: fewest services left out, fewest steps down their own orders of classes,
-least price per hour. A service is served when all its replicas are on nodes of one class.
+Best is, in this order: nobody left out for the sake of a later service, fewest steps down their own
+orders of classes, least price per hour. A service is served when all its replicas are on nodes of
+one class.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from math import ceil, inf
 
 from conch.observe.types import AcceleratorKind, Inventory, PlacementRequest
 
-Score = tuple[int, int, float]  # left out, steps down, dollars per hour
-_NOBODY: Score = (0, 0, 0.0)
+Left = tuple[bool, ...]  # out, by service
+Score = tuple[Left, int, float]  # left out, steps down, dollars per hour
 
 
 @dataclass(slots=True)
@@ -32,7 +33,7 @@ class _Choice:
     steps: int
     replicas: int
     nodes: tuple[tuple[int, float], ...]  # number, dollars an hour of one replica there
-    least: Score
+    least: float  # dollars an hour
 
 
 def best(world: Inventory, requests: Sequence[PlacementRequest]) -> Score:
@@ -42,38 +43,34 @@ def best(world: Inventory, requests: Sequence[PlacementRequest]) -> Score:
               n.capacity_type == "Spot")
         for n in world.nodes
     ]  # fmt: skip
-    choices = [sorted(_choices(world, r), key=lambda c: c.least) for r in requests]
-    cheapest = [found[0].least if found else (1, 0, 0.0) for found in choices]
-    ahead = [_NOBODY]
-    for score in reversed(cheapest):
-        ahead.append(_add(ahead[-1], score))
-    ahead.reverse()
-    found: list[Score] = [(len(requests) + 1, 0, 0.0)]
+    choices = [sorted(_choices(world, r), key=lambda c: (c.steps, c.least)) for r in requests]
+    none = [not found for found in choices]
+    # What those from each service on add at least.
+    steps = [min((c.steps for c in found), default=0) for found in choices]
+    least = [min((c.least for c in found), default=0.0) for found in choices]
+    best_yet: Score = ((True,) * (len(requests) + 1), 0, 0.0)
 
-    def go(number: int, so_far: Score) -> None:
-        if not _better(_add(so_far, ahead[number]), found[0]):
+    def go(number: int, left: Left, down: int, paid: float) -> None:
+        nonlocal best_yet
+        hoped = (*left, *none[number:]), down + sum(steps[number:]), paid + sum(least[number:])
+        if not _better(hoped, best_yet):
             return
         if number == len(requests):
-            found[0] = so_far
+            best_yet = hoped
             return
         request = requests[number]
         for choice in choices[number]:
-            base = (so_far[0], so_far[1] + choice.steps, so_far[2])
-            spot = choice.replicas - request.min_on_demand
-            for dollars in _spreads(nodes, request, choice.nodes, choice.replicas, max(0, spot)):
-                go(number + 1, (base[0], base[1], base[2] + dollars))
-        go(number + 1, (so_far[0] + 1, so_far[1], so_far[2]))
+            spot = max(0, choice.replicas - request.min_on_demand)
+            for dollars in _spreads(nodes, request, choice.nodes, choice.replicas, spot):
+                go(number + 1, (*left, False), down + choice.steps, paid + dollars)
+        go(number + 1, (*left, True), down, paid)
 
-    go(0, _NOBODY)
-    return found[0]
+    go(0, (), 0, 0.0)
+    return best_yet
 
 
 def _better(one: Score, other: Score) -> bool:
     return one[:2] < other[:2] or (one[:2] == other[:2] and one[2] < other[2] - 1e-9)
-
-
-def _add(one: Score, other: Score) -> Score:
-    return one[0] + other[0], one[1] + other[1], one[2] + other[2]
 
 
 def _choices(world: Inventory, request: PlacementRequest) -> Iterator[_Choice]:
@@ -99,7 +96,7 @@ def _choices(world: Inventory, request: PlacementRequest) -> Iterator[_Choice]:
         if nodes:
             steps = position if request.classes else 0
             least = replicas * min(dollars for _, dollars in nodes)
-            yield _Choice(steps, replicas, nodes, (0, steps, least))
+            yield _Choice(steps, replicas, nodes, least)
 
 
 def _price(kind: AcceleratorKind, capacity_type: str) -> float:

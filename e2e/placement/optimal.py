@@ -58,26 +58,29 @@ def world(seed: int) -> tuple[Inventory, list[PlacementRequest]]:
 
 
 def compare(there: Inventory, requests: Sequence[PlacementRequest]) -> Compared:
-    """The best, what the solver finds, and what the search finds, of one small fleet."""
+    """The best, what the search finds, and what the solver makes of it, of one small fleet."""
     ledger = Ledger(there)
     offers = Offers(ledger, there.kinds, LIVE)
     seats = [search.Seat(request, offers.options(request)) for request in requests]
-    answer = exact.solve(ledger, seats)
+    search.search(ledger, seats)
+    greedy = _score(seats)
+    served = [seat.option is not None for seat in seats]
+    for seat in seats:
+        seat.leave(ledger)
+    answer = exact.solve(ledger, seats, served)
     found = None
     if answer is not None:
         exact.take(ledger, seats, answer)
         found = _score(seats)
-        for seat in seats:
-            seat.leave(ledger)
-    search.search(ledger, seats)
-    return Compared(brute.best(there, requests), found, _score(seats))
+    return Compared(brute.best(there, requests), found, greedy)
 
 
 def _score(seats: Sequence[search.Seat]) -> brute.Score:
     """What the seats hold, counted replica by replica."""
-    placed = [seat for seat in seats if seat.option and seat.placed == seat.option.replicas]
+    out = tuple(not seat.option or seat.placed < seat.option.replicas for seat in seats)
+    placed = [seat for seat, left in zip(seats, out, strict=True) if not left]
     steps = sum(seat.option.rank for seat in placed if seat.option)
-    return len(seats) - len(placed), steps, sum(seat.value for seat in placed) - steps * RANK
+    return out, steps, sum(seat.value for seat in placed) - steps * RANK
 
 
 def _gap(found: brute.Score | None, best: brute.Score) -> float:
@@ -102,7 +105,7 @@ def _optimal(ctx: Context) -> Result:
     seen = _compared(ctx)
     gaps = [_gap(one.exact, one.best) for one in seen]
     unsolved = sum(one.exact is None for one in seen)
-    full = sum(one.best[0] == 0 for one in seen)
+    full = sum(not any(one.best[0]) for one in seen)
     return Result(
         sum(abs(gap) < _SAME for gap in gaps) / len(seen),
         _WORLD + f"share in which HiGHS finds the best; no answer in its limits: {unsolved}; "

@@ -27,10 +27,21 @@ def test_a_pool_that_does_not_pack_is_split() -> None:
     ledger = Ledger(fleet)
     offers = Offers(ledger, fleet.kinds, LIVE)
     seats = [search.Seat(request, offers.options(request)) for request in requests]
-    answer = exact.solve(ledger, seats)
+    answer = exact.solve(ledger, seats, [False] * len(seats))
     assert answer is not None
     placed = [choice is not None for choice in answer.options]
     assert placed.count(True) == 1
+
+
+def test_nobody_served_is_left_out_for_what_it_saves() -> None:
+    fleet = world(node("a", "l4", 2))
+    requests = [service("a", "l4", count=2), service("b", "l4"), service("c", "l4")]
+    ledger = Ledger(fleet)
+    offers = Offers(ledger, fleet.kinds, LIVE)
+    seats = [search.Seat(request, offers.options(request)) for request in requests]
+    answer = exact.solve(ledger, seats, [True, False, False])
+    assert answer is not None
+    assert [choice is not None for choice in answer.options] == [True, False, False]
 
 
 def test_same_input_same_answer() -> None:
@@ -44,4 +55,4 @@ def test_too_large_for_the_solver_is_left_to_the_search() -> None:
     ledger = Ledger(fleet)
     offers = Offers(ledger, (L4, T4), LIVE)
     seats = [search.Seat(r, offers.options(r)) for r in (service(f"s{i}") for i in range(2000))]
-    assert exact.solve(ledger, seats) is None
+    assert exact.solve(ledger, seats, [False] * len(seats)) is None

@@ -235,6 +235,17 @@ def test_last_unit_goes_to_the_oldest() -> None:
     assert "0 of 4 GPUs free (1 more promised to pods without a node)" in plans[young.key].message
 
 
+@pytest.mark.parametrize("first", [{"priority": 10}, {"age_rank": "0"}])
+def test_the_large_and_important_is_not_left_out_for_two_small_ones(
+    first: dict[str, object],
+) -> None:
+    large = service("z", "l4", count=2, **first)
+    small = [service(name, "l4", age_rank="1") for name in "abc"]
+    plans = plan(world(node("n", units=3)), [*small, large])
+    assert plans[large.key].kind == L4
+    assert sum(plans[one.key].kind is not None for one in small) == 1
+
+
 @pytest.mark.parametrize("names", [("m", "n"), ("n", "m")])
 def test_whole_nodes_stay_for_services_that_need_several_units(names: tuple[str, str]) -> None:
     inventory = world(node(names[0], units=4), node(names[1], units=4, used=3))

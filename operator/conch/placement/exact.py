@@ -67,13 +67,16 @@ class _Model:
         self.row_upper.append(upper)
 
 
-def solve(ledger: Ledger, seats: Sequence[Seat]) -> Answer | None:
-    """The best for all seats at once, nothing of them being reserved; None: not to be had."""
+def solve(ledger: Ledger, seats: Sequence[Seat], served: Sequence[bool]) -> Answer | None:
+    """The best for all seats at once, nothing of them being reserved; None: not to be had.
+
+    Those ``served`` are not left out, whatever that saves: who is, is decided by fairness.
+    """
     if sum(len(seat.options) for seat in seats) > _COLUMNS // 2:
         return None
     pools = _pools(ledger, seats)
     for _ in range(_ROUNDS):
-        programme = _Programme(ledger, seats, pools)
+        programme = _Programme(ledger, seats, pools, served)
         if programme.columns > _COLUMNS:
             return None
         values = programme.run()
@@ -94,7 +97,7 @@ def solve(ledger: Ledger, seats: Sequence[Seat]) -> Answer | None:
 
 def relaxed(ledger: Ledger, seats: Sequence[Seat]) -> float:
     """A lower bound on the sum of values: the linear relaxation, with pools as one."""
-    programme = _Programme(ledger, seats, _pools(ledger, seats))
+    programme = _Programme(ledger, seats, _pools(ledger, seats), [False] * len(seats))
     bound = programme.relax()
     assert bound is not None, "leaving everybody out is always possible"
     return bound
@@ -126,7 +129,13 @@ def _pools(ledger: Ledger, seats: Sequence[Seat]) -> list[_Pool]:
 class _Programme:
     """One formulation: who takes which option, and how many of its replicas each pool gets."""
 
-    def __init__(self, ledger: Ledger, seats: Sequence[Seat], pools: Sequence[_Pool]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        seats: Sequence[Seat],
+        pools: Sequence[_Pool],
+        served: Sequence[bool],
+    ) -> None:
         self._ledger = ledger
         self._seats = seats
         self._pools = pools
@@ -138,8 +147,8 @@ class _Programme:
         self._plan: list[list[tuple[Option, int, list[tuple[_Pool, int]]]]] = []
         self._users: dict[int, list[tuple[int, Shape]]] = {id(pool): [] for pool in pools}
         self._base = OUTSIDE * len(seats)
-        for seat in seats:
-            self._seat(seat)
+        for seat, must in zip(seats, served, strict=True):
+            self._seat(seat, must=must)
         for pool in pools:
             self._pool(pool)
 
@@ -148,7 +157,7 @@ class _Programme:
         """How large it is."""
         return len(self._model.cost)
 
-    def _seat(self, seat: Seat) -> None:
+    def _seat(self, seat: Seat, *, must: bool) -> None:
         model = self._model
         plan = []
         for option in seat.options:
@@ -165,7 +174,7 @@ class _Programme:
                 spot = [(c, 1.0) for pool, c in parts if pool.capacity_type == SPOT]
                 model.row([*spot, (chosen, -option.spot_limit)], -math.inf, 0)
             plan.append((option, chosen, parts))
-        model.row([(chosen, 1) for _, chosen, _ in plan], 0, 1)
+        model.row([(chosen, 1) for _, chosen, _ in plan], int(must), 1)
         self._plan.append(plan)
 
     def _pool(self, pool: _Pool) -> None:

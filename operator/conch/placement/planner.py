@@ -166,9 +166,10 @@ class _Plan:
     def _improve(self, seats: Sequence[Seat]) -> None:
         """What the solver says, if it finds something better in its limits."""
         reached, held = total(seats), [seat.held() for seat in seats]
+        served = [seat.option is not None for seat in seats]
         for seat in seats:
             seat.leave(self._ledger)
-        answer = exact.solve(self._ledger, seats)
+        answer = exact.solve(self._ledger, seats, served)
         if answer is not None and answer.value < reached - GOOD:
             exact.take(self._ledger, seats, answer)
             return

@@ -118,7 +118,8 @@ def search(ledger: Ledger, seats: Sequence[Seat]) -> float:
     least = sum(min((OUTSIDE, *(option.least for option in seat.options[:1]))) for seat in seats)
     if total(seats) <= least + GOOD:
         return least
-    first, held = total(seats), [seat.held() for seat in seats]
+    standing, held = _standing(seats), [seat.held() for seat in seats]
+    first = total(seats)
     for seat in seats:
         seat.leave(ledger)
     alone = [_alone(ledger, seat) for seat in seats]
@@ -130,13 +131,20 @@ def search(ledger: Ledger, seats: Sequence[Seat]) -> float:
         market.clear(first - lost)
         market.fit(contenders)
         least = max(least, market.bound + lost)
-    if total(seats) >= first:
+    if _standing(seats) >= standing:
         for seat in seats:
             seat.leave(ledger)
         for seat, had in zip(seats, held, strict=True):
             seat.put_back(ledger, had)
     _Improvement(ledger, contenders).run(least - lost)
     return least
+
+
+def _standing(seats: Sequence[Seat]) -> tuple[tuple[bool, ...], float]:
+    """Who is left out, and the sum of values: less is better. Seats come in fair order, and nobody
+    is left out for somebody later, whatever that saves.
+    """
+    return tuple(seat.option is None for seat in seats), total(seats)
 
 
 def _alone(ledger: Ledger, seat: Seat) -> float:
@@ -356,7 +364,8 @@ class _Improvement:
                     break
                 if instead is not theirs[0] and pushed.take_all(self._ledger, instead):
                     break
-            if seat.value + pushed.value < before + was - GOOD:
+            unfair = pushed.option is None and (mine[0] is not None or other < number)
+            if not unfair and seat.value + pushed.value < before + was - GOOD:
                 self._enter(number)
                 self._enter(other)
                 return True
@@ -391,11 +400,12 @@ class _Improvement:
     def _choose_again(self, group: tuple[int, ...]) -> bool:
         """In the order that makes the sum of their values least, if it falls at all."""
         seats = self._seats
-        before = sum(seats[number].value for number in group)
+        fair = [seats[number] for number in sorted(group)]
+        left_out, before = _standing(fair)
         held = [self._step_out(number) for number in group]
         for order in permutations(group):
             _first_fit(self._ledger, [seats[number] for number in order])
-            if sum(seats[number].value for number in group) < before - GOOD:
+            if _standing(fair) < (left_out, before - GOOD):
                 for number in group:
                     self._enter(number)
                 return True
