@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
@@ -82,10 +83,10 @@ async def woken(queue: WorkQueue) -> set[str]:
 async def test_a_new_service_is_woken_once(cluster: ClusterState, queue: WorkQueue) -> None:
     loop = loop_of(cluster, queue)
     cluster.set_service(service("a"))
-    loop.replan()
+    await loop.replan()
     assert cluster.assignments[key("a")].reason is Reason.PLACED
     assert await woken(queue) == {"a"}
-    loop.replan()
+    await loop.replan()
     assert await woken(queue) == set()
 
 
@@ -95,12 +96,12 @@ async def test_what_is_gone_or_going_has_no_assignment(
     loop = loop_of(cluster, queue)
     cluster.set_service(service("a"))
     cluster.set_service(service("b"))
-    loop.replan()
+    await loop.replan()
     going = service("b")
     going["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "resourceVersion": "11"}
     cluster.set_service(going)
     cluster.remove_service(key("a"), "uid-a")
-    loop.replan()
+    await loop.replan()
     assert cluster.assignments == {}
 
 
@@ -109,9 +110,9 @@ async def test_a_promise_holds_until_there_is_a_deployment(queue: WorkQueue) -> 
     cluster.inventory_builder.upsert_node(node(gpus=1))
     loop = loop_of(cluster, queue)
     cluster.set_service(service("b"))
-    loop.replan()
+    await loop.replan()
     cluster.set_service(service("a"))  # of the same second, and first by its uid
-    loop.replan()
+    await loop.replan()
     assert cluster.assignments[key("b")].reason is Reason.PLACED
     assert cluster.assignments[key("a")].reason is Reason.NO_CAPACITY
 
@@ -134,7 +135,7 @@ async def test_pods_with_a_node_are_not_asked_for_again(
         return plan(inventory, asked)
 
     plans_with(monkeypatch, listen)
-    loop_of(cluster, queue).replan()
+    await loop_of(cluster, queue).replan()
     assert [(r.bound, r.unbound, r.current) for r in asked] == [(1, 2, "l4")]
 
 
@@ -145,7 +146,7 @@ async def test_a_service_that_cannot_be_asked_for_is_told_and_hurts_no_other(
     cluster.set_service(service("bad", resources={"memory": "much"}))
     cluster.set_service(service("good"))
     for _ in range(2):
-        loop.replan()
+        await loop.replan()
     assert cluster.assignments[key("good")].kind is not None
     assert cluster.assignments[key("bad")].reason is Reason.STEP_ERROR
     assert await woken(queue) == {"bad", "good"}
@@ -157,7 +158,7 @@ async def test_a_service_the_planner_fails_on_keeps_its_class_and_hurts_no_other
 ) -> None:
     loop = loop_of(cluster, queue)
     cluster.set_service(service("bad"))
-    loop.replan()
+    await loop.replan()
     before = cluster.assignments[key("bad")]
 
     def fail(inventory: Inventory, requests: Iterable[PlacementRequest]) -> Any:
@@ -168,9 +169,53 @@ async def test_a_service_the_planner_fails_on_keeps_its_class_and_hurts_no_other
 
     plans_with(monkeypatch, fail)
     cluster.set_service(service("good"))
-    loop.replan()
+    await loop.replan()
     assert cluster.assignments[key("bad")] is before
     assert cluster.assignments[key("good")].kind is not None
+
+
+async def test_all_that_cannot_be_planned_for_are_found(
+    cluster: ClusterState, queue: WorkQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = {"s03", "s11", "s12"}
+
+    def fail(inventory: Inventory, requests: Iterable[PlacementRequest]) -> Any:
+        asked = list(requests)
+        if any(r.key.name in bad for r in asked):
+            raise ZeroDivisionError
+        return plan(inventory, asked)
+
+    for number in range(20):
+        cluster.set_service(service(f"s{number:02}"))
+    plans_with(monkeypatch, fail)
+    await loop_of(cluster, queue).replan()
+    told = {k.name for k, a in cluster.assignments.items() if a.reason is Reason.STEP_ERROR}
+    assert told == bad
+    assert len(cluster.assignments) == 20
+
+
+async def test_others_have_their_turn_while_a_plan_is_made(
+    cluster: ClusterState, queue: WorkQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a service that is deleted meanwhile is not brought back by the plan."""
+    planning, go_on = asyncio.Event(), threading.Event()
+    running = asyncio.get_running_loop()
+
+    def wait(inventory: Inventory, requests: Iterable[PlacementRequest]) -> Any:
+        running.call_soon_threadsafe(planning.set)
+        assert go_on.wait(5)
+        return plan(inventory, requests)
+
+    plans_with(monkeypatch, wait)
+    for name in ("a", "b"):
+        cluster.set_service(service(name))
+    task = asyncio.create_task(loop_of(cluster, queue).replan())
+    async with asyncio.timeout(5):
+        await planning.wait()
+    cluster.remove_service(key("a"), cluster.services[key("a")].raw["metadata"]["uid"])
+    go_on.set()
+    await task
+    assert set(cluster.assignments) == {key("b")}
 
 
 async def test_when_no_plan_can_be_made_all_stays(
@@ -182,7 +227,7 @@ async def test_when_no_plan_can_be_made_all_stays(
     loop = loop_of(cluster, queue)
     cluster.set_service(service("a"))
     cluster.set_service(service("b"))
-    loop.replan()
+    await loop.replan()
     before = dict(cluster.assignments)
 
     def fail(inventory: Inventory, requests: Iterable[PlacementRequest]) -> Any:
@@ -192,7 +237,7 @@ async def test_when_no_plan_can_be_made_all_stays(
         return plan(inventory, asked)
 
     plans_with(monkeypatch, fail)
-    loop.replan()
+    await loop.replan()
     assert cluster.assignments == before
     assert "everything stays" in caplog.text
 
@@ -212,11 +257,11 @@ async def test_numbers_in_a_message_wake_nobody_at_once(
     loop = loop_of(cluster, queue)
     cluster.inventory_builder.upsert_pod(taken(3))
     cluster.set_service(service("a", placement={"accelerators": {"count": 2}}))
-    loop.replan()
+    await loop.replan()
     before = cluster.assignments[key("a")]
     assert await woken(queue) == {"a"}
     cluster.inventory_builder.upsert_pod(taken(1))
-    loop.replan()
+    await loop.replan()
     after = cluster.assignments[key("a")]
     assert before.reason is after.reason is Reason.NO_CAPACITY
     assert before.message != after.message
@@ -227,16 +272,14 @@ async def test_a_trigger_while_planning_is_not_lost(
     cluster: ClusterState, queue: WorkQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loop = loop_of(cluster, queue)
+    running = asyncio.get_running_loop()
     second = asyncio.Event()
     plans = 0
 
     def listen(inventory: Inventory, requests: Iterable[PlacementRequest]) -> Any:
         nonlocal plans
         plans += 1
-        if plans == 1:
-            loop.trigger()
-        else:
-            second.set()
+        running.call_soon_threadsafe(loop.trigger if plans == 1 else second.set)
         return plan(inventory, requests)
 
     plans_with(monkeypatch, listen)
@@ -258,8 +301,8 @@ async def test_a_person_waits_for_a_short_rest_only(monkeypatch: pytest.MonkeyPa
     planned = asyncio.Event()
     plans: list[float] = []
 
-    def slow_plan() -> None:
-        time.sleep(0.1)
+    async def slow_plan() -> None:
+        await asyncio.sleep(0.1)
         plans.append(loop.time())
         planned.set()
 
@@ -284,8 +327,8 @@ async def test_a_replica_that_has_waited_long_enough_cuts_a_rest_short(
     loop = PlacementLoop(ClusterState(), WorkQueue(), settings, Metrics())
     plans = asyncio.Queue[None]()
 
-    def plan_once_more() -> None:
-        time.sleep(0.01)
+    async def plan_once_more() -> None:
+        await asyncio.sleep(0.01)
         plans.put_nowait(None)
 
     monkeypatch.setattr(loop, "replan", plan_once_more)
@@ -305,8 +348,8 @@ async def test_a_rest_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = PlacementLoop(ClusterState(), WorkQueue(), settings, Metrics())
     plans = asyncio.Queue[None]()
 
-    def slow_plan() -> None:
-        time.sleep(0.01)
+    async def slow_plan() -> None:
+        await asyncio.sleep(0.01)
         plans.put_nowait(None)
 
     monkeypatch.setattr(loop, "replan", slow_plan)

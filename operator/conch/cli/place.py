@@ -88,13 +88,13 @@ async def place(
     namespace: str,
     replicas: int | None,
 ) -> Answer:
-    """Plan with the service in it. A coroutine: the loop's queue needs one. Raises UsageError."""
+    """Plan with the service in it. Raises UsageError."""
     state = snapshots.state(read, where)
     key = Key(namespace, service.metadata.name)
     known = state.services.get(key)
-    before = _plan(state)
+    before = await _plan(state)
     state.set_service(_raw(service, namespace, replicas, known.raw if known else None))
-    after = _plan(state)
+    after = await _plan(state)
     record = state.services[key]
     if record.service is None:
         parse(record.raw, service.metadata.name)  # says what is wrong with it
@@ -141,7 +141,7 @@ async def classes_now(api: Reader, namespace: str, name: str) -> tuple[ClassAnsw
         state = snapshots.state(await snapshots.gather(api, taken))
     except ConchError:
         return None
-    assignment = _plan(state).get(Key(namespace, name))
+    assignment = (await _plan(state)).get(Key(namespace, name))
     record = state.services.get(Key(namespace, name))
     if assignment is None or record is None or record.service is None:
         return None
@@ -150,9 +150,9 @@ async def classes_now(api: Reader, namespace: str, name: str) -> tuple[ClassAnsw
     return tuple(_classes(assignment, kinds, count))
 
 
-def _plan(state: ClusterState) -> dict[Key, Assignment]:
+async def _plan(state: ClusterState) -> dict[Key, Assignment]:
     state.assignments.clear()
-    PlacementLoop(state, WorkQueue(), Settings(), Metrics()).replan()
+    await PlacementLoop(state, WorkQueue(), Settings(), Metrics()).replan()
     return dict(state.assignments)
 
 

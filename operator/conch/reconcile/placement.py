@@ -2,7 +2,8 @@
 
 It turns what is known into requests, runs the pure planner over all of them at once, and publishes
 assignments; reconciles only read them. It writes nothing. A service that cannot be planned for (a
-defect of ours) is told so and costs no other its place.
+defect of ours) is told so and costs no other its place. Planning for thousands of nodes takes a
+second or more: it is done in a thread, on what does not change.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from conch.api import names, v1alpha1
@@ -39,6 +40,8 @@ logger = logging.getLogger(__name__)
 _REST = 20
 _SHORT_REST = 2
 _LONGEST_REST_S = 3.0
+# Plans that are made to find out which services cannot be planned for: five among a thousand.
+_TRIALS = 100
 # The message of one that waits has numbers of the whole cluster, which change all the time.
 _RETELL_S = 30.0
 
@@ -80,7 +83,7 @@ class PlacementLoop:
             self._dirty.clear()
             self._awaited.clear()
             started = loop.time()
-            self.replan()
+            await self.replan()
             took_s = loop.time() - started
             self._metrics.placement_seconds.observe(took_s)
             if timer is not None:
@@ -92,13 +95,14 @@ class PlacementLoop:
                 async with asyncio.timeout(min(took_s * (_REST - _SHORT_REST), _LONGEST_REST_S)):
                     await self._awaited.wait()
 
-    def replan(self) -> None:
+    async def replan(self) -> None:
         """One plan over all services; wakes those whose assignment changed.
 
         What the room or a message alone changes is no reason to hurry.
         """
         inventory = self._state.inventory()
-        self._patience.begin(_uid(record) for record in self._state.services.values())
+        uids = {key: _uid(record) for key, record in self._state.services.items()}
+        self._patience.begin(uids.values())
         self._relief.begin()
         requests: dict[Key, PlacementRequest] = {}
         failed: dict[Key, Exception] = {}
@@ -110,24 +114,37 @@ class PlacementLoop:
                 continue
             if request is not None:
                 requests[key] = request
+        found, culprits = await asyncio.to_thread(self._plan, inventory, requests)
+        failed |= culprits
+        if found is None:
+            found = {k: v for k, v in self._state.assignments.items() if k in requests}
+        assignments = {
+            **found,
+            **{key: self._unplanned(key, defect) for key, defect in failed.items()},
+        }
+        self._defects = {key: repr(defect) for key, defect in failed.items()}
+        records = self._state.services
+        self._publish(
+            # Deleted meanwhile, or another of the same name: the next plan is for that one.
+            {k: v for k, v in assignments.items() if k in records and _uid(records[k]) == uids[k]}
+        )
+
+    def _plan(
+        self, inventory: Inventory, requests: Mapping[Key, PlacementRequest]
+    ) -> tuple[dict[Key, Assignment] | None, dict[Key, Exception]]:
+        """Assignments (None: there is no plan to be had), and who cannot be planned for."""
         try:
-            assignments = self._relief.plan(self._planner.plan, inventory, requests)
+            return self._relief.plan(self._planner.plan, inventory, requests), {}
         except Exception:
             # Find out whose case it is, and plan for all others; what was kept is in doubt.
             self._planner = Planner()
-            for key, request in list(requests.items()):
-                if (culprit := _attempt(inventory, request)) is not None:
-                    failed[key] = culprit
-                    del requests[key]
-            try:
-                assignments = plan(inventory, requests.values())
-            except Exception:
-                logger.exception("placement failed: everything stays where it is")
-                assignments = {k: v for k, v in self._state.assignments.items() if k in requests}
-        for key, defect in failed.items():
-            assignments[key] = self._unplanned(key, defect)
-        self._defects = {key: repr(defect) for key, defect in failed.items()}
-        self._publish(assignments)
+        try:
+            culprits = _culprits(inventory, list(requests.values()))
+            rest = [request for key, request in requests.items() if key not in culprits]
+            return plan(inventory, rest), culprits
+        except Exception:
+            logger.exception("placement failed: everything stays where it is")
+            return None, {}
 
     def _unplanned(self, key: Key, error: Exception) -> Assignment:
         """What a service gets that cannot be planned for: what it has, or the reason."""
@@ -232,13 +249,23 @@ def _epoch_s() -> float:
     return datetime.now(UTC).timestamp()
 
 
-def _attempt(inventory: Inventory, request: PlacementRequest) -> Exception | None:
-    """What is wrong with planning for that service alone."""
-    try:
-        plan(inventory, [request])
-    except Exception as error:
-        return error
-    return None
+def _culprits(inventory: Inventory, requests: Sequence[PlacementRequest]) -> dict[Key, Exception]:
+    """Who cannot be planned for, found by halves. Raises if nobody's part is to blame alone."""
+    found: dict[Key, Exception] = {}
+    suspects = [requests]
+    for _ in range(_TRIALS):
+        if not suspects:
+            return found
+        group = suspects.pop()
+        try:
+            plan(inventory, group)
+        except Exception as error:
+            if len(group) > 1:
+                half = len(group) // 2
+                suspects += [group[:half], group[half:]]
+            else:
+                found[group[0].key] = error
+    raise RuntimeError(f"{len(found)} services cannot be planned for, and there are more")
 
 
 def _promised(assignment: Assignment | None) -> str:
