@@ -11,7 +11,7 @@ from conch.observe.types import Inventory, PlacementRequest
 from conch.placement import exact, plan
 from conch.placement.ledger import Ledger
 from conch.placement.options import LIVE, Offers
-from conch.placement.search import Seat
+from conch.placement.seats import Seat
 from e2e.bench.figure import Context, Figure, Result
 from e2e.placement import rules
 from e2e.placement.fleets import LISTED, PRODUCTS, Product, fleet, service

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from conch.observe.types import Inventory, PlacementRequest
-from conch.placement import exact, search
+from conch.placement import exact
 from conch.placement.ledger import Ledger
 from conch.placement.options import LIVE, RANK, Offers
+from conch.placement.search import search
+from conch.placement.seats import Seat
 from e2e.bench.figure import Context, Figure, Result
 from e2e.placement import brute
 from e2e.placement.fleets import GIB, WHOLE, fleet, service
@@ -61,8 +63,8 @@ def compare(there: Inventory, requests: Sequence[PlacementRequest]) -> Compared:
     """The best, what the search finds, and what the solver makes of it, of one small fleet."""
     ledger = Ledger(there)
     offers = Offers(ledger, there.kinds, LIVE)
-    seats = [search.Seat(request, offers.options(request)) for request in requests]
-    search.search(ledger, seats)
+    seats = [Seat(request, offers.options(request)) for request in requests]
+    search(ledger, seats)
     greedy = _score(seats)
     served = [seat.option is not None for seat in seats]
     for seat in seats:
@@ -75,7 +77,7 @@ def compare(there: Inventory, requests: Sequence[PlacementRequest]) -> Compared:
     return Compared(brute.best(there, requests), found, greedy)
 
 
-def _score(seats: Sequence[search.Seat]) -> brute.Score:
+def _score(seats: Sequence[Seat]) -> brute.Score:
     """What the seats hold, counted replica by replica."""
     out = tuple(not seat.option or seat.placed < seat.option.replicas for seat in seats)
     placed = [seat for seat, left in zip(seats, out, strict=True) if not left]

@@ -16,7 +16,7 @@ from conch.observe.types import Inventory, PlacementRequest
 from conch.placement import Planner, exact, plan
 from conch.placement.ledger import Ledger
 from conch.placement.options import LIVE, Offers
-from conch.placement.search import Seat
+from conch.placement.seats import Seat
 from e2e.bench.figure import Context, Figure, Result
 from e2e.placement.fleets import PRODUCTS, applied, fleet, service
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from conch.placement import Planner, exact, search
+from conch.placement import Planner, exact
 from conch.placement.ledger import Ledger
 from conch.placement.options import LIVE, Offers, Policy
+from conch.placement.seats import Seat
 from e2e.placement import optimal
 from tests.placement.worlds import L4, T4, node, service, world
 
@@ -26,7 +27,7 @@ def test_a_pool_that_does_not_pack_is_split() -> None:
     requests = [service("a", "l4", count=2, unbound=2), service("b", "l4", "t4", count=3)]
     ledger = Ledger(fleet)
     offers = Offers(ledger, fleet.kinds, LIVE)
-    seats = [search.Seat(request, offers.options(request)) for request in requests]
+    seats = [Seat(request, offers.options(request)) for request in requests]
     answer = exact.solve(ledger, seats, [False] * len(seats))
     assert answer is not None
     placed = [choice is not None for choice in answer.options]
@@ -38,7 +39,7 @@ def test_nobody_served_is_left_out_for_what_it_saves() -> None:
     requests = [service("a", "l4", count=2), service("b", "l4"), service("c", "l4")]
     ledger = Ledger(fleet)
     offers = Offers(ledger, fleet.kinds, LIVE)
-    seats = [search.Seat(request, offers.options(request)) for request in requests]
+    seats = [Seat(request, offers.options(request)) for request in requests]
     answer = exact.solve(ledger, seats, [True, False, False])
     assert answer is not None
     assert [choice is not None for choice in answer.options] == [True, False, False]
@@ -54,5 +55,5 @@ def test_too_large_for_the_solver_is_left_to_the_search() -> None:
     fleet = world(*(node(f"n{i}", "l4") for i in range(3)))
     ledger = Ledger(fleet)
     offers = Offers(ledger, (L4, T4), LIVE)
-    seats = [search.Seat(r, offers.options(r)) for r in (service(f"s{i}") for i in range(2000))]
+    seats = [Seat(r, offers.options(r)) for r in (service(f"s{i}") for i in range(2000))]
     assert exact.solve(ledger, seats, [False] * len(seats)) is None

@@ -14,7 +14,7 @@ from conch.placement import explain
 from conch.placement.fit import PERMANENT, Fit
 from conch.placement.ledger import Candidates, Ledger, Shape
 from conch.placement.options import Entry, Offers, Option, price_per_h, replicas_on, spot_limit
-from conch.placement.search import Seat
+from conch.placement.seats import Seat
 
 
 class Answers:

@@ -19,7 +19,7 @@ from typing import Any
 
 from conch.placement.ledger import SPOT, Ledger, Shape
 from conch.placement.options import Option
-from conch.placement.search import OUTSIDE, Seat
+from conch.placement.seats import OUTSIDE, Seat
 
 _COLUMNS = 2_000
 _TREE_NODES = 2_000

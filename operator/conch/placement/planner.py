@@ -38,7 +38,8 @@ from conch.placement.options import (
     Worth,
     spot_limit,
 )
-from conch.placement.search import GOOD, Seat, search, total
+from conch.placement.search import search
+from conch.placement.seats import GOOD, Seat, total
 
 _SETTLING = 3  # times that services without a place are tried again on the final layout
 
