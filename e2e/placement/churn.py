@@ -75,7 +75,9 @@ class Judge:
         return pending.free_units(self.nodes.values(), self.pods.values())
 
     def look(self, wanted: Mapping[str, pending.Wanted], now_s: float) -> None:
-        """One second's look."""
+        """One second's look; nothing is judged before the watches have told anything."""
+        if not (self.nodes and self.pods):
+            return
         found = pending.waiting(wanted.values(), self.pods.values(), self.free())
         self.anywhere.look(found, now_s)
         self.whole.look((one for one in found if one.for_service), now_s)
