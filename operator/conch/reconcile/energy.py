@@ -37,7 +37,7 @@ from conch.observe.types import (
     PodSample,
 )
 from conch.reconcile.carbon import CarbonLoop, costs_figures_only
-from conch.reconcile.placement import holds_a_node
+from conch.reconcile.patience import holds_a_node
 from conch.reconcile.queue import Priority, WorkQueue
 from conch.reconcile.steps import cost
 from conch.settings import Settings

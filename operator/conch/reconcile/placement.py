@@ -22,8 +22,7 @@ from conch.observe.state import ClusterState, Observation, Record
 from conch.observe.types import Assignment, Inventory, Key, PlacementRequest, Toleration
 from conch.placement import Planner, plan
 from conch.reconcile.controller import builtin_runtime
-from conch.reconcile.patience import Patience
-from conch.reconcile.patience import holds_a_node as holds_a_node
+from conch.reconcile.patience import Patience, holds_a_node
 from conch.reconcile.queue import Priority, WorkQueue
 from conch.reconcile.relief import Relief
 from conch.reconcile.steps import replicas

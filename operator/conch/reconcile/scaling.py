@@ -23,7 +23,7 @@ from conch.reconcile.figures import Figures
 from conch.reconcile.looks import Looks
 from conch.reconcile.memory import Memory
 from conch.reconcile.news import News
-from conch.reconcile.placement import holds_a_node
+from conch.reconcile.patience import holds_a_node
 from conch.reconcile.policy import agreed, informed, policy_of
 from conch.reconcile.queue import Priority, WorkQueue
 from conch.reconcile.sources import Samples
