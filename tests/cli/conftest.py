@@ -135,19 +135,12 @@ def cluster(service: Object) -> FakeCluster:
     return found
 
 
-@pytest.fixture
-def run(
-    cluster: FakeCluster,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> Run:
-    """Runs a command line against the cluster in memory: exit code, output, errors."""
-    kubeconfig = tmp_path / "config"
+def reach(cluster: FakeCluster, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Command lines find a kubeconfig, and behind it that cluster."""
+    kubeconfig = folder / "config"
     kubeconfig.write_text("current-context: c\ncontexts: [{name: c, context: {namespace: demo}}]\n")
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setattr(sys, "argv", ["conch"])
 
     class Connected:
@@ -161,6 +154,18 @@ def run(
         return Connected()
 
     monkeypatch.setattr(transport.Api, "connect", connect)
+
+
+@pytest.fixture
+def run(
+    cluster: FakeCluster,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Run:
+    """Runs a command line against the cluster in memory: exit code, output, errors."""
+    reach(cluster, tmp_path, monkeypatch)
+    monkeypatch.setenv("COLUMNS", "100")
 
     def call(*arguments: str) -> tuple[int, str, str]:
         code = app.run(arguments)

@@ -42,18 +42,7 @@ def test_every_command_has_help(run: Run, command: str) -> None:
 def test_help_lists_every_command_and_an_example(run: Run) -> None:
     _, out, _ = run("--help")
     assert all(f"\n  {command} " in out for command in COMMANDS)
-    for command in (
-        "run",
-        "status",
-        "why",
-        "capacity",
-        "place",
-        "simulate",
-        "report",
-        "trace",
-        "crds",
-        "digest",
-    ):
+    for command in set(COMMANDS) - {"generate", "version"}:
         assert "Example" in run(command, "-h")[1]
 
 

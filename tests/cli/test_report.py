@@ -15,8 +15,7 @@ import pytest
 from conch.cli import app
 from conch.cli.report import amount, count
 from conch.errors import ApiError, Forbidden, NotFound
-from conch.kube import transport
-from tests.cli.conftest import FakeCluster, Object
+from tests.cli.conftest import FakeCluster, Object, reach
 
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/conch-system/leases"
 ANSWER = "/api/v1/namespaces/conch-system/pods/conch-7f%3A9090/proxy/debug/spending"
@@ -75,23 +74,7 @@ def parts(dollars: float | None, joules: float | None, grams: float | None) -> l
 @pytest.fixture
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     made = Cluster()
-
-    class Connected:
-        async def __aenter__(self) -> Cluster:
-            return made
-
-        async def __aexit__(self, *_: object) -> None:
-            pass
-
-    async def connect(*_: object) -> Connected:
-        return Connected()
-
-    monkeypatch.setattr(transport.Api, "connect", connect)
-    kubeconfig = tmp_path / "config"
-    kubeconfig.write_text("current-context: c\ncontexts: [{name: c, context: {namespace: demo}}]\n")
-    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setattr(sys, "argv", ["conch"])
+    reach(made, tmp_path, monkeypatch)
     return made
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,8 @@ import pytest
 
 from conch.cli import app
 from conch.errors import ApiError, Forbidden, NotFound
-from conch.kube import transport
 from conch.twin import traces
-from tests.cli.conftest import FakeCluster
+from tests.cli.conftest import FakeCluster, reach
 
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/conch-system/leases"
 ANSWER = "/api/v1/namespaces/conch-system/pods/conch-7f%3A9090/proxy/debug/arrivals/demo/resnet"
@@ -40,23 +38,7 @@ def asked(cluster: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     lease = {"metadata": {"name": "conch-leader"}, "spec": {"holderIdentity": "conch-7f"}}
     made.collections[LEASE] = [lease]
     watched(made, {"resnet": [float(i) for i in range(1800)]})
-
-    class Connected:
-        async def __aenter__(self) -> Cluster:
-            return made
-
-        async def __aexit__(self, *_: object) -> None:
-            pass
-
-    async def connect(*_: object) -> Connected:
-        return Connected()
-
-    monkeypatch.setattr(transport.Api, "connect", connect)
-    kubeconfig = tmp_path / "config"
-    kubeconfig.write_text("current-context: c\ncontexts: [{name: c, context: {namespace: demo}}]\n")
-    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    monkeypatch.setattr(sys, "argv", ["conch"])
+    reach(made, tmp_path, monkeypatch)
     return made
 
 

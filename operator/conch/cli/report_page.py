@@ -6,17 +6,15 @@ phone's width so that text keeps its size there. Values in, text out.
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from conch import __version__
 from conch.cli.report import amount, cells
 from conch.cli.spending import Found, Group, without
-from conch.twin.report_style import STYLE
+from conch.twin.page import document, text
 
 _WIDTH: Final = 400
 _LEFT: Final = 52
@@ -66,20 +64,13 @@ def page(
 ) -> str:
     """The whole page. ``where``: "namespace demo"; ``every``: all groups in one."""
     title = f"Cost, energy and carbon of {where}"
-    return (
-        "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
-        '<meta name=viewport content="width=device-width, initial-scale=1">'
-        '<meta name=color-scheme content="light dark">'
-        # Nothing may be loaded, whatever a name in the page may say.
-        "<meta http-equiv=Content-Security-Policy content=\"default-src 'none';"
-        " style-src 'unsafe-inline'\">"
-        f"<title>{_text(title)} – conch report</title><style>{STYLE}{_MORE}</style></head>"
-        f"<body><main><h1>{_text(title)}</h1><p class=lead>{_text(_lead(every))}</p>"
-        f"{''.join(f'<p class=note>{_text(note)}</p>' for note in _notes(found))}"
+    body = (
+        f"<p class=lead>{text(_lead(every))}</p>"
+        f"{''.join(f'<p class=note>{text(note)}</p>' for note in _notes(found))}"
         f"<h2>Over time</h2>{_span(every, found.part_s)}{_drawings(groups, found.part_s)}"
-        f"<h2>By {_text(by)}</h2>{_table(groups, every, by)}{_terms(found)}"
-        f"<footer>conch {__version__}, {now:%Y-%m-%d %H:%M} UTC</footer></main></body></html>\n"
+        f"<h2>By {text(by)}</h2>{_table(groups, every, by)}{_terms(found)}"
     )
+    return document(title, "report", body, style=_MORE, stamp=f", {now:%Y-%m-%d %H:%M} UTC")
 
 
 def _lead(every: Group) -> str:
@@ -126,7 +117,7 @@ def _terms(found: Found) -> str:
             f"Carbon: with what the site adds (PUE), at the {found.carbon_kind.lower()} intensity "
             "of the grid."
         )
-    return f"<p class=terms>{_text(' '.join(told))}</p>"
+    return f"<p class=terms>{text(' '.join(told))}</p>"
 
 
 def _table(groups: Sequence[Group], every: Group, by: str) -> str:
@@ -134,11 +125,11 @@ def _table(groups: Sequence[Group], every: Group, by: str) -> str:
     body = []
     for group in rows:
         data = "".join(
-            f'<td data-name="{name}">{_text("–" if cell == "-" else cell)}</td>'
+            f'<td data-name="{name}">{text("–" if cell == "-" else cell)}</td>'
             for name, cell in zip(_HEADS, cells(group), strict=True)
         )
-        body.append(f"<tr><th scope=row>{_text(group.name)}</th>{data}</tr>")
-    head = "".join(f"<th scope=col>{name}</th>" for name in (_text(by), *_HEADS))
+        body.append(f"<tr><th scope=row>{text(group.name)}</th>{data}</tr>")
+    head = "".join(f"<th scope=col>{name}</th>" for name in (text(by), *_HEADS))
     return (
         f"<div class=scroll><table class=result><thead><tr>{head}</tr></thead>"
         f"<tbody>{''.join(body)}</tbody></table></div>"
@@ -156,7 +147,7 @@ def _drawings(groups: Sequence[Group], part_s: float) -> str:
     if len(groups) > _MOST:
         layers.append((_OTHERS, list(groups[_MOST:])))
     shown = "".join(
-        f"<span><i class='c c{i}'></i>{_text(name)}</span>" for i, (name, _) in enumerate(layers)
+        f"<span><i class='c c{i}'></i>{text(name)}</span>" for i, (name, _) in enumerate(layers)
     )
     cards = "".join(
         f"<section class=card><h3>{plot.title}</h3><p class=what>{plot.unit}</p>{drawing}</section>"
@@ -209,7 +200,7 @@ def _stacked(
         f"y={zero + 16:.0f}>{datetime.fromtimestamp(at_s, UTC):%H:%M}</text>"
         for at_s in _hours(first_s, last_s)
     )
-    told = html.escape(f"{plot.title}, {plot.unit}, at most {amount(top)}", quote=True)
+    told = text(f"{plot.title}, {plot.unit}, at most {amount(top)}")
     height = _TOP + _HEIGHT + _AXIS
     return (
         f'<svg viewBox="0 0 {_WIDTH} {height}" role=img aria-label="{told}">'
@@ -234,7 +225,3 @@ def _hours(first_s: float, last_s: float) -> list[float]:
     step = next(s for s in (900, 1800, 3600, 7200, 10800, 21600) if (last_s - first_s) / s <= 6)
     at_s = math.ceil(first_s / step) * step
     return [float(t) for t in range(int(at_s), int(last_s) + 1, step)]
-
-
-def _text(value: str) -> str:
-    return html.escape(value, quote=True)

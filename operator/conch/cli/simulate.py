@@ -21,6 +21,7 @@ from rich.text import Text
 from conch.api import names
 from conch.api.v1alpha1 import InferenceService, Model
 from conch.cli import service_time as written
+from conch.cli.files import content
 from conch.cli.output import Report
 from conch.errors import UsageError
 from conch.observe.durations import seconds
@@ -149,13 +150,7 @@ def _learned(options: Options) -> Learned:
 
 def read_service(file: Path) -> InferenceService:
     """The one InferenceService of a YAML file. Raises UsageError with the fix."""
-    try:
-        with file.open("rb") as opened:
-            text = opened.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"{file} can't be read: {error.strerror or error}") from error
-    if len(text) > _MAX_BYTES:
-        raise UsageError(f"{file} is larger than 4 MiB: give the service's own file")
+    text = content(file, _MAX_BYTES, "4 MiB: give the service's own file")
     try:
         documents = [d for d in yaml.safe_load_all(text) if isinstance(d, dict)]
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:

@@ -18,6 +18,7 @@ import msgspec
 
 from conch.api import names
 from conch.cli.cluster import Object, Reader
+from conch.cli.files import content
 from conch.errors import Forbidden, NotFound, UsageError
 from conch.fetch.admission import shown
 from conch.kube.transport import path
@@ -104,15 +105,9 @@ def text(snapshot: Snapshot) -> str:
 
 def load(file: Path) -> Snapshot:
     """Read a file that ``conch capacity --save`` wrote. Raises UsageError with what is wrong."""
+    read = content(file, _MAX_BYTES, "1 GiB: no snapshot is")
     try:
-        with file.open("rb") as opened:
-            content = opened.read(_MAX_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"{file} can't be read: {error.strerror or error}") from error
-    if len(content) > _MAX_BYTES:
-        raise UsageError(f"{file} is larger than 1 GiB: no snapshot is")
-    try:
-        found = msgspec.json.decode(content, type=Snapshot)
+        found = msgspec.json.decode(read, type=Snapshot)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"{file} is no snapshot of conch capacity --save: {error}") from error
     if found.kind != KIND or found.version != _VERSION:

@@ -6,15 +6,13 @@ phone's width, so that text keeps its size there. Values in, text out.
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from conch import __version__
 from conch.twin import chart
 from conch.twin.compare import ORACLE, Comparison, Outcome, cost
-from conch.twin.report_style import STYLE
+from conch.twin.page import document, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +31,14 @@ def page(found: Comparison, about: About) -> str:
     title = f"{about.service} on {found.trace.name}"
     scale = chart.Scale.of([outcome.result for outcome in found.outcomes], found)
     cards = "".join(_card(found, about, outcome, scale) for outcome in found.outcomes)
-    return (
-        "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
-        '<meta name=viewport content="width=device-width, initial-scale=1">'
-        '<meta name=color-scheme content="light dark">'
-        # Nothing may be loaded, whatever a name in the page may say.
-        "<meta http-equiv=Content-Security-Policy content=\"default-src 'none';"
-        " style-src 'unsafe-inline'\">"
-        f"<title>{_text(title)} – conch simulate</title><style>{STYLE}</style></head><body><main>"
-        f"<h1>{_text(title)}</h1><p class=lead>{_text(_lead(found))}</p>"
-        f"{''.join(f'<p class=note>{_text(note)}</p>' for note in about.notes)}"
+    body = (
+        f"<p class=lead>{text(_lead(found))}</p>"
+        f"{''.join(f'<p class=note>{text(note)}</p>' for note in about.notes)}"
         f"<h2>Result</h2>{_table(found, about)}{_terms(found)}"
         f"<h2>Over time</h2>{_legend()}<div class=grid>{cards}</div>"
         f"<h2>What was simulated</h2>{_settings(found, about)}"
-        f"<footer>conch {__version__}</footer></main></body></html>\n"
     )
+    return document(title, "simulate", body)
 
 
 # --- words ----------------------------------------------------------------------------------------
@@ -62,8 +53,8 @@ def number(value: float, digits: int = 3) -> str:
     if abs(value) < 10 ** -(digits + 2):
         return f"<{10.0 ** -(digits + 2):.{digits + 2}f}"
     places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    text = f"{value:,.{places}f}"
-    return text.rstrip("0").rstrip(".") if places > digits - 1 else text
+    shown = f"{value:,.{places}f}"
+    return shown.rstrip("0").rstrip(".") if places > digits - 1 else shown
 
 
 def span(time_s: float) -> str:
@@ -143,14 +134,14 @@ def _table(found: Comparison, about: About) -> str:
         paid = cost(outcome, about.price_per_hour)
         if paid is not None:
             month = paid / found.trace.length_s * 730 * 3600
-            unit = _text(f" {about.unit}" if about.unit else "")
+            unit = text(f" {about.unit}" if about.unit else "")
             cells += [(money(paid) + unit, ""), (money(month) + unit, "")]
         cells += [(str(result.peak_replicas), ""), (str(result.scale_events), "")]
         named = zip(heads[1:], cells, strict=True)
         data = "".join(
             f'<td data-name="{name}"{style}>{cell}</td>' for name, (cell, style) in named
         )
-        rows.append(f"<tr><th scope=row>{_text(outcome.label)}</th>{data}</tr>")
+        rows.append(f"<tr><th scope=row>{text(outcome.label)}</th>{data}</tr>")
     head = "".join(f"<th scope=col>{name}</th>" for name in heads)
     return (
         f"<div class=scroll><table class=result><thead><tr>{head}</tr></thead>"
@@ -166,15 +157,15 @@ def _card(found: Comparison, about: About, outcome: Outcome, scale: chart.Scale)
         facts.append(f"{money(paid)} {about.unit}".strip())
     drawing = chart.drawing(outcome, found, scale)
     return (
-        f"<section class=card><h3>{_text(outcome.label)}</h3>"
-        f"<p class=what>{_text(outcome.what)}</p><p class=facts>{_facts(facts)}</p>"
+        f"<section class=card><h3>{text(outcome.label)}</h3>"
+        f"<p class=what>{text(outcome.what)}</p><p class=facts>{_facts(facts)}</p>"
         f"{drawing}</section>"
     )
 
 
 def _facts(facts: Sequence[str]) -> str:
     """In one line where it fits; a number and its unit are never torn apart."""
-    return " · ".join(_text(fact).replace(" ", "&nbsp;") for fact in facts)
+    return " · ".join(text(fact).replace(" ", "&nbsp;") for fact in facts)
 
 
 def _legend() -> str:
@@ -224,11 +215,5 @@ def _settings(found: Comparison, about: About) -> str:
     if about.command:
         rows.append(("command", about.command))
     return (
-        "<dl>"
-        + "".join(f"<dt>{name}</dt><dd>{_text(value)}</dd>" for name, value in rows)
-        + "</dl>"
+        "<dl>" + "".join(f"<dt>{name}</dt><dd>{text(value)}</dd>" for name, value in rows) + "</dl>"
     )
-
-
-def _text(value: str) -> str:
-    return html.escape(value, quote=True)

@@ -1,10 +1,16 @@
-"""How the page of ``report`` looks: light and dark, from a phone to a wide screen."""
+"""The frame of our pages: how they look, light and dark, from a phone to a wide screen.
+
+Nothing may be loaded by them, whatever a name in a page may say.
+"""
 
 from __future__ import annotations
 
+import html
 from typing import Final
 
-STYLE: Final = """
+from conch import __version__
+
+_STYLE: Final = """
 :root{--fg:#1a1d21;--soft:#5a626c;--bg:#fff;--panel:#f6f7f9;--line:#dfe3e8;--grid:#e6e9ed;
 --demand:#9db4cf;--capacity:#0b5cad;--p99:#6b3fa0;--target:#b42318;--late:#d92d20;--warn:#f79009;
 --cost:#c6ccd4;--ok:#067647;--no:#b42318;--bar:0%;--barfill:#dbe8f6}
@@ -66,3 +72,22 @@ dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:.5rem}}
 @media(max-width:370px){.result tr{grid-template-columns:1fr}}
 @media print{.card{break-inside:avoid}}
 """.replace("\n", "")
+
+
+def text(value: str) -> str:
+    """Safe as text and in an attribute."""
+    return html.escape(value, quote=True)
+
+
+def document(title: str, command: str, body: str, *, style: str = "", stamp: str = "") -> str:
+    """The whole page: ``body`` is HTML and follows the title; ``stamp`` follows our version."""
+    return (
+        "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
+        '<meta name=viewport content="width=device-width, initial-scale=1">'
+        '<meta name=color-scheme content="light dark">'
+        "<meta http-equiv=Content-Security-Policy content=\"default-src 'none';"
+        " style-src 'unsafe-inline'\">"
+        f"<title>{text(title)} – conch {command}</title><style>{_STYLE}{style}</style></head>"
+        f"<body><main><h1>{text(title)}</h1>{body}"
+        f"<footer>conch {__version__}{text(stamp)}</footer></main></body></html>\n"
+    )
