@@ -26,7 +26,17 @@ from e2e.autoscale.store import modules
 TRACTABLE: Final = 1.2  # times the oracle's cost: within it a causal scaler has to succeed
 SURGE: Final = 1.3  # times the oracle's cost: what a scaler may spend on a surge
 # What a world's outcome rests on: all of the twin but what plans, compares and tells.
-_BESIDE: Final = ("oracle", "table", "compare", "report", "chart", "synthetic", "fluid", "__init__")
+_BESIDE: Final = (
+    "oracle",
+    "table",
+    "compare",
+    "report",
+    "page",
+    "chart",
+    "synthetic",
+    "fluid",
+    "__init__",
+)
 TWIN_CODE: Final = tuple(m for m in modules("twin") if not Path(m).stem.startswith(_BESIDE))
 # Plans look at no metrics.
 ORACLE_CODE: Final = (
