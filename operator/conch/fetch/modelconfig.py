@@ -96,6 +96,20 @@ def check(directory: Path) -> None:
             raise _invalid(f"its backend is python, and {newest.name}/{name} is missing")
 
 
+def loaded_versions(directory: Path) -> frozenset[str]:
+    """The version directories that Triton loads by the model's version policy, which it may set."""
+    policy = _parse(_read(directory / _FILE) or "", strict=False).version_policy
+    found = [path.name for path in directory.iterdir() if path.is_dir() and path.name.isdecimal()]
+    match policy.WhichOneof("policy_choice"):
+        case "all":
+            return frozenset(found)
+        case "specific":
+            return frozenset(str(version) for version in policy.specific.versions)
+        case _:  # without a policy the newest one
+            most = policy.latest.num_versions or 1
+            return frozenset(sorted(found, key=int)[-most:])
+
+
 def _override(config: Any, overrides: Mapping[str, Any]) -> None:
     if (size := overrides.get("maxBatchSize")) is not None:
         config.max_batch_size = size

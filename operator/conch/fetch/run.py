@@ -1,8 +1,9 @@
 """One run of the puller: all models, a few at a time, and one sentence when it fails.
 
 The first failure ends the run at once. It goes to the container's termination message as JSON
-(reason, message, model), which is where the operator reads it, and to stderr. Exit codes: 0 all
-staged, 1 a model could not be, 2 called wrongly, 143 told to stop.
+(reason, message, model), which is where the operator reads it, and to stderr. A run that staged
+all leaves the models' sizes there (``report``). Exit codes: 0 all staged, 1 a model could not be,
+2 called wrongly, 143 told to stop.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from conch.api.conditions import Reason
 from conch.errors import FetchError, UsageError
-from conch.fetch import admission
+from conch.fetch import admission, report
 from conch.fetch.limits import Limits, Stopped
 from conch.fetch.request import FetchRequest, ModelRequest, parse
 from conch.fetch.stage import Rules, clean, stage
@@ -48,15 +49,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     with _ends_on_sigterm():
-        failure = fetch(request)
-    if failure is None:
-        return 0
-    _publish(failure, Path(request.termination_log))
-    return 1
+        outcome = fetch(request)
+    termination_log = Path(request.termination_log)
+    if isinstance(outcome, Failure):
+        _publish(outcome, termination_log)
+        return 1
+    _write(report.text(outcome), termination_log)
+    return 0
 
 
-def fetch(request: FetchRequest) -> Failure | None:
-    """Stages every model of ``request``; the first failure, or None.
+def fetch(request: FetchRequest) -> Failure | list[report.Staged]:
+    """Stages every model of ``request``; the first failure, or what was staged.
 
     Workers are daemon threads: a stalled connection must not hold up the report.
     """
@@ -64,7 +67,7 @@ def fetch(request: FetchRequest) -> Failure | None:
     waiting: queue.SimpleQueue[ModelRequest] = queue.SimpleQueue()
     for model in request.models:
         waiting.put(model)
-    results: queue.SimpleQueue[Failure | None] = queue.SimpleQueue()
+    results: queue.SimpleQueue[Failure | report.Staged] = queue.SimpleQueue()
     stop = threading.Event()
     deadline_s = time.monotonic() + request.timeout_s
 
@@ -74,32 +77,38 @@ def fetch(request: FetchRequest) -> Failure | None:
                 model = waiting.get_nowait()
             except queue.Empty:
                 return
-            results.put(_staged(model, request, deadline_s, stop))
+            if (result := _staged(model, request, deadline_s, stop)) is not None:
+                results.put(result)
 
     for number in range(min(PARALLEL, len(request.models))):
         threading.Thread(target=work, name=f"stage-{number}", daemon=True).start()
+    staged: list[report.Staged] = []
     for _ in request.models:
         try:
-            failure = results.get(timeout=max(0.0, deadline_s + 1.0 - time.monotonic()))
+            result = results.get(timeout=max(0.0, deadline_s + 1.0 - time.monotonic()))
         except queue.Empty:
-            failure = Failure(
+            result = Failure(
                 Reason.FETCH_FAILED.value,
                 f"the models could not be fetched within {request.timeout_s:.0f} s",
             )
-        if failure is not None:
+        if isinstance(result, Failure):
             stop.set()
-            return failure
+            return result
+        staged.append(result)
     clean(repository)
-    return None
+    return staged
 
 
 def _staged(
     model: ModelRequest, request: FetchRequest, deadline_s: float, stop: threading.Event
-) -> Failure | None:
-    """Stages one model; whatever goes wrong becomes a failure that may be shown."""
+) -> Failure | report.Staged | None:
+    """Stages one model; whatever goes wrong becomes a failure that may be shown.
+
+    None: it was told to stop, because another one failed.
+    """
     subject = f"model {model.name} from {admission.shown(model.uri)}"
 
-    def report(progress: str) -> None:
+    def tell(progress: str) -> None:
         print(f"{subject}: {progress}", flush=True)
 
     limits = Limits(
@@ -107,7 +116,7 @@ def _staged(
         max_files=request.max_files,
         deadline_s=deadline_s,
         stop=stop,
-        report=report,
+        report=tell,
     )
     rules = Rules(request.allowed_sources, request.allow_private_hosts)
     started_s = time.monotonic()
@@ -122,17 +131,22 @@ def _staged(
         traceback.print_tb(error.__traceback__)
         problem = f"{subject}: the puller failed ({type(error).__name__}); see its log"
         return Failure(Reason.STEP_ERROR.value, problem, model.name)
-    report(f"{outcome}, {time.monotonic() - started_s:.1f} s")
-    return None
+    tell(f"{outcome.words}, {time.monotonic() - started_s:.1f} s")
+    key = report.model_key(model.uri, model.digest, model.config)
+    return report.Staged(key, outcome.loaded_bytes)
 
 
 def _publish(failure: Failure, termination_log: Path) -> None:
     message = failure.message[:_LONGEST_MESSAGE]
     document = {"reason": failure.reason, "message": message, "model": failure.model}
     print(f"{failure.reason}: {message}", file=sys.stderr, flush=True)
-    # Outside a container there is none; stderr has it.
+    _write(json.dumps(document, ensure_ascii=False), termination_log)
+
+
+def _write(message: str, termination_log: Path) -> None:
+    # Outside a container there is none: stderr and the log have what matters.
     with suppress(OSError):
-        termination_log.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
+        termination_log.write_text(message, encoding="utf-8")
 
 
 @contextmanager

@@ -36,8 +36,16 @@ class Rules:
     allow_private_hosts: bool
 
 
-def stage(model: ModelRequest, repository: Path, rules: Rules, limits: Limits) -> str:
-    """Stages ``model`` below ``repository``; returns what happened, in a few words.
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What happened, in a few words, and how large the files are that a server loads."""
+
+    words: str
+    loaded_bytes: int
+
+
+def stage(model: ModelRequest, repository: Path, rules: Rules, limits: Limits) -> Outcome:
+    """Stages ``model`` below ``repository``.
 
     Raises FetchError, whose message continues the sentence "model NAME from URI: …".
     """
@@ -49,7 +57,7 @@ def stage(model: ModelRequest, repository: Path, rules: Rules, limits: Limits) -
     final, marker = repository / model.name, repository / f"{_MARKER}{model.name}"
     fingerprint = hashlib.sha256(model.to_json().encode()).hexdigest()
     if final.is_dir() and _content(marker) == fingerprint:
-        return "already staged"
+        return Outcome("already staged", _loaded_bytes(final))
     work = repository / f"{_WORK}{model.name}"
     tree.remove(work)
     work.mkdir(parents=True)
@@ -66,11 +74,22 @@ def stage(model: ModelRequest, repository: Path, rules: Rules, limits: Limits) -
             final.rename(work / "replaced")
         found.rename(final)
         marker.write_text(fingerprint, encoding="ascii")
-        return f"staged, {mebibytes(files)}"
+        return Outcome(f"staged, {mebibytes(files)}", _loaded_bytes(final))
     except OSError as error:
         raise _local(error) from None
     finally:
         tree.remove(work)
+
+
+def _loaded_bytes(staged: Path) -> int:
+    """The files of the versions that are loaded, and those beside the versions; at least 1."""
+    loaded = modelconfig.loaded_versions(staged)
+    total = 0
+    for relative, path in tree.walk(staged):
+        top, _, below = relative.partition("/")
+        if not below or not top.isdecimal() or top in loaded:
+            total += path.stat().st_size
+    return max(1, total)
 
 
 def clean(repository: Path) -> None:
