@@ -61,6 +61,7 @@ _FULL_SPECS: dict[str, dict[str, Any]] = {
                 {"key": "dedicated", "operator": "Equal", "value": "ml", "effect": "NoSchedule"}
             ],
             "capacityTypes": ["Spot", "OnDemand"],
+            "minOnDemand": 1,
             "sites": ["berlin", "oslo"],
             "optimise": "Carbon",
             "priorityClassName": "serving",

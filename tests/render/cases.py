@@ -188,5 +188,12 @@ CASES = (
     Case(
         "on-demand-first", _placed({}, capacityTypes=["OnDemand", "Spot"]), RUNTIME, L4, options()
     ),
+    Case(
+        "some-on-demand",
+        _placed({}, capacityTypes=["Spot", "OnDemand"], minOnDemand=2),
+        RUNTIME,
+        L4,
+        options(),
+    ),
     Case("cpu", _placed({"count": 0, "allowCPU": True}), RUNTIME, CPU_CLASS, options()),
 )

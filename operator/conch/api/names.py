@@ -36,6 +36,12 @@ SLICE_MANAGER: Final = GROUP
 ANNOTATION_MODELS: Final = f"{GROUP}/models"  # on our EndpointSlice: names, comma-separated
 ANNOTATION_HOLD_S: Final = f"{GROUP}/hold-seconds"  # on our EndpointSlice
 
+# On the pods of a service's second Deployment: those that must not be on spot.
+LABEL_CAPACITY: Final = f"{GROUP}/capacity"
+ON_DEMAND: Final = "on-demand"
+
+LABEL_ARCH: Final = "kubernetes.io/arch"  # on nodes, by the kubelet
+LABEL_DRIVER: Final = "nvidia.com/cuda.driver-version.major"  # on nodes, by GPU Feature Discovery
 # On nodes, by people: the site a node is at. On Deployments: the LocalQueue of Kueue for its pods.
 LABEL_SITE: Final = f"{GROUP}/site"
 LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
@@ -85,6 +91,11 @@ def service_labels(name: str) -> dict[str, str]:
 def selector_labels(name: str) -> dict[str, str]:
     """The labels a child's selector matches: the smallest set that never changes."""
     return {LABEL_SERVICE: name}
+
+
+def on_demand_name(name: str) -> str:
+    """The Deployment of the replicas that must not be on spot."""
+    return f"{name}-{ON_DEMAND}"
 
 
 def selector_string(name: str) -> str:

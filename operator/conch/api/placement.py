@@ -94,7 +94,11 @@ class Placement(ApiModel):
                 "!has(self.capacityTypes) || size(self.capacityTypes) < 2 "
                 "|| self.capacityTypes[0] != self.capacityTypes[1]",
                 "placement.capacityTypes: the same one twice; remove one",
-            )
+            ),
+            cel(
+                "!has(self.minOnDemand) || has(self.capacityTypes) && size(self.capacityTypes) > 1",
+                "placement.minOnDemand: capacityTypes must allow both, Spot and OnDemand",
+            ),
         )
     )
 
@@ -112,6 +116,13 @@ class Placement(ApiModel):
             "say nothing is OnDemand. Omitted: any node that the pods tolerate."
         ),
         json_schema_extra=ATOMIC,
+    )
+    min_on_demand: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        None,
+        description=(
+            "So many of the replicas, or all when there are fewer, are on OnDemand nodes whatever "
+            "happens to Spot; needs capacityTypes with both."
+        ),
     )
     sites: Annotated[list[SiteName], Field(min_length=1, max_length=32)] | None = Field(
         None,

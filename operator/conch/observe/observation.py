@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from conch.api import v1alpha1
+from conch.api import names, v1alpha1
 from conch.kube.views import Object, Pod
 from conch.observe.activation import Activation
 from conch.observe.foreign import NOBODY, Foreign
@@ -48,6 +48,16 @@ class Observation:
     sites: Mapping[str, Site] = field(default_factory=dict)  # of a service that is pinned to sites
     leaving: tuple[Pod, ...] = ()  # pods that live on a node which is lost or about to be
     substitutes: int = 0  # replicas that the Deployment is asked for in their stead
+
+    @property
+    def deployment(self) -> Object | None:
+        """The Deployment that has the service's name."""
+        return self.children.get(("Deployment", self.key.name))
+
+    @property
+    def on_demand(self) -> Object | None:
+        """The Deployment of the replicas that must not be on spot."""
+        return self.children.get(("Deployment", names.on_demand_name(self.key.name)))
 
 
 @dataclass(frozen=True, slots=True)

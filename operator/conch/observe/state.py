@@ -275,14 +275,16 @@ class ClusterState:
         return family.children.get((kind, name)) if family else None
 
     def live_replicas(self, key: Key) -> int | None:
-        """What the service's Deployment asks for, None when there is none.
+        """What the service's Deployments ask for, None when there is none.
 
         Those in the stead of pods whose node goes do not count: they are nobody's decision.
         """
         deployment = self.child(key, "Deployment", key.name)
         if deployment is None:
             return None
-        return max(0, int(deployment["spec"].get("replicas", 1)) - self.substitutes.get(key, 0))
+        second = self.child(key, "Deployment", names.on_demand_name(key.name))
+        asked = sum(int(d["spec"].get("replicas", 1)) for d in (deployment, second) if d)
+        return max(0, asked - self.substitutes.get(key, 0))
 
     def cold_starts_s(self, key: Key) -> tuple[float, ...]:
         """Measured times from a pod's creation to Ready, in seconds, newest last."""

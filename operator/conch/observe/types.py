@@ -69,6 +69,7 @@ class NodeCapacity:
     zone: str = ""
     site: str = ""
     arch: str = "amd64"
+    driver: int = 0  # branch of NVIDIA's driver, such as 535; 0: not known
     reclaimed: bool = False  # the provider takes the node away within minutes
 
     def free(self, resource: str) -> int:
@@ -94,6 +95,7 @@ class AcceleratorKind:
     carbon_zone: str = ""
     shared_by: int = 1  # pods that may be on one physical accelerator at once
     mig_profile: str = ""
+    integrated: bool = False  # a Jetson's GPU: it takes images that are built for it
     device_class: str = ""  # DRA: units are claimed from this DeviceClass, not requested
     device_selectors: tuple[str, ...] = ()  # CEL, beside those of the DeviceClass
     device_problem: str = ""  # why no device can be counted, "" when they can
@@ -148,7 +150,13 @@ class PlacementRequest:
     priority: int = 0  # higher first when there is not enough for all
     capacity_types: tuple[str, ...] = ()  # allowed, best first; (): any
     min_on_demand: int = 0  # replicas that must not be on spot
+    on_demand_bound: int = 0  # of the bound ones: those that cannot be on spot
     sites: tuple[str, ...] = ()  # allowed; (): any node, whatever its site
+    # What the runtime's image runs on: CPU architectures ((): any), NVIDIA drivers of that branch
+    # or newer, and whether it is built for Jetson's integrated GPUs instead of others.
+    architectures: tuple[str, ...] = ()
+    min_driver: int = 0
+    integrated: bool = False
     optimise: str = "Cost"  # or Energy, Carbon, Latency
     # Requests/s that one replica carries inside the objective, per class; a class that is absent
     # is taken to carry as much as the others.

@@ -131,6 +131,7 @@ class Offers:
             request.count,
             request.min_memory_bytes,
             request.min_compute_capability,
+            request.integrated,
             request.allow_cpu,
             request.cpu_milli,
             request.memory_bytes,
@@ -228,11 +229,11 @@ class Offers:
         return names
 
 
-def spot_limit(request: PlacementRequest, replicas: int) -> int:
-    """How many of so many replicas may be on spot."""
+def spot_limit(request: PlacementRequest, replicas: int, on_demand: int = 0) -> int:
+    """How many of so many replicas may be on spot, beside so many that are on demand already."""
     if not request.min_on_demand:
         return UNLIMITED
-    return max(0, replicas - request.min_on_demand)
+    return max(0, replicas - max(0, request.min_on_demand - on_demand))
 
 
 def unit_value(kind: AcceleratorKind, capacity_type: str, optimise: str, policy: Policy) -> float:

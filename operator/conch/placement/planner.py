@@ -145,7 +145,7 @@ class _Plan:
         """The class a service is on, as an option for its replicas without a node."""
         candidates = self._ledger.candidates(kind, self._offers.filter_of(request))
         needs = shape(kind, request)
-        limit = spot_limit(request, request.unbound + request.bound)
+        limit = spot_limit(request, request.unbound, request.on_demand_bound)
         nothing = Worth.of(candidates, (0.0,) * len(candidates.lots))
         return Option(kind, candidates, needs, request.unbound, limit, 0, nothing)
 

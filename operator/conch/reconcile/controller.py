@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
-from conch.api import v1alpha1
+from conch.api import names, v1alpha1
 from conch.api.conditions import Condition, ConditionType, Reason
 from conch.errors import (
     ConchError,
@@ -227,11 +227,10 @@ class Controller:
             refused += outcome.refused
         if plan.scale_to is not None and not refused:
             self._state.foreign.retaken(obs.key, obs.now)
-            try:
-                live = await self._writer.scale(obs.key, plan.scale_to)
-                self._state.set_child({"apiVersion": "apps/v1", "kind": "Deployment", **live})
-            except (Invalid, Forbidden) as error:
-                refused.append(f"replicas of Deployment {obs.key.name}: {error.message}")
+            refused += await self._scale(obs.key, plan.scale_to)
+        if plan.on_demand_to is not None and not refused:
+            second = Key(obs.key.namespace, names.on_demand_name(obs.key.name))
+            refused += await self._scale(second, plan.on_demand_to)
         if plan.building and not refused:
             self._state.stood_in(obs.key, plan.substitutes)
         for child in plan.deletes:
@@ -241,6 +240,15 @@ class Controller:
             except Forbidden as error:
                 refused.append(f"deletion of {planning.describe(child)}: {error.message}")
         return planning.Outcome(tuple(refused))
+
+    async def _scale(self, deployment: Key, replicas: int) -> list[str]:
+        """Write a Deployment's replicas; what is refused for good is told."""
+        try:
+            live = await self._writer.scale(deployment, replicas)
+        except (Invalid, Forbidden) as error:
+            return [f"replicas of Deployment {deployment.name}: {error.message}"]
+        self._state.set_child({"apiVersion": "apps/v1", "kind": "Deployment", **live})
+        return []
 
     async def _read(self, children: list[Object]) -> list[Object | None]:
         return await asyncio.gather(*map(self._writer.read_child, children))

@@ -28,7 +28,7 @@ from conch.reconcile.relief import Relief
 from conch.reconcile.steps import replicas
 from conch.settings import Settings
 from conch.telemetry.catalog import Metrics
-from conch.triton.capability import support
+from conch.triton.capability import support_of
 
 logger = logging.getLogger(__name__)
 
@@ -198,15 +198,17 @@ class PlacementLoop:
         # Pods of a class the service has left do not hold a place on the one it is on, and those
         # whose node goes will soon hold none.
         leaving = {pod.metadata.uid for pod in obs.leaving}
-        bound = sum(
-            holds_a_node(pod)
+        bound = [
+            pod.metadata.labels
+            for pod in obs.pods
+            if holds_a_node(pod)
             and pod.metadata.labels.get(names.LABEL_ACCELERATOR, "") == current
             and pod.metadata.uid not in leaving
-            for pod in obs.pods
-        )
+        ]
         placement = service.spec.placement
         accelerators = placement.accelerators
         spot = SPOT_TOLERATIONS if SPOT in (placement.capacity_types or ()) else ()
+        runs_on = support_of(runtime)
         resources = service.spec.resources
         defaults = runtime.resources
         memory = quantity.value(resources.memory or defaults.memory)
@@ -216,16 +218,16 @@ class PlacementLoop:
             classes=tuple(accelerators.classes or ()),
             count=accelerators.count,
             min_memory_bytes=quantity.value(accelerators.min_memory or 0),
-            min_compute_capability=support(
-                runtime.release, runtime.min_compute_capability
-            ).min_compute_capability,
+            min_compute_capability=runs_on.min_compute_capability,
             allow_cpu=accelerators.allow_cpu,
             node_selector=placement.node_selector or {},
             tolerations=(*_tolerations(placement.tolerations or ()), *spot),
             cpu_milli=quantity.milli(resources.cpu or defaults.cpu),
             memory_bytes=memory + shared,
-            unbound=max(0, wanted - bound),
-            bound=bound,
+            unbound=max(0, wanted - len(bound)),
+            bound=len(bound),
+            min_on_demand=placement.min_on_demand or 0,
+            on_demand_bound=sum(names.LABEL_CAPACITY in labels for labels in bound),
             current=current,
             avoid=self._avoided(obs, current),
             age_rank=record.raw["metadata"].get("creationTimestamp", "") + service.metadata.uid,
@@ -233,6 +235,9 @@ class PlacementLoop:
             capacity_types=tuple(placement.capacity_types or ()),
             sites=tuple(placement.sites or ()),
             optimise=placement.optimise,
+            architectures=tuple(runtime.architectures or ()),
+            min_driver=runs_on.min_driver,
+            integrated=runtime.integrated_gpu,
         )
         if not service.spec.paused:
             stays = [pod for pod in obs.pods if pod.metadata.uid not in leaving]

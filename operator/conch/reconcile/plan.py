@@ -28,6 +28,7 @@ from conch.reconcile.steps import (
     queue_limit,
     replicas,
     serving,
+    split,
     summary,
     told,
 )
@@ -78,6 +79,7 @@ class Plan:
     replicas: int = 0
     substitutes: int = 0  # asked for beyond ``replicas``, in the stead of pods whose node goes
     scale_to: int | None = None  # written to the Deployment by the scaler's field manager
+    on_demand_to: int | None = None  # the same of the second Deployment, where there is one
     collision: str = ""  # a child of ours by name that belongs to somebody else
     terminating: bool = False  # an earlier owner's child is still being collected
     building: bool = False  # the spec can be built: children are wanted
@@ -116,7 +118,8 @@ def make(obs: Observation, options: Options) -> Plan:
     held = holding.judge(obs, wanted)
     if wanted == 0 and service.spec.scaling.idle is not None and not (held and held.addresses):
         # Nobody would hold what arrives meanwhile.
-        wanted = max(0 if foreign.judge(obs) else 1, _live_replicas(obs))
+        wanted = max(0 if foreign.judge(obs) else 1, split.live(obs))
+    parts = split.judge(obs, wanted)
     desired = _desired(obs, service, obs.runtime, kind, wanted, held, options)
     stranger, dying = _strangers(obs, desired)
     if stranger or dying:
@@ -136,6 +139,8 @@ def make(obs: Observation, options: Options) -> Plan:
     kept = {_id(child) for child in desired}
     # A pod that is not there yet, or starts again, needs the template it was made with.
     claimed = {c.resource_claim_template_name for pod in obs.pods for c in pod.spec.resource_claims}
+    if parts.on_demand is not None:
+        kept.add(("Deployment", names.on_demand_name(obs.key.name)))  # until others do its part
     substitutes = replicas.substitutes(obs, wanted)
     deletes = tuple(
         live
@@ -152,7 +157,8 @@ def make(obs: Observation, options: Options) -> Plan:
         deletes=deletes,
         replicas=wanted,
         substitutes=substitutes,
-        scale_to=_scale_to(obs, wanted + substitutes),
+        scale_to=_scale_to(obs.deployment, parts.any + substitutes),
+        on_demand_to=_scale_to(obs.on_demand, parts.on_demand),
         building=True,
     )
 
@@ -177,7 +183,10 @@ def conclude(obs: Observation, plan: Plan, outcome: Outcome) -> Status:
         steps += [state.condition, scaling, answers]
         verdict = summary.judge(
             steps,
-            settled=state.settled and not plan.applies and plan.scale_to is None,
+            settled=state.settled
+            and not plan.applies
+            and plan.scale_to is None
+            and plan.on_demand_to is None,
             stuck=state.stuck,
             paused=paused,
         )
@@ -277,7 +286,7 @@ def _desired(
             ),
         )
 
-    deployment = obs.children.get(("Deployment", obs.key.name))
+    deployment = obs.deployment
     room = obs.assignment.room if obs.assignment else 0
     if deployment is None:
         return build(surge=1)
@@ -285,7 +294,9 @@ def _desired(
     before = rolling.get("maxSurge", 1)
     same = build(before, kept, _fetch_image(deployment) or options.fetch_image)
     unchanged = all(
-        _difference(obs, child) is None for child in same if child["kind"] == "Deployment"
+        _difference(obs, child) is None
+        for child in same
+        if child["kind"] == "Deployment" and _id(child) in obs.children
     )
     # A single replica must surge, or the service would be away during the rollout; it waits for
     # room instead when there is none.
@@ -344,13 +355,10 @@ def _id(child: Object) -> ChildId:
     return child["kind"], child["metadata"]["name"]
 
 
-def _live_replicas(obs: Observation) -> int:
-    deployment = obs.children.get(("Deployment", obs.key.name))
-    return 1 if deployment is None else int(deployment["spec"].get("replicas", 1))
-
-
-def _scale_to(obs: Observation, wanted: int) -> int | None:
-    return None if _live_replicas(obs) == wanted else wanted
+def _scale_to(deployment: Object | None, wanted: int | None) -> int | None:
+    """What to write; one that does not exist yet is made with one replica."""
+    before = 1 if deployment is None else int(deployment["spec"].get("replicas", 1))
+    return None if before == wanted else wanted
 
 
 def _applied(plan: Plan, outcome: Outcome) -> Condition:

@@ -132,7 +132,9 @@ def _is_short(request: PlacementRequest, stay: Assignment) -> bool:
 def _back(request: PlacementRequest, home: str, bound: int) -> PlacementRequest:
     """The same service on the class that it has left, where so many of it run."""
     wanted = request.unbound + request.bound
-    return replace(request, current=home, bound=bound, unbound=max(0, wanted - bound))
+    return replace(
+        request, current=home, bound=bound, on_demand_bound=0, unbound=max(0, wanted - bound)
+    )
 
 
 def _class_of(pod: Pod) -> str:
@@ -146,6 +148,7 @@ def _anew(request: PlacementRequest, heading: str) -> PlacementRequest:
         request,
         current=heading,
         bound=0,
+        on_demand_bound=0,
         unbound=request.unbound + request.bound,
         avoid={request.current: told, **request.avoid},
     )

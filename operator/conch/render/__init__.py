@@ -11,7 +11,7 @@ from conch.api import v1alpha1
 from conch.kube.views import Object
 from conch.observe.types import AcceleratorKind
 from conch.render.claim import claim_template
-from conch.render.deployment import deployment
+from conch.render.deployment import deployment, on_demand_deployment
 from conch.render.diff import first_difference, needs_apply
 from conch.render.disruption import disruption_budget
 from conch.render.endpointslice import Holding, endpoint_slice
@@ -52,6 +52,8 @@ def children(
         *([] if claim is None else [claim]),
         deployment(service, runtime, kind, options),
     ]
+    if service.spec.placement.min_on_demand:
+        wanted.append(on_demand_deployment(service, runtime, kind, options))
     if options.replicas > 1:
         wanted.append(disruption_budget(service))
     return [sealed(child) for child in wanted]

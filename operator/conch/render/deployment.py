@@ -66,6 +66,30 @@ def deployment(
     }
 
 
+def on_demand_deployment(
+    service: v1alpha1.InferenceService,
+    runtime: v1alpha1.TritonRuntimeSpec,
+    kind: AcceleratorKind,
+    options: RenderOptions,
+) -> Object:
+    """The Deployment of the replicas that must not be on spot: the same servers, on fewer nodes.
+
+    Its pods are found by all that finds the service's; only its own selector tells them apart.
+    """
+    placement = service.spec.placement.model_copy(update={"capacity_types": ["OnDemand"]})
+    spec = service.spec.model_copy(update={"placement": placement})
+    made = deployment(service.model_copy(update={"spec": spec}), runtime, kind, options)
+    made["metadata"]["name"] = names.on_demand_name(service.metadata.name)
+    own = {names.LABEL_CAPACITY: names.ON_DEMAND}
+    for labels in (
+        made["metadata"]["labels"],
+        made["spec"]["selector"]["matchLabels"],
+        made["spec"]["template"]["metadata"]["labels"],
+    ):
+        labels |= own
+    return made
+
+
 def _strategy(surge: int) -> Object:
     """With free accelerators new pods come first; without any an old pod must make room."""
     bounds = {"maxSurge": surge, "maxUnavailable": 0 if surge else 1}
@@ -96,7 +120,7 @@ def _pod(
             {"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": memory_sum(shared)}},
         ],
     }
-    if affinity := node_affinity(kind, placement):
+    if affinity := node_affinity(kind, placement, runtime):
         pod["affinity"] = affinity
     if (claim := claim_template(service, kind)) is not None:
         template = {"resourceClaimTemplateName": claim["metadata"]["name"]}

@@ -1,8 +1,8 @@
 """Where pods may go: the class, the sites and the capacity types that placement chose from.
 
-The class and the sites are required, and so is a capacity type when only one is allowed; the better
-of two capacity types and spreading are only preferred. kube-scheduler (or the one that is named)
-binds.
+The class, the sites and what the runtime's image runs on are required, and so is a capacity type
+when only one is allowed; the better of two capacity types and spreading are only preferred.
+kube-scheduler (or the one that is named) binds.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from conch.api import names, v1alpha1
 from conch.kube.views import Object
 from conch.observe.spot import SPOT, SPOT_LABELS, SPOT_TOLERATIONS
 from conch.observe.types import AcceleratorKind
+from conch.triton.capability import support_of
 
 GPU_TAINT = "nvidia.com/gpu"
 UNREACHABLE_TAINT = "node.kubernetes.io/unreachable"
@@ -20,16 +21,26 @@ UNREACHABLE_TAINT = "node.kubernetes.io/unreachable"
 _WEIGHT = 100
 
 
-def node_affinity(kind: AcceleratorKind, placement: v1alpha1.Placement) -> Object:
-    """Only nodes of the class, the sites and the capacity types; empty when any node will do."""
+def node_affinity(
+    kind: AcceleratorKind, placement: v1alpha1.Placement, runtime: v1alpha1.TritonRuntimeSpec
+) -> Object:
+    """Only nodes of the class, the sites, the capacity types, and those that the image runs on.
+
+    Empty when any node will do.
+    """
     common = [_one_of(key, value) for key, value in sorted(kind.node_selector.items())]
     if placement.sites:
         common.append(_one_of(names.LABEL_SITE, *sorted(placement.sites)))
+    if runtime.architectures:
+        common.append(_one_of(names.LABEL_ARCH, *sorted(runtime.architectures)))
     types = placement.capacity_types or []
     # Terms are alternatives; what is inside one must hold together.
     terms = [common]
     if len(types) == 1:
         terms = [[*common, *term] for term in _paid_as(types[0])]
+    if kind.resource:
+        driver = support_of(runtime).min_driver
+        terms = [[*term, rule] for term in terms for rule in _driver_from(driver)]
     affinity: Object = {}
     if any(terms):
         affinity["requiredDuringSchedulingIgnoredDuringExecution"] = {
@@ -48,6 +59,12 @@ def _paid_as(capacity_type: str) -> list[list[Object]]:
     if capacity_type == SPOT:
         return [[_one_of(key, value)] for key, value in SPOT_LABELS]
     return [[{"key": key, "operator": "NotIn", "values": [value]} for key, value in SPOT_LABELS]]
+
+
+def _driver_from(branch: int) -> list[Object]:
+    """Alternatives that find nodes with that driver or a newer one, and those that tell none."""
+    newer = {"key": names.LABEL_DRIVER, "operator": "Gt", "values": [str(branch - 1)]}
+    return [newer, {"key": names.LABEL_DRIVER, "operator": "DoesNotExist"}]
 
 
 def _one_of(key: str, *values: str) -> Object:

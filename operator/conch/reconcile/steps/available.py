@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from conch.api import names
 from conch.api.conditions import Condition, ConditionType, Reason
 from conch.kube.views import Object, Pod
 from conch.observe.state import Observation
+from conch.reconcile.steps import split
 from conch.reconcile.steps.pods import Problem, diagnose
 
 
@@ -28,13 +30,15 @@ def judge(obs: Observation, replicas: int, paused: bool, substitutes: int = 0) -
     Pods of an older revision count as serving, but a problem of the newest revision is what the
     user must hear about: what they applied last is not running.
     """
-    deployment = obs.children.get(("Deployment", obs.key.name))
+    parts = split.judge(obs, replicas)
     alive = [p for p in obs.pods if p.metadata.deletion_timestamp is None]
-    current = [p for p in alive if _is_current(p, deployment, alive)]
+    current = _newest(alive)
     ready = sum(p.ready for p in alive)
     ready_now = sum(p.ready for p in current)
-    settled = _settled(deployment, replicas + substitutes)
-    problem = _worst(current, obs) or _replica_failure(deployment)
+    settled = _settled(obs.deployment, parts.any + substitutes) and (
+        parts.on_demand is None or _settled(obs.on_demand, parts.on_demand)
+    )
+    problem = _worst(current, obs) or _replica_failure(obs.deployment, obs.on_demand)
 
     def result(
         status: Literal["True", "False"], reason: Reason, message: str, stuck: bool = False
@@ -52,7 +56,7 @@ def judge(obs: Observation, replicas: int, paused: bool, substitutes: int = 0) -
         return result("True", Reason.IDLE, message)
     if replicas == 0 and not paused:
         return result("False", Reason.SCALED_TO_ZERO, "Zero replicas were asked for.")
-    if deployment is None:
+    if obs.deployment is None:
         return result("False", Reason.PODS_STARTING, "No pods yet.")
     if problem is not None:
         serving = ready - ready_now
@@ -109,12 +113,17 @@ def _settled(deployment: Object | None, replicas: int) -> bool:
     )
 
 
-def _is_current(pod: Pod, deployment: Object | None, alive: list[Pod]) -> bool:
-    """Whether the pod is of the newest revision: the newest pod's template hash names it."""
-    if deployment is None or not alive:
-        return True
-    newest = alive[-1].metadata.labels.get("pod-template-hash")
-    return pod.metadata.labels.get("pod-template-hash") == newest
+def _newest(alive: list[Pod]) -> list[Pod]:
+    """Those of the newest revision of their Deployment: its newest pod's template hash names it."""
+
+    def line(pod: Pod) -> str:
+        return pod.metadata.labels.get(names.LABEL_CAPACITY, "")
+
+    def template(pod: Pod) -> str:
+        return pod.metadata.labels.get("pod-template-hash", "")
+
+    newest = {line(pod): template(pod) for pod in alive}  # oldest first: the last one stays
+    return [pod for pod in alive if template(pod) == newest[line(pod)]]
 
 
 def _worst(pods: list[Pod], obs: Observation) -> Problem | None:
@@ -135,10 +144,13 @@ def _worst(pods: list[Pod], obs: Observation) -> Problem | None:
     return min(found, key=lambda p: (not p.stuck,), default=None)
 
 
-def _replica_failure(deployment: Object | None) -> Problem | None:
+def _replica_failure(*deployments: Object | None) -> Problem | None:
     """Pods that could not even be created: quota, policy or admission."""
-    conditions = (deployment or {}).get("status", {}).get("conditions", [])
-    for condition in conditions:
+    for condition in (
+        condition
+        for deployment in deployments
+        for condition in (deployment or {}).get("status", {}).get("conditions", [])
+    ):
         if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
             message = f"Pods cannot be created: {condition.get('message', '')}"
             return Problem(Reason.APPLY_REFUSED, message, stuck=True)

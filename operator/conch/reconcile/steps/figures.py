@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from conch.api import v1alpha1
+from conch.api import names, v1alpha1
 from conch.observe.state import Observation
 from conch.observe.types import Assignment, Decision
 from conch.reconcile.steps import replicas
@@ -31,8 +31,12 @@ def sites(obs: Observation) -> dict[str, Any]:
 
 
 def revision(obs: Observation) -> dict[str, Any]:
-    """The pod template that the newest ready pod was made from."""
+    """The pod template that the newest ready pod was made from.
+
+    Of two Deployments the one whose replicas may be on spot: the other has the same servers.
+    """
     ready = [p for p in obs.pods if p.ready]
+    ready = [p for p in ready if names.LABEL_CAPACITY not in p.metadata.labels] or ready
     if not ready:
         return {}
     return {"revision": ready[-1].metadata.labels.get("pod-template-hash", "")}

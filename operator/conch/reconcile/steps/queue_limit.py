@@ -68,7 +68,7 @@ def _newest(obs: Observation, target_us: int) -> _Note:
 
 
 def _live(obs: Observation) -> _Note | None:
-    deployment = obs.children.get(("Deployment", obs.key.name))
+    deployment = obs.deployment
     if deployment is None:
         return None
     text = (deployment["metadata"].get("annotations") or {}).get(names.ANNOTATION_QUEUE_LIMIT, "")

@@ -8,7 +8,7 @@ from conch.api.conditions import Condition, ConditionType, Reason
 from conch.api.v1alpha1 import Scaling
 from conch.autoscale import schedule
 from conch.observe.state import Observation
-from conch.reconcile.steps import foreign
+from conch.reconcile.steps import foreign, split
 
 # What keeps the replicas from following the demand.
 _NOT_FOLLOWING = {
@@ -27,9 +27,8 @@ def wanted(obs: Observation, scaling: Scaling) -> int:
     Before the autoscaler has anything to say (a start, no data) what runs stays as it is, so that
     a restart of the operator never changes a fleet. What somebody else scales stays, too.
     """
-    deployment = obs.children.get(("Deployment", obs.key.name))
-    if deployment is not None and foreign.judge(obs):
-        return int(deployment["spec"].get("replicas", 1))
+    if obs.deployment is not None and foreign.judge(obs):
+        return split.live(obs)
     if scaling.mode == "Fixed":
         return scaling.replicas or 0
     bounds = limits(obs, scaling)
@@ -38,8 +37,8 @@ def wanted(obs: Observation, scaling: Scaling) -> int:
         return max(bounds.least, min(bounds.most, asked))
     if obs.decision is not None:
         asked = obs.decision.replicas
-    elif deployment is not None:
-        asked = deployment["spec"].get("replicas", 1) - obs.substitutes
+    elif obs.deployment is not None:
+        asked = split.live(obs) - obs.substitutes
     else:
         # One that may go to zero begins with one: so it is seen to work, and its start is timed.
         asked = max(1, bounds.least)
