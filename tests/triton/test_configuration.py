@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from conch.errors import TritonError
-from conch.triton.configuration import ModelConfig, ensembles, parse
+from conch.triton.configuration import ModelConfig, OnGpu, ensembles, parse
 
 DATA = Path(__file__).parent / "data"
 
@@ -88,3 +88,38 @@ def test_which_are_ensembles() -> None:
 def test_no_configuration(body: bytes) -> None:
     with pytest.raises(TritonError, match="configuration cannot be read"):
         parse(body)
+
+
+@pytest.mark.parametrize(
+    ("groups", "backend", "on_gpu"),
+    [
+        ([{"kind": "KIND_CPU", "count": 3}], "onnxruntime", OnGpu(0)),
+        ([{"kind": "KIND_GPU", "count": 2, "gpus": [0]}], "onnxruntime", OnGpu(2)),
+        ([{"kind": "KIND_GPU", "count": 2}], "onnxruntime", OnGpu(2)),
+        (
+            [
+                {"kind": "KIND_GPU", "count": 1, "gpus": [0, 1]},
+                {"kind": "KIND_AUTO", "count": 2, "gpus": [1]},
+                {"kind": "KIND_CPU", "count": 9},
+            ],
+            "pytorch",
+            OnGpu(3),
+        ),
+        ([{"kind": "KIND_GPU", "count": 4, "gpus": [0]}], "tensorrt", OnGpu(1)),
+        ([{"kind": "KIND_MODEL", "count": 1}], "python", OnGpu(1, spread=True)),
+        ([{"kind": "KIND_MODEL", "count": 1}], "vllm", OnGpu(1, spread=True, fills=True)),
+        ([{"kind": "KIND_CPU", "count": 1}], "vllm", OnGpu(0)),
+        ([{"kind": "KIND_GPU", "count": 10**12}], "onnxruntime", OnGpu(1024)),
+        ([], "onnxruntime", OnGpu()),
+    ],
+)
+def test_what_of_a_model_is_on_a_gpu(
+    groups: list[dict[str, Any]], backend: str, on_gpu: OnGpu
+) -> None:
+    assert changed(instance_group=groups, backend=backend).on_gpu == on_gpu
+
+
+def test_a_stream_tells_where_it_is_as_well() -> None:
+    group = {"kind": "KIND_GPU", "count": 2, "gpus": [0]}
+    told = changed(instance_group=[group], model_transaction_policy={"decoupled": True})
+    assert told == ModelConfig(on_gpu=OnGpu(2))

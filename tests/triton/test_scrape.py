@@ -83,6 +83,21 @@ async def test_meters_of_its_gpus(triton: Triton) -> None:
     assert (await look()).gpus["GPU-1"].power_w == 61.5
 
 
+async def test_memory_of_its_gpus_is_known_while_it_is_idle(triton: Triton) -> None:
+    used = b'nv_gpu_memory_used_bytes{gpu_uuid="GPU-1"} 5000\n'
+    triton.metrics = QUIET + used
+    triton.stats = STATS.replace(
+        b'"memory_usage":[]', b'"memory_usage":[{"type":"GPU","id":0,"byte_size":4000}]'
+    )
+    sample = await look()
+    assert sample.gpu_bytes == {"GPU-1": 5000}
+    assert sample.model_bytes == {"resnet": 4000}
+    triton.paths.clear()
+    sample = await again(sample, 14.0)
+    assert triton.paths == ["/metrics"]
+    assert (sample.gpu_bytes, sample.model_bytes) == ({"GPU-1": 5000}, {"resnet": 4000})
+
+
 async def test_no_connection_is_kept(triton: Triton) -> None:
     await look()
     assert set(triton.connection_headers) == {"close"}

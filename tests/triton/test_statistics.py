@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conch.errors import TritonError
-from conch.triton.statistics import parse
+from conch.triton.statistics import parse, read
 
 DATA = Path(__file__).parent / "data"
 BUSY = (DATA / "24.10-busy.stats.json").read_bytes()
@@ -46,6 +46,32 @@ def test_a_model_without_executions_and_one_that_was_not_asked_for() -> None:
 def test_nonsense_is_refused(old: bytes, new: bytes) -> None:
     with pytest.raises(TritonError, match="statistics"):
         parse(BUSY.replace(old, new), ["resnet"])
+
+
+@pytest.mark.parametrize(
+    ("usage", "gpu_bytes"),
+    [
+        (b"[]", 0),
+        (b'[{"type":"GPU","id":0,"byte_size":1048576}]', 1 << 20),
+        (b'[{"type":"GPU","id":0,"byte_size":"1048576"}]', 1 << 20),
+        (
+            b'[{"type":"CPU","id":0,"byte_size":9},{"type":"gpu","id":0,"byte_size":4},'
+            b'{"type":"GPU","id":1,"byte_size":3},{"type":"GPU","id":1,"byte_size":2}]',
+            5,
+        ),
+        (b'[{"type":"GPU","id":0,"byte_size":-1}]', 0),
+        (b'[{"type":"GPU","id":0,"byte_size":1e300}]', 0),
+        (b'{"GPU":1}', 0),
+        (b'"' + b"x" * 1000 + b'"', 0),
+    ],
+)
+def test_what_a_model_took_of_a_gpu_and_nonsense_costs_nothing_else(
+    usage: bytes, gpu_bytes: int
+) -> None:
+    told = BUSY.replace(b'"memory_usage":[]', b'"memory_usage":' + usage)
+    found = read(told, ["resnet"])["resnet"]
+    assert found.gpu_bytes == gpu_bytes
+    assert found.batches == parse(BUSY, ["resnet"])["resnet"]
 
 
 @given(st.integers(0, len(BUSY)), st.binary(max_size=8))

@@ -1,4 +1,4 @@
-"""``GET /v2/models/M/config`` → what the scaler has to know before it was seen. Pure.
+"""``GET /v2/models/M/config`` → what has to be known before it was seen. Pure.
 
 Triton answers with what it runs: auto-completed, with overrides, defaults filled in. Of a model
 whose executions its configuration does not bound (streams, sequences, batches that clients make)
@@ -18,6 +18,23 @@ from conch.errors import TritonError
 _Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 _MOST_INSTANCES: Final = 1024
 _DEVICE_KINDS: Final = ("KIND_GPU", "KIND_AUTO")
+# Take of a GPU what there is, for their caches, whatever the model needs.
+_FILLING: Final = frozenset({"vllm", "tensorrtllm", "tensorflow"})
+# One copy of the weights serves all instances on a GPU (server#3096); others load one each.
+_SHARING: Final = frozenset({"tensorrt"})
+
+
+@dataclass(frozen=True, slots=True)
+class OnGpu:
+    """What a model has on a GPU: ``copies`` of its weights on the one that holds most of them.
+
+    ``spread``: the model itself puts its parts on all GPUs of the server (KIND_MODEL); ``fills``:
+    its backend takes all the memory there is.
+    """
+
+    copies: int = 0
+    spread: bool = False
+    fills: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +46,7 @@ class ModelConfig:
     instances: int | None = None
     queue_delay_s: float | None = None
     queue_policy: bool = False  # its queue has a limit, a time-out or priorities
+    on_gpu: OnGpu = OnGpu()
 
 
 class _Step(msgspec.Struct):
@@ -62,6 +80,7 @@ class _Transactions(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct):
+    backend: str = ""
     max_batch_size: _Count = 0
     ensemble_scheduling: _Ensemble | None = None
     sequence_batching: msgspec.Raw = msgspec.Raw()
@@ -84,7 +103,7 @@ def parse(body: bytes) -> ModelConfig:
         steps = answer.ensemble_scheduling.step
         return ModelConfig(tuple(dict.fromkeys(step.model_name for step in steps)))
     if answer.model_transaction_policy.decoupled or bytes(answer.sequence_batching):
-        return ModelConfig()
+        return ModelConfig(on_gpu=_on_gpu(answer))
     groups = [group for group in answer.instance_group if not group.passive]
     instances = sum(
         group.count * (max(1, len(group.gpus)) if group.kind in _DEVICE_KINDS else 1)
@@ -100,7 +119,23 @@ def parse(body: bytes) -> ModelConfig:
             (policy and (policy.default_timeout_microseconds or policy.max_queue_size))
             or (batching and batching.priority_levels)
         ),
+        on_gpu=_on_gpu(answer),
     )
+
+
+def _on_gpu(answer: _Answer) -> OnGpu:
+    copies: dict[int, int] = {}
+    spread = 0
+    for group in answer.instance_group:
+        if group.kind in _DEVICE_KINDS:
+            for gpu in group.gpus or (0,):
+                copies[gpu] = copies.get(gpu, 0) + group.count
+        elif group.kind == "KIND_MODEL":
+            spread += group.count
+    most = min(_MOST_INSTANCES, max(copies.values(), default=0) + spread)
+    if answer.backend in _SHARING:
+        most = min(1, most)
+    return OnGpu(most, spread > 0, most > 0 and answer.backend in _FILLING)
 
 
 def ensembles(configs: Mapping[str, ModelConfig] | None) -> dict[str, tuple[str, ...]]:

@@ -73,3 +73,7 @@ class PodSample:
     configs: Mapping[str, ModelConfig] | None = None
     fresh_s: float = FRESH_S
     gpus: Mapping[str, GpuPower] = field(default_factory=dict)  # by UUID, where Triton has meters
+    # Memory in use of each GPU that the server sees, by whomever; by UUID, where Triton tells.
+    gpu_bytes: Mapping[str, int] = field(default_factory=dict)
+    # What models took of the GPU that holds most of them, as they were loaded; those that tell.
+    model_bytes: Mapping[str, int] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from conch.api import names
 from conch.errors import TritonError
-from conch.triton import configuration, http, metrics, power, statistics, waiting
+from conch.triton import configuration, gpu_memory, http, metrics, power, statistics, waiting
 from conch.triton.configuration import ModelConfig
 from conch.triton.sample import ModelCounters, PodSample
 
@@ -50,9 +50,11 @@ async def scrape(
         proven = before is not None and before.at_s // IDLE_PROOF_S == at_s // IDLE_PROOF_S
         if before is not None and proven and _nothing_done(before, counters):
             found = {name: _known(c) for name, c in before.models.items()}
+            model_bytes = before.model_bytes
         else:
             body = await http.get(ip, names.PORT_HTTP, "/v2/models/stats", timeout_s)
             found = dict(statistics.read(body, models))
+            model_bytes = {name: f.gpu_bytes for name, f in found.items() if f.gpu_bytes}
         configs = before.configs if before is not None else None
         if configs is None and not (proven and len(models) == 1):
             configs = await _configs(ip, models, timeout_s)
@@ -77,6 +79,8 @@ async def scrape(
         waiting.fold(waited, configuration.ensembles(configs)),
         configs=configs,
         gpus=power.read(text),
+        gpu_bytes=gpu_memory.read(text),
+        model_bytes=model_bytes,
     )
 
 
