@@ -9,6 +9,7 @@ import pytest
 from conch.api import names
 from conch.api.conditions import ConditionType
 from conch.kube import views
+from conch.kube.views import Autoscaler, AutoscalerSpec, ScaleTarget
 from conch.observe.spot import SPOT_LABELS
 from conch.observe.state import ClusterState
 from conch.reconcile import plan as planning
@@ -208,6 +209,25 @@ def test_a_rollout_of_the_one_is_not_a_change_of_the_other() -> None:
     for key, value in SPOT_LABELS:
         expected = {"key": key, "operator": "NotIn", "values": [value]}
         assert expected in term["matchExpressions"]
+
+
+def test_an_autoscaler_on_either_is_never_fought() -> None:
+    world = World(2, 4)
+    world.settle(0)
+    on_second = Autoscaler(
+        views.Metadata(name="rule", namespace=KEY.namespace, uid="hpa"),
+        AutoscalerSpec(ScaleTarget("apps/v1", "Deployment", SECOND)),
+    )
+    assert KEY in world.cluster.foreign.set_autoscaler(on_second)
+    world.want(9)
+    made = planning.make(observe(world.cluster), OPTIONS)
+    assert (made.replicas, made.scale_to, made.on_demand_to) == (4, None, None)
+    obs = observe(world.cluster)
+    status = planning.conclude(obs, made, planning.Outcome())
+    found = next(c for c in status.conditions if c.type is ConditionType.SCALING)
+    assert f"HorizontalPodAutoscaler rule (on {SECOND}) scales" in found.message
+    assert KEY in world.cluster.foreign.remove_autoscaler("hpa")
+    assert planning.make(observe(world.cluster), OPTIONS).scale_to == 7
 
 
 def test_it_is_settled_when_both_are() -> None:

@@ -70,11 +70,11 @@ class ForeignBook:
         if after is not None:
             self._autoscalers[uid] = after
             self._by_target.setdefault(after[0], {})[uid] = after[1]
-            concerned.add(after[0])
+            concerned |= _services_of(after[0])
         return concerned
 
     def remove_autoscaler(self, uid: str) -> set[Key]:
-        """Forget one that is gone; returns the service it concerned, if any."""
+        """Forget one that is gone; returns the services it may have concerned."""
         known = self._autoscalers.pop(uid, None)
         if known is None:
             return set()
@@ -82,7 +82,7 @@ class ForeignBook:
         del targeting[uid]
         if not targeting:
             del self._by_target[known[0]]
-        return {known[0]}
+        return _services_of(known[0])
 
     def learn(self, key: Key, deployment: Object) -> None:
         """Take in who owns the replicas of a service's Deployment."""
@@ -103,14 +103,24 @@ class ForeignBook:
         """Forget a Deployment that is gone."""
         self._deployments.pop(key, None)
 
-    def of(self, key: Key) -> Foreign:
-        """What is known for one service."""
+    def of(self, key: Key, second: Key | None = None) -> Foreign:
+        """What is known for one service; ``second`` names its second Deployment, if it has one."""
         found = self._deployments.get(key) or _Deployment("")
+        targeting = set(self._by_target.get(key, {}).values())
+        if second is not None:
+            told = self._by_target.get(second, {}).values()
+            targeting |= {f"{who} (on {second.name})" for who in told}
         return Foreign(
-            tuple(sorted(self._by_target.get(key, {}).values())),
+            tuple(sorted(targeting)),
             tuple(found.retakes),
             found.owner,
         )
+
+
+def _services_of(deployment: Key) -> set[Key]:
+    """Services whose Deployment that may be, by its name."""
+    base = deployment.name.removesuffix(names.on_demand_name(""))
+    return {deployment, Key(deployment.namespace, base)}
 
 
 def _named(seen: Autoscaler) -> str:

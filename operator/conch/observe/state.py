@@ -316,12 +316,16 @@ class ClusterState:
             now=now,
             activation=self._activation(key, record, family),
             cold_starts_s=tuple(family.cold_starts_s),
-            foreign=self.foreign.of(key),
+            foreign=self.foreign.of(key, self._second(key, family)),
             bill=self.bills.get(key),
             leaving=self.leaving(key),
             sites=self._sites(record, family),
             substitutes=self.substitutes.get(key, 0),
         )
+
+    def _second(self, key: Key, family: Family) -> Key | None:
+        name = names.on_demand_name(key.name)
+        return Key(key.namespace, name) if ("Deployment", name) in family.children else None
 
     def _sites(self, record: Record, family: Family) -> dict[str, Site]:
         wanted = record.service.spec.placement.sites if record.service else None
