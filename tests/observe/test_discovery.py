@@ -287,6 +287,7 @@ def test_a_slice_of_a_machine_type_has_its_own_price() -> None:
 def test_jetson_has_the_memory_its_label_says() -> None:
     (kind,) = kinds(gfd("Orin", 62800) | {"kubernetes.io/arch": "arm64"})
     assert (kind.name, kind.memory_bytes, kind.max_watts) == ("orin", 62800 * MI, 60)
+    assert kind.integrated
     (unlabelled,) = kinds({f"{GPU}.product": "Orin"})
     assert (unlabelled.memory_bytes, unlabelled.compute_capability) == (0, (8, 7))
 

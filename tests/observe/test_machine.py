@@ -23,7 +23,7 @@ def test_cloud(label: str, cloud: str) -> None:
     assert machine.cloud({"kubernetes.io/os": "linux", label: "x"}) == cloud
 
 
-def test_zone_site_and_architecture() -> None:
+def test_zone_site_architecture_and_driver() -> None:
     labels = {
         "topology.kubernetes.io/zone": "eu-1a",
         "failure-domain.beta.kubernetes.io/zone": "old",
@@ -35,8 +35,12 @@ def test_zone_site_and_architecture() -> None:
         "plant-7",
         "arm64",
     )
+    assert machine.driver({"nvidia.com/cuda.driver-version.major": "535"}) == 535
+    assert machine.driver({"nvidia.com/cuda.driver-version.major": "r535"}) == 0
+    assert machine.driver({"nvidia.com/cuda.driver-version.major": "535" * 3}) == 0
     assert machine.zone({"failure-domain.beta.kubernetes.io/zone": "old"}) == "old"
-    assert (machine.zone({}), machine.site({}), machine.arch({})) == ("", "", "amd64")
+    assert (machine.zone({}), machine.site({}), machine.driver({})) == ("", "", 0)
+    assert machine.arch({}) == "amd64"
 
 
 @pytest.mark.parametrize(

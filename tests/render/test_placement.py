@@ -8,7 +8,7 @@ import pytest
 
 from conch.api import names, v1alpha1
 from conch.kube.views import Object
-from conch.observe.types import CPU_CLASS
+from conch.observe.types import CPU_CLASS, AcceleratorKind
 from conch.render.placement import node_affinity, spread, tolerations
 from tests.render.cases import L4
 
@@ -33,11 +33,25 @@ def placement(**fields: Any) -> v1alpha1.Placement:
     return v1alpha1.Placement.model_validate(fields)
 
 
+def affinity_of(
+    kind: AcceleratorKind, placed: v1alpha1.Placement, **runtime: Any
+) -> dict[str, Any]:
+    """The node affinity with a runtime that says so."""
+    values = {"image": "triton", "release": "24.10", **runtime}
+    return node_affinity(kind, placed, v1alpha1.TritonRuntimeSpec.model_validate(values))
+
+
 def matches(term: Object, labels: dict[str, str]) -> bool:
     """One term, as documented for NodeSelectorTerm: all of its expressions."""
-    rules = {"In": lambda has, of: has in of, "NotIn": lambda has, of: has not in of}
+    rules = {
+        "In": lambda has, of: has in of,
+        "NotIn": lambda has, of: has not in of,
+        "Gt": lambda has, of: has is not None and int(has) > int(of[0]),
+        "DoesNotExist": lambda has, of: has is None,
+    }
     return all(
-        rules[e["operator"]](labels.get(e["key"]), e["values"]) for e in term["matchExpressions"]
+        rules[e["operator"]](labels.get(e["key"]), e.get("values"))
+        for e in term["matchExpressions"]
     )
 
 
@@ -58,7 +72,7 @@ def preferred(affinity: Object, labels: dict[str, str]) -> bool:
 def test_one_capacity_type_is_required(
     types: list[str], here: list[dict[str, str]], elsewhere: list[dict[str, str]]
 ) -> None:
-    affinity = node_affinity(L4, placement(capacityTypes=types))
+    affinity = affinity_of(L4, placement(capacityTypes=types))
     assert all(allowed(affinity, {**GPU, **labels}) for labels in here)
     assert not any(allowed(affinity, {**GPU, **labels}) for labels in elsewhere)
     assert not any(allowed(affinity, labels) for labels in here), "the class is required as well"
@@ -74,7 +88,7 @@ def test_one_capacity_type_is_required(
 def test_of_two_capacity_types_the_first_is_preferred(
     types: list[str], better: list[dict[str, str]], worse: list[dict[str, str]]
 ) -> None:
-    affinity = node_affinity(L4, placement(capacityTypes=types))
+    affinity = affinity_of(L4, placement(capacityTypes=types))
     assert all(preferred(affinity, labels) for labels in better)
     assert not any(preferred(affinity, labels) for labels in worse)
     assert all(allowed(affinity, {**GPU, **labels}) for labels in [*better, *worse])
@@ -93,14 +107,34 @@ def test_pods_are_spread_over_sites_or_else_zones() -> None:
 
 def test_sites_are_required_with_and_without_a_class() -> None:
     for kind, class_labels in ((L4, GPU), (CPU_CLASS, {})):
-        affinity = node_affinity(kind, placement(sites=["oslo", "berlin"]))
+        affinity = affinity_of(kind, placement(sites=["oslo", "berlin"]))
         assert allowed(affinity, {**class_labels, "conch.dev/site": "berlin"})
         assert not allowed(affinity, {**class_labels, "conch.dev/site": "rome"})
         assert not allowed(affinity, class_labels)
 
 
 def test_any_node_is_no_affinity_at_all() -> None:
-    assert node_affinity(CPU_CLASS, placement()) == {}
+    assert affinity_of(CPU_CLASS, placement()) == {}
+
+
+@pytest.mark.parametrize("fields", [{}, {"capacityTypes": ["Spot"]}, {"sites": ["oslo"]}])
+def test_only_nodes_that_the_image_runs_on(fields: dict[str, Any]) -> None:
+    here = {**GPU, "karpenter.sh/capacity-type": "spot", "conch.dev/site": "oslo"}
+    arm = affinity_of(L4, placement(**fields), architectures=["arm64"])
+    assert allowed(arm, {**here, "kubernetes.io/arch": "arm64"})
+    assert not allowed(arm, {**here, "kubernetes.io/arch": "amd64"})
+    any_arch = affinity_of(L4, placement(**fields), minDriver=535)
+    assert allowed(any_arch, {**here, "kubernetes.io/arch": "arm64"})
+    label = "nvidia.com/cuda.driver-version.major"
+    assert allowed(any_arch, {**here, label: "535"})
+    assert not allowed(any_arch, {**here, label: "470"})
+    assert not allowed(any_arch, {**here, "nvidia.com/gpu.product": "Tesla-T4", label: "535"})
+
+
+def test_without_an_accelerator_no_driver_is_asked_for() -> None:
+    affinity = affinity_of(CPU_CLASS, placement(sites=["oslo"]), minDriver=535)
+    label = "nvidia.com/cuda.driver-version.major"
+    assert allowed(affinity, {"conch.dev/site": "oslo", label: "470"})
 
 
 def test_spot_taints_are_tolerated_by_who_may_be_on_spot() -> None:

@@ -1,19 +1,31 @@
 import pytest
 
-from conch.triton.capability import support
+from conch.api.v1alpha1 import TritonRuntimeSpec
+from conch.triton.capability import Support, support, support_of
 
 
 @pytest.mark.parametrize(
-    ("release", "capability", "cuda"),
-    [("23.05", (6, 0), 12), ("24.10", (6, 0), 12), ("25.07", (6, 0), 12), ("25.08", (7, 5), 13)],
+    ("release", "capability", "cuda", "driver"),
+    [
+        ("23.05", (6, 0), 12, 450),
+        ("24.10", (6, 0), 12, 470),
+        ("25.07", (6, 0), 12, 470),
+        ("25.08", (7, 5), 13, 470),
+    ],
 )
-def test_support_by_release(release: str, capability: tuple[int, int], cuda: int) -> None:
-    found = support(release)
-    assert (found.min_compute_capability, found.cuda) == (capability, cuda)
+def test_support_by_release(
+    release: str, capability: tuple[int, int], cuda: int, driver: int
+) -> None:
+    assert support(release) == Support(capability, cuda, driver)
 
 
 def test_the_runtime_may_override_the_capability() -> None:
-    assert support("25.08", "7.0").min_compute_capability == (7, 0)
+    assert support("25.08", "7.0") == Support((7, 0), 13, 470)
+
+
+def test_the_runtime_may_override_the_driver() -> None:
+    runtime = TritonRuntimeSpec(image="triton", release="25.08", min_driver=580)
+    assert support_of(runtime) == Support((7, 5), 13, 580)
 
 
 @pytest.mark.parametrize("text", ["7", "7.", "seven", "7.5.1"])

@@ -48,6 +48,32 @@ class TritonRuntimeSpec(ApiModel):
     min_compute_capability: Annotated[str, Field(pattern=r"^[0-9]{1,2}\.[0-9]$")] | None = Field(
         None, description="Oldest GPU the image supports, e.g. 7.5; omitted: known per release."
     )
+    min_driver: Annotated[int, Field(ge=1, le=9999)] | None = Field(
+        None,
+        description=(
+            "Oldest branch of NVIDIA's driver the image runs on, e.g. 535; omitted: the oldest "
+            "that the release's notes name. Nodes are looked at by the label "
+            "nvidia.com/cuda.driver-version.major, and trusted without it."
+        ),
+    )
+    architectures: (
+        Annotated[list[Literal["amd64", "arm64"]], Field(min_length=1, max_length=2)] | None
+    ) = Field(
+        None,
+        description=(
+            "CPU architectures the image is built for; omitted: whatever the nodes have, as "
+            "NVIDIA publishes its images for both."
+        ),
+        json_schema_extra=SET,
+    )
+    integrated_gpu: bool = Field(
+        False,
+        alias="integratedGPU",
+        description=(
+            "Whether the image is built for Jetson's integrated GPUs, as NVIDIA's tags that end "
+            "in -igpu are: it runs on Jetsons alone, and other images do not."
+        ),
+    )
     backend_directory: Annotated[str, Field(pattern=r"^/[!-~]*$", max_length=256)] | None = Field(
         None, description="Where the image keeps its backends, if not where Triton looks."
     )

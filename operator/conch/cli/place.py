@@ -34,7 +34,7 @@ from conch.reconcile.placement import PlacementLoop
 from conch.reconcile.queue import WorkQueue
 from conch.settings import Settings
 from conch.telemetry.catalog import Metrics
-from conch.triton.capability import support
+from conch.triton.capability import support_of
 
 _MI: Final = 1024**2
 # Another node of the class would help; what the others need, their own sentence says.
@@ -264,7 +264,7 @@ def _elsewhere(state: ClusterState, key: Key, count: int, missing: int) -> Itera
     if accelerators.classes or not count:
         return  # it would not take another
     memory_mib = quantity.value(accelerators.min_memory or 0) / _MI
-    oldest = support(runtime.release, runtime.min_compute_capability).min_compute_capability
+    oldest = support_of(runtime).min_compute_capability
     for gpu in CATALOGUE.values():
         price = gpu.price()
         new_enough = not oldest or (gpu.compute_capability or (0, 0)) >= oldest

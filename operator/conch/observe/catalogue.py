@@ -63,6 +63,8 @@ class Gpu:
     prices: tuple[ListPrice, ...] = ()
     mig: Mapping[str, int] | None = None  # profile → how many of it one GPU holds
     arch: str = ""  # of the only host it is built with; "": any
+    # A Jetson's, with the driver that comes with its board: servers' images do not run on it.
+    integrated: bool = False
 
     def price(self, cloud: str = "") -> ListPrice | None:
         """The list price at ``cloud``; where that has none, the first list that has one.
@@ -89,6 +91,11 @@ def _gcp(on_demand: float, spot: float) -> ListPrice:
 
 def _azure(on_demand: float, machine_gpus: int = 1) -> ListPrice:
     return ListPrice(round(on_demand / machine_gpus, 4), None, "azure")
+
+
+def _jetson(name: str, compute_capability: tuple[int, int], max_watts: Figure) -> Gpu:
+    memory = Figure(0, "jetson")
+    return Gpu(name, memory, compute_capability, max_watts, arch="arm64", integrated=True)
 
 
 # Profiles: NVIDIA/mig-parted, 2026-08-21. Media and graphics variants (+me, +gfx) are left out.
@@ -222,11 +229,11 @@ _GPUS: Final = (
         _MIG_RTX_6000,
     ),
     # Jetson: GPU and host share the memory, so that no fixed size of it is the GPU's.
-    Gpu("xavier", Figure(0, "jetson"), (7, 2), Figure(30, "mlco2"), arch="arm64"),
-    Gpu("orin", Figure(0, "jetson"), (8, 7), Figure(60, "jetson"), arch="arm64"),
-    Gpu("orin-nx", Figure(0, "jetson"), (8, 7), Figure(25, "jetson"), arch="arm64"),
-    Gpu("orin-nano", Figure(0, "jetson"), (8, 7), Figure(25, "jetson"), arch="arm64"),
-    Gpu("thor", Figure(0, "jetson"), (11, 0), Figure(130, "jetson"), arch="arm64"),
+    _jetson("xavier", (7, 2), Figure(30, "mlco2")),
+    _jetson("orin", (8, 7), Figure(60, "jetson")),
+    _jetson("orin-nx", (8, 7), Figure(25, "jetson")),
+    _jetson("orin-nano", (8, 7), Figure(25, "jetson")),
+    _jetson("thor", (11, 0), Figure(130, "jetson")),
 )
 
 CATALOGUE: Final[Mapping[str, Gpu]] = MappingProxyType({gpu.name: gpu for gpu in _GPUS})

@@ -260,6 +260,7 @@ def _kind(
         max_watts=_part_of(most.value if most else None, part),
         shared_by=shared_by,
         mig_profile=mig_profile,
+        integrated=gpu is not None and gpu.integrated,
     )
 
 

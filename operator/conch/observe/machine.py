@@ -1,7 +1,7 @@
 """What a node's labels, taints and conditions say of the machine under it.
 
-Whose cloud, which zone and site, which architecture, and whether its provider is about to take it
-away. Pure; a label that says nonsense says nothing.
+Whose cloud, which zone and site, which architecture, which NVIDIA driver, and whether its provider
+is about to take it away. Pure; a label that says nonsense says nothing.
 
 Sources of the notices: Karpenter (karpenter.sh/disrupted; before v1 karpenter.sh/disruption),
 aws/aws-node-termination-handler pkg/node, GKE's maintenance handler (impending-node-termination),
@@ -71,6 +71,15 @@ def site(labels: Mapping[str, str]) -> str:
 def arch(labels: Mapping[str, str]) -> str:
     """The CPU architecture; the kubelet labels every node with it."""
     return next((value for key in _ARCHES if (value := labels.get(key))), "amd64")
+
+
+def driver(labels: Mapping[str, str]) -> int:
+    """The branch of NVIDIA's driver (535.104.05: 535) as GPU Feature Discovery tells it; 0: none.
+
+    Not from its older label ``cuda.driver.major``: kube-scheduler is told this one alone.
+    """
+    branch = labels.get(names.LABEL_DRIVER, "")
+    return int(branch) if branch.isascii() and branch.isdigit() and len(branch) <= 4 else 0
 
 
 def reclaimed(taints: Iterable[Taint], conditions: Iterable[StatusCondition]) -> bool:

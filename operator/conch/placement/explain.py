@@ -24,8 +24,10 @@ _WORDS = {
     Fit.TAINTED: "tainted",
     Fit.NOT_READY: "not ready or cordoned",
     Fit.RECLAIMED: "being taken away by the provider",
+    Fit.DRIVER: "with a driver older than the TritonRuntime's release runs on",
     Fit.CAPACITY_TYPE: "of a capacity type that spec.placement.capacityTypes leaves out",
     Fit.SITE: "at other sites than spec.placement.sites",
+    Fit.ARCHITECTURE: "of an architecture that the TritonRuntime's image is not for",
     Fit.NO_NODE: "excluded by nodeSelector",
 }
 _ORDER = {fit.value: rank for rank, fit in enumerate(Fit)}
@@ -62,6 +64,12 @@ def unfit(kind: AcceleratorKind, request: PlacementRequest, refusal: Fit) -> Cla
         message = f"left alone for now: {request.avoid.get(kind.name) or 'it failed before'}"
     elif refusal is Fit.TOO_SLOW:
         message = "one replica cannot hold the latency objective, whatever the load"
+    elif refusal is Fit.OTHER_IMAGE:
+        message = (
+            "a Jetson, and the TritonRuntime's image is for servers: name one with integratedGPU"
+            if kind.integrated
+            else "no Jetson, and the TritonRuntime's image is for Jetsons alone (integratedGPU)"
+        )
     elif refusal is Fit.TOO_OLD and request.min_compute_capability and kind.compute_capability:
         message = (
             f"needs compute capability {_version(request.min_compute_capability)}, "
@@ -88,22 +96,36 @@ def no_room(
 
 def numbers(ledger: Ledger, kind: AcceleratorKind, candidates: Candidates, shape: Shape) -> str:
     """How many nodes, and how many of their units are free."""
-    nodes = _count(len(candidates.nodes), "node")
+    text = _count(len(candidates.there), "node")
     if not shape.count:
-        return nodes + _others(candidates)
+        return text + _others(candidates)
     units = ledger.units(candidates, kind.resource)
-    text = f"{nodes}, {units.free} of {_count(units.total, _noun(kind.resource))} free"
+    if candidates.there:
+        text += f", {units.free} of {_count(units.total, _noun(kind.resource))} free"
     if units.promised:
         text += f" ({units.promised} more promised to pods without a node)"
-    return text + _others(candidates)
+    return text + _coming(ledger, kind, candidates) + _others(candidates)
+
+
+def _coming(ledger: Ledger, kind: AcceleratorKind, candidates: Candidates) -> str:
+    """What a node autoscaler makes, and could make."""
+    coming = [i for lot in candidates.lots if lot.coming for i in lot.nodes]
+    if not coming:
+        return ""
+    addable = sum(ledger.node(i).coming == "Addable" for i in coming)
+    parts = [f"{len(coming) - addable} starting"] if addable < len(coming) else []
+    parts += [f"up to {addable} can be added"] if addable else []
+    if not any(ledger.free_of(i, kind.resource)[0] for i in coming):
+        parts.append("all promised to pods without a node")
+    return f", {', '.join(parts)}"
 
 
 def _why_no_room(
     ledger: Ledger, kind: AcceleratorKind, candidates: Candidates, shape: Shape, may_spot: bool
 ) -> tuple[Fit, str]:
     if not candidates.lots:
-        return _no_candidate(kind, candidates)
-    if shape.count and not ledger.units(candidates, kind.resource).total:
+        return _no_candidate(ledger, kind, candidates)
+    if shape.count and not ledger.units(candidates, kind.resource).largest:
         nodes = _count(len(candidates.nodes), "node")
         return Fit.NO_UNITS, f"{nodes}, {_nothing_offered(kind)}{_others(candidates)}"
     if (never := _never(ledger, kind, candidates, shape)) is not None:
@@ -138,7 +160,7 @@ def _nothing_offered(kind: AcceleratorKind) -> str:
     return f"none offers {kind.resource}: is the device plugin running?"
 
 
-def _no_candidate(kind: AcceleratorKind, candidates: Candidates) -> tuple[Fit, str]:
+def _no_candidate(ledger: Ledger, kind: AcceleratorKind, candidates: Candidates) -> tuple[Fit, str]:
     total = len(candidates.members)
     if not total:
         labels = ", ".join(f"{k}={v}" for k, v in sorted(kind.node_selector.items()))
@@ -153,6 +175,20 @@ def _no_candidate(kind: AcceleratorKind, candidates: Candidates) -> tuple[Fit, s
             )
         case Fit.NO_NODE:
             message = f"{nodes}, none has the labels of spec.placement.nodeSelector"
+        case Fit.ARCHITECTURE:
+            wanted = candidates.filter_.architectures
+            theirs = {ledger.node(i).arch for i in candidates.members} - set(wanted)
+            message = (
+                f"{nodes}, {count} {' or '.join(sorted(theirs))}, and the TritonRuntime is for "
+                f"{' and '.join(sorted(wanted))} (its spec.architectures)"
+            )
+        case Fit.DRIVER:
+            oldest = min(d for i in candidates.members if (d := ledger.node(i).driver))
+            message = (
+                f"{nodes}, {count} with NVIDIA driver {oldest}, and the TritonRuntime needs "
+                f"{candidates.filter_.min_driver} or newer: update the driver, or name a "
+                "TritonRuntime of an older release"
+            )
         case _:
             message = f"{nodes}, {count} {_WORDS[first]}"
     return first, message + _others(candidates, besides=first)
@@ -196,11 +232,21 @@ def _others(candidates: Candidates, besides: Fit | None = None) -> str:
 # --- one service ---------------------------------------------------------------------------------
 
 
-def placed(kind: AcceleratorKind, shape: Shape, missing: int, numbers: str) -> str:
-    """What a service with a class is told; ``missing`` replicas find no room."""
+def placed(kind: AcceleratorKind, shape: Shape, missing: int, awaited: int, numbers: str) -> str:
+    """What a service with a class is told; ``missing`` replicas find no room.
+
+    ``awaited`` are those whose room is on nodes to come.
+    """
     text = f"on {kind.name}"
     if shape.count:
         text += f", {_count(shape.count, _noun(kind.resource))} per replica"
+    if awaited and kind.provisioning is not None:
+        verb = "waits" if awaited == 1 else "wait"
+        text += (
+            f"; {_count(awaited, 'replica')} {verb} up to {_minutes(kind.provisioning.wait_s)} "
+            "for a node"
+        )
+        text += f": {numbers}" if missing <= 0 else ""
     if missing > 0:
         text += f"; no room for {_count(missing, 'more replica')}: {numbers}"
     return text
@@ -254,6 +300,10 @@ def _apart(needs: int, has: int) -> tuple[str, str]:
 
 def _cpu(milli: int) -> str:
     return f"{milli / 1000:g} CPU"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:g} min" if seconds >= 60 else f"{seconds:g} s"
 
 
 def _version(capability: tuple[int, int]) -> str:

@@ -6,7 +6,7 @@ Judges only; what is free right now is the ledger's business.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from conch.observe.types import AcceleratorKind, NodeCapacity, PlacementRequest, Taint, Toleration
@@ -25,18 +25,23 @@ class Fit(StrEnum):
     TAINTED = "tainted"
     NOT_READY = "not ready"
     RECLAIMED = "being reclaimed"
+    DRIVER = "driver too old"
     CAPACITY_TYPE = "other capacity type"
     SITE = "other site"
+    ARCHITECTURE = "other architecture"
     NO_NODE = "no node"
     TOO_LARGE = "too large"
     TOO_SMALL = "too small"
     TOO_OLD = "too old"
     TOO_SLOW = "too slow"
+    OTHER_IMAGE = "other image"
     UNKNOWN = "unknown"
 
 
 # Only a change of the spec, the class or the hardware helps; waiting does not.
-PERMANENT = frozenset({Fit.TOO_LARGE, Fit.TOO_SMALL, Fit.TOO_OLD, Fit.TOO_SLOW, Fit.UNKNOWN})
+PERMANENT = frozenset(
+    {Fit.TOO_LARGE, Fit.TOO_SMALL, Fit.TOO_OLD, Fit.TOO_SLOW, Fit.OTHER_IMAGE, Fit.UNKNOWN}
+)
 
 _CORDONED = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")
 _REPELLING = frozenset({"NoSchedule", "NoExecute"})
@@ -53,6 +58,8 @@ def class_refusal(kind: AcceleratorKind, request: PlacementRequest) -> Fit | Non
     wanted, has = request.min_compute_capability, kind.compute_capability
     if kind.resource and wanted is not None and has is not None and has < wanted:
         return Fit.TOO_OLD
+    if kind.resource and kind.integrated != request.integrated:
+        return Fit.OTHER_IMAGE
     if not request.capacity_rps.get(kind.name, 1.0) > 0:
         return Fit.TOO_SLOW
     return None
@@ -60,18 +67,33 @@ def class_refusal(kind: AcceleratorKind, request: PlacementRequest) -> Fit | Non
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which nodes of a class a service may be on: what its pods' affinity and tolerations say."""
+    """Which nodes of a class a service may be on: what its pods' affinity and tolerations say.
+
+    Of a node that tells no driver it is taken on trust.
+    """
 
     selector: tuple[tuple[str, str], ...]
     tolerations: tuple[Toleration, ...]
     capacity_types: tuple[str, ...]  # best first; (): any
     sites: tuple[str, ...]  # (): any
+    architectures: tuple[str, ...]  # (): any
+    min_driver: int
 
     @classmethod
     def of(cls, request: PlacementRequest) -> Filter:
         """The filter of a request."""
-        selector = tuple(sorted(request.node_selector.items()))
-        return cls(selector, request.tolerations, request.capacity_types, request.sites)
+        return cls(
+            tuple(sorted(request.node_selector.items())),
+            request.tolerations,
+            request.capacity_types,
+            request.sites,
+            request.architectures,
+            request.min_driver,
+        )
+
+    def on(self, kind: AcceleratorKind) -> Filter:
+        """What of it counts on nodes of a class: without an accelerator, no driver does."""
+        return self if kind.resource else replace(self, min_driver=0)
 
 
 def node_refusal(
@@ -84,12 +106,16 @@ def node_refusal(
             return Fit.NO_NODE
     if filter_.sites and node.site not in filter_.sites:
         return Fit.SITE
+    if filter_.architectures and node.arch not in filter_.architectures:
+        return Fit.ARCHITECTURE
     if filter_.capacity_types and node.capacity_type not in filter_.capacity_types:
         return Fit.CAPACITY_TYPE
     if not node.ready:
         return Fit.NOT_READY
     if node.reclaimed:
         return Fit.RECLAIMED
+    if 0 < node.driver < filter_.min_driver:
+        return Fit.DRIVER
     if node.unschedulable and not tolerated(_CORDONED, tolerations):
         return Fit.NOT_READY
     return Fit.TAINTED if repelling_taint(node, tolerations) is not None else None

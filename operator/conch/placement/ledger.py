@@ -74,6 +74,7 @@ class Candidates:
     lots: tuple[Lot, ...]  # those that pods may be bound to
     refused: Mapping[Fit, int]  # how many of the others, by reason
     taint: Taint | None  # one that keeps pods off, as an example
+    filter_: Filter
     # Units free, by lot; kept up with every reservation. []: to be summed up.
     free: list[int] = field(default_factory=list)
     # By lot, then by shape: no node before that position takes a replica. []: nothing known.
@@ -146,6 +147,7 @@ class Ledger:
 
     def candidates(self, kind: AcceleratorKind, filter_: Filter) -> Candidates:
         """The nodes of ``kind`` that a service with that filter may be on, and why not the rest."""
+        filter_ = filter_.on(kind)
         key = (kind.name, filter_)
         if (known := self._candidates.get(key)) is not None:
             return known
@@ -166,7 +168,7 @@ class Ledger:
                     taint = taint or repelling_taint(node, tolerations)
         order = sorted(lots, key=lambda name: _lot_rank(name, kind, filter_))
         in_order = tuple(Lot(name, tuple(lots[name])) for name in order)
-        found = Candidates(kind.resource, members, in_order, refused, taint)
+        found = Candidates(kind.resource, members, in_order, refused, taint, filter_)
         self._candidates[key] = found
         found.starts.extend({} for _ in in_order)
         for number, lot in enumerate(in_order):
