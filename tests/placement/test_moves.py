@@ -55,3 +55,45 @@ def test_those_who_gain_most_move_first() -> None:
 def test_who_has_moved_stays() -> None:
     moved = running("a", current="t4")
     assert classes(fleet(1.0), moved, moves=1) == ["t4"]
+
+
+SIZED = {"capacity_rps": {"l4": 10.0, "t4": 10.0}, "demand_rps": 20.0}
+
+
+@pytest.mark.parametrize(
+    ("t4_rps", "chosen"),
+    [
+        (10.0, "t4"),
+        (5.0, "l4"),  # four at half the price
+        (2.0, "l4"),
+    ],
+)
+def test_what_a_replica_carries_there_counts(t4_rps: float, chosen: str) -> None:
+    sized = running("a", **{**SIZED, "capacity_rps": {"l4": 10.0, "t4": t4_rps}})
+    assert classes(fleet(1.0, free=20), sized, moves=1) == [chosen]
+
+
+def test_what_runs_needs_room_there_even_if_fewer_would_do() -> None:
+    strong = running("a", **{**SIZED, "capacity_rps": {"l4": 10.0, "t4": 20.0}})
+    assert classes(fleet(1.0, free=1), strong, moves=1) == ["l4"]
+    assert classes(fleet(1.0, free=2), strong, moves=1) == ["t4"]
+
+
+def test_fewer_than_the_minimum_save_nothing() -> None:
+    dearer = fleet(3.0)
+    strong = running("a", **{**SIZED, "capacity_rps": {"l4": 10.0, "t4": 20.0}})
+    assert classes(dearer, strong, moves=1) == ["t4"], "one for two"
+    assert classes(dearer, replace(strong, min_replicas=2), moves=1) == ["l4"]
+
+
+def test_who_must_not_move_stays() -> None:
+    assert classes(fleet(1.0), running("a", movable=False), moves=1) == ["l4"]
+
+
+@pytest.mark.parametrize("demand_rps", [19.0, 20.0, 21.0])
+def test_noise_in_demand_moves_nobody_back_and_forth(demand_rps: float) -> None:
+    """What has moved for a gain does not find the way back worth it."""
+    noisy = {**SIZED, "demand_rps": demand_rps}
+    assert classes(fleet(1.0), running("a", **noisy), moves=1) == ["t4"]
+    moved = running("a", current="t4", **noisy)
+    assert classes(fleet(1.0), moved, moves=1) == ["t4"]

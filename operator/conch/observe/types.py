@@ -162,6 +162,8 @@ class PlacementRequest:
     # is taken to carry as much as the others.
     capacity_rps: Mapping[str, float] = field(default_factory=dict)
     demand_rps: float | None = None  # None: ``unbound`` + ``bound`` replicas of any class
+    min_replicas: int = 0  # wherever it goes, however much one replica carries there
+    movable: bool = True  # whether what runs may be moved, if the plan allows moves at all
     # Classes to leave alone for now, with the reason in words: replicas stayed Pending there.
     avoid: Mapping[str, str] = field(default_factory=dict)
 
@@ -196,6 +198,26 @@ class Assignment:
     verdicts: tuple[ClassVerdict, ...] = ()
     shares: tuple[Share, ...] = ()  # where the replicas without a node would go
     cost_per_h: float | None = None  # of all its replicas; None: a price is not known
+    least: int = 0  # replicas to hold while it moves: what the class it goes to needs
+
+
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """What one replica carries within the objective on a class, in requests/s.
+
+    0: not even one request is in time there. ``estimated``: from another class's figures.
+    """
+
+    rps: float
+    estimated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a service would need on each class; numbers that stay while they change little."""
+
+    demand_rps: float  # to be ready for
+    by_class: Mapping[str, Prospect]
 
 
 # --- cost, energy, carbon -------------------------------------------------------------------------

@@ -262,14 +262,15 @@ def _sane(amount: float | None) -> bool:
 
 
 def replicas_on(request: PlacementRequest, name: str) -> int:
-    """How many replicas the service needs on a class; what runs elsewhere has to come along."""
+    """How many replicas the service needs on a class, for all that it serves."""
     wanted = request.unbound + request.bound
     if request.demand_rps is None or not wanted:
         return wanted
     capacity = request.capacity_rps.get(name, 0.0)
     if not capacity > 0:
         return wanted
-    return max(1, min(UNLIMITED, math.ceil(request.demand_rps / capacity - 1e-9)))
+    needed = math.ceil(min(request.demand_rps / capacity, UNLIMITED) - 1e-9)
+    return max(1, request.min_replicas, needed)
 
 
 def _prefer_fast(options: list[Option]) -> None:

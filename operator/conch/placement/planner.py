@@ -227,7 +227,7 @@ class _Plan:
         """Let those who run go where it is worth the move, those who gain most first."""
         gains = []
         for position, seat in enumerate(self._keepers):
-            if seat.request.bound:
+            if seat.request.bound and seat.request.movable:
                 here, there = self._compared(seat)
                 if there is not None:
                     gains.append((there.least - here, position, there))
@@ -245,27 +245,28 @@ class _Plan:
                 seat.take(self._ledger, held, held.replicas)
 
     def _compared(self, seat: Seat) -> tuple[float, Option | None]:
-        """What staying is worth, and the option that gains most with what moving costs."""
+        """What staying is worth, and the option that gains most with what moving costs.
+
+        What runs comes along at first, even where fewer would do: so many need room.
+        """
         assert seat.option is not None
         current = seat.option.kind.name
         options = self._offers.options(seat.request)
         here = next((option for option in options if option.kind.name == current), None)
         if here is None:
             return 0.0, None
-        here.replicas = seat.request.unbound + seat.request.bound
-        here.weigh()
+        running = seat.request.unbound + seat.request.bound
         best = None
         for option in options:
             if option.kind.name == current:
                 continue
             option.extra += self._policy.move_h * option.rent()
             option.weigh()
-            if (
-                option.least < (best or here).least
-                and self._ledger.room(option.candidates, option.shape, option.spot_limit)
-                >= option.replicas
-            ):
+            room = self._ledger.room(option.candidates, option.shape, option.spot_limit)
+            if option.least < (best or here).least and room >= max(option.replicas, running):
                 best = option
+        if best is not None and best.replicas < running:
+            best.replicas, best.spot_limit = running, spot_limit(seat.request, running)
         return here.least, best
 
     # --- reservations ----------------------------------------------------------------------------
