@@ -109,6 +109,12 @@ _FULL_SPECS: dict[str, dict[str, Any]] = {
         "pricePerHour": {"onDemand": 0.8, "spot": 0.3},
         "watts": {"idle": 16.4, "max": 72},
         "carbonZone": "DE",
+        "provisioning": {
+            "maxNodes": 4,
+            "unitsPerNode": 8,
+            "waitFor": "15m",
+            "nodeLabels": {"karpenter.sh/capacity-type": "spot"},
+        },
     },
 }
 

@@ -9,7 +9,7 @@ import pytest
 
 from conch.api import names
 from conch.kube import views
-from conch.reconcile.patience import FORGET_S, PATIENCE_S, Patience
+from conch.reconcile.patience import FORGET_S, PATIENCE_S, Current, Patience
 from tests.reconcile.builders import NOW, UID, pod
 
 MADE_S = datetime.fromisoformat(NOW).timestamp()
@@ -32,15 +32,15 @@ def pending(
 def test_waiting_too_long_is_remembered_with_the_schedulers_words() -> None:
     patience = Patience()
     early, late = MADE_S + PATIENCE_S - 1, MADE_S + PATIENCE_S
-    assert patience.avoided(UID, "l4", True, [pending()], early) == {}
+    assert patience.avoided(UID, Current("l4"), True, [pending()], early) == {}
     assert patience.next_s() == late
-    told = patience.avoided(UID, "l4", True, [pending()], late)
+    told = patience.avoided(UID, Current("l4"), True, [pending()], late)
     assert told == {
         "l4": f"replicas stayed Pending there for {PATIENCE_S:.0f} s: 0/3 nodes are available"
     }
     # The service moves on: its old pods are gone, and the class is still left alone.
-    assert patience.avoided(UID, "t4", True, [], late + FORGET_S - 1) == told
-    assert patience.avoided(UID, "t4", True, [], late + FORGET_S) == {}
+    assert patience.avoided(UID, Current("t4"), True, [], late + FORGET_S - 1) == told
+    assert patience.avoided(UID, Current("t4"), True, [], late + FORGET_S) == {}
 
 
 @pytest.mark.parametrize(
@@ -54,14 +54,14 @@ def test_waiting_too_long_is_remembered_with_the_schedulers_words() -> None:
 )
 def test_this_is_no_failure_of_the_class(has_room: bool, waiting: views.Pod) -> None:
     patience = Patience()
-    assert patience.avoided(UID, "l4", has_room, [waiting], MADE_S + 3600) == {}
+    assert patience.avoided(UID, Current("l4"), has_room, [waiting], MADE_S + 3600) == {}
     assert patience.next_s() is None
 
 
 def test_what_is_gone_is_forgotten() -> None:
     patience = Patience()
-    patience.avoided(UID, "l4", True, [pending()], MADE_S + PATIENCE_S)
-    patience.begin([UID])
-    assert patience.avoided(UID, "l4", True, [], MADE_S + PATIENCE_S + 1)
-    patience.begin([])
-    assert patience.avoided(UID, "l4", True, [], MADE_S + PATIENCE_S + 2) == {}
+    patience.avoided(UID, Current("l4"), True, [pending()], MADE_S + PATIENCE_S)
+    patience.begin([UID], (), MADE_S)
+    assert patience.avoided(UID, Current("l4"), True, [], MADE_S + PATIENCE_S + 1)
+    patience.begin([], (), MADE_S)
+    assert patience.avoided(UID, Current("l4"), True, [], MADE_S + PATIENCE_S + 2) == {}

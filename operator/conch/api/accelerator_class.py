@@ -10,6 +10,7 @@ from conch.api.fields import (
     ATOMIC,
     DNS_NAME,
     ApiModel,
+    Duration,
     LabelMap,
     ObjectMeta,
     ObjectName,
@@ -66,6 +67,41 @@ class Watts(ApiModel):
     )
 
 
+class Provisioning(ApiModel):
+    """Nodes that a node autoscaler makes when pods wait for them."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                "duration(self.waitFor) >= duration('30s') "
+                "&& duration(self.waitFor) <= duration('24h')",
+                "provisioning.waitFor: must be between 30s and 24h",
+            )
+        )
+    )
+
+    max_nodes: Annotated[int, Field(ge=1, le=1000)] = Field(
+        description="Nodes of this class at most, those there are included: the group's limit."
+    )
+    units_per_node: Annotated[int, Field(ge=1, le=1024)] = Field(
+        description="Units that one new node offers, e.g. 8."
+    )
+    wait_for: Duration = Field(
+        "10m",
+        description=(
+            "A replica waits so long for a node, then its service turns to the next class it "
+            "allows and leaves this one alone for ten minutes."
+        ),
+    )
+    node_labels: LabelMap | None = Field(
+        None,
+        description=(
+            "Labels that new nodes carry beside nodeSelector's, as far as services ask for them: "
+            "zone, conch.dev/site, karpenter.sh/capacity-type."
+        ),
+    )
+
+
 class AcceleratorClassSpec(ApiModel):
     """Which nodes have this accelerator and what one of them offers."""
 
@@ -82,6 +118,18 @@ class AcceleratorClassSpec(ApiModel):
             cel(
                 "!has(self.deviceSelectors) || has(self.deviceClassName)",
                 "deviceSelectors: only with deviceClassName; set it, or remove them",
+            ),
+            cel(
+                "!has(self.provisioning) || !has(self.deviceClassName)",
+                "provisioning: not with deviceClassName, whose devices no node autoscaler can "
+                "foresee; remove one",
+            ),
+            cel(
+                "!has(self.provisioning) || !has(self.provisioning.nodeLabels) "
+                "|| !has(self.nodeSelector) || self.nodeSelector.all(key, "
+                "!(key in self.provisioning.nodeLabels) "
+                "|| self.provisioning.nodeLabels[key] == self.nodeSelector[key])",
+                "provisioning.nodeLabels: must not contradict nodeSelector",
             ),
         )
     )
@@ -135,6 +183,14 @@ class AcceleratorClassSpec(ApiModel):
     )
     watts: Watts | None = Field(
         None, description="Power of one unit; omitted: the catalogue's, where the GPU is known."
+    )
+    provisioning: Provisioning | None = Field(
+        None,
+        description=(
+            "Nodes that Karpenter or cluster-autoscaler adds for waiting pods: services may be "
+            "sent to this class before it has any. nodeSelector's labels must be those that the "
+            "NodePool or node group gives its nodes from the start."
+        ),
     )
     carbon_zone: (
         Annotated[

@@ -60,6 +60,7 @@ class Reason(_Documented):
     SOURCE_NOT_ALLOWED = "SourceNotAllowed", "The administrator does not allow this model URI."
     # Placed
     PLACED = "Placed", "The class has enough free units for the next replica."
+    WAITING_FOR_NODE = "WaitingForNode", "A node autoscaler is to add a node of the chosen class."
     NO_CAPACITY = "NoCapacity", "Every class that fits is full; the message has the numbers."
     NOTHING_FITS = "NothingFits", "No class is large or new enough; the message says by how much."
     # Applied

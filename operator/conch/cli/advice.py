@@ -43,6 +43,11 @@ ADVICE: Final[dict[Reason, str | None]] = {
         "chart's allowedSources."
     ),
     Reason.PLACED: None,
+    Reason.WAITING_FOR_NODE: (
+        "Nothing for as long as the message says: then the next class is tried. If no node comes, "
+        "kubectl describe pod shows why the node autoscaler adds none: labels of nodeSelector that "
+        "its node group or NodePool does not promise, taints, limits, quota of the cloud."
+    ),
     Reason.NO_CAPACITY: (
         "Add a node of a class that fits, free one, or allow another class in "
         "placement.accelerators.classes. Conch places the service as soon as a unit is free."

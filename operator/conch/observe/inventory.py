@@ -15,12 +15,12 @@ from functools import lru_cache
 from conch.api.v1alpha1 import AcceleratorClassSpec
 from conch.kube.quantity import milli, value
 from conch.kube.views import Container, Node, Pod, PodSpec
-from conch.observe import machine
+from conch.observe import durations, machine
 from conch.observe.classes import ClassBook
 from conch.observe.discovery import GPU
 from conch.observe.dra import DeviceBook, claimed
 from conch.observe.spot import capacity_type
-from conch.observe.types import AcceleratorKind, Inventory, NodeCapacity, Taint
+from conch.observe.types import AcceleratorKind, Inventory, NodeCapacity, Provisioning, Taint
 
 ENDED = frozenset({"Succeeded", "Failed"})
 # Written anew at every labelling run of GPU Feature Discovery; says nothing about the node.
@@ -79,7 +79,7 @@ class InventoryBuilder:
             site=machine.site(labels),
             arch=machine.arch(labels),
             driver=machine.driver(labels),
-            reclaimed=_reclaimed(node),
+            reclaimed=_reclaimed(node) or node.metadata.deletion_timestamp is not None,
             taints=tuple(Taint(t.key, t.value, t.effect) for t in node.spec.taints),
             ready=node.ready and node.metadata.deletion_timestamp is None,
             unschedulable=node.spec.unschedulable,
@@ -204,6 +204,7 @@ def declared_kind(name: str, spec: AcceleratorClassSpec) -> AcceleratorKind:
         version = (int(major), int(minor))
     device_class = spec.device_class_name or ""
     price, watts = spec.price_per_hour, spec.watts
+    added = spec.provisioning
     return AcceleratorKind(
         name,
         spec.node_selector or {},
@@ -218,6 +219,14 @@ def declared_kind(name: str, spec: AcceleratorClassSpec) -> AcceleratorKind:
         carbon_zone=spec.carbon_zone or "",
         device_class=device_class,
         device_selectors=tuple(spec.device_selectors or ()),
+        provisioning=Provisioning(
+            added.max_nodes,
+            added.units_per_node,
+            durations.seconds(added.wait_for),
+            added.node_labels or {},
+        )
+        if added is not None
+        else None,
     )
 
 

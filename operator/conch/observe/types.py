@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from conch.api.conditions import Reason
 
@@ -71,10 +72,27 @@ class NodeCapacity:
     arch: str = "amd64"
     driver: int = 0  # branch of NVIDIA's driver, such as 535; 0: not known
     reclaimed: bool = False  # the provider takes the node away within minutes
+    # Starting: it is there, its units are not yet. Addable: a node autoscaler could make it.
+    coming: Literal["", "Starting", "Addable"] = ""
+
+    @property
+    def lot(self) -> tuple[str, bool]:
+        """Capacity type, and whether it is still to come: what a replica on it is worth."""
+        return self.capacity_type, bool(self.coming)
 
     def free(self, resource: str) -> int:
         """Units of ``resource`` that are not requested yet; never negative."""
         return max(0, self.allocatable.get(resource, 0) - self.requested.get(resource, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioning:
+    """What a node autoscaler may add to a class: nodes like this, so many of them in all."""
+
+    max_nodes: int
+    units_per_node: int
+    wait_s: float  # a replica waits so long for a node, then another class is tried
+    labels: Mapping[str, str] = field(default_factory=dict)  # beside those of the class
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +117,7 @@ class AcceleratorKind:
     device_class: str = ""  # DRA: units are claimed from this DeviceClass, not requested
     device_selectors: tuple[str, ...] = ()  # CEL, beside those of the DeviceClass
     device_problem: str = ""  # why no device can be counted, "" when they can
+    provisioning: Provisioning | None = None
 
     def price_on(self, capacity_type: str) -> float | None:
         """Of one unit for an hour on a node that is paid for like that; None: not known.
@@ -152,6 +171,7 @@ class PlacementRequest:
     min_on_demand: int = 0  # replicas that must not be on spot
     on_demand_bound: int = 0  # of the bound ones: those that cannot be on spot
     sites: tuple[str, ...] = ()  # allowed; (): any node, whatever its site
+    min_per_site: int = 0  # never fewer at each of them
     # What the runtime's image runs on: CPU architectures ((): any), NVIDIA drivers of that branch
     # or newer, and whether it is built for Jetson's integrated GPUs instead of others.
     architectures: tuple[str, ...] = ()
@@ -194,11 +214,15 @@ class Assignment:
     kind: AcceleratorKind | None
     reason: Reason
     message: str
-    room: int = 0  # replicas beyond those bound that would find room now
+    room: int = 0  # replicas beyond those bound that would find room now, or on nodes to come
     verdicts: tuple[ClassVerdict, ...] = ()
+    # Of a service with a minimum at each site: for how many of its replicas without a node there is
+    # room at each; a site without a node that it may use is absent.
+    site_room: Mapping[str, int] = field(default_factory=dict)
     shares: tuple[Share, ...] = ()  # where the replicas without a node would go
     cost_per_h: float | None = None  # of all its replicas; None: a price is not known
     least: int = 0  # replicas to hold while it moves: what the class it goes to needs
+    room_to_come: int = 0  # of ``room``: on nodes that are not there, or not with their units
 
 
 @dataclass(frozen=True, slots=True)

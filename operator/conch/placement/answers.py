@@ -36,14 +36,17 @@ class Answers:
         placed = seat.placed
         text = self._counted(option.kind, option.candidates, option.shape)
         left = self._ledger.room(option.candidates, option.shape)
+        to_come = self._ledger.room_to_come(option.candidates, option.shape)
+        awaited = sum(n for index, n in seat.grants if self._ledger.node(index).coming)
         return Assignment(
             option.kind,
-            Reason.PLACED,
-            explain.placed(option.kind, option.shape, option.replicas - placed, text),
+            Reason.WAITING_FOR_NODE if awaited else Reason.PLACED,
+            explain.placed(option.kind, option.shape, option.replicas - placed, awaited, text),
             placed + left,
             tuple(self._verdicts(seat, option, text)),
             self._shares(seat, option),
             self._cost(seat, option),
+            min(placed + left, awaited + to_come),
         )
 
     def may_ever(self, request: PlacementRequest, entry: Entry) -> bool:

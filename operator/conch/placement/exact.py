@@ -38,7 +38,7 @@ class Answer:
 @dataclass(slots=True, eq=False)
 class _Pool:
     nodes: list[int]
-    capacity_type: str
+    lot: tuple[str, bool]
 
 
 @dataclass(slots=True)
@@ -88,9 +88,7 @@ def solve(ledger: Ledger, seats: Sequence[Seat], served: Sequence[bool]) -> Answ
         pools = [
             part
             for pool in pools
-            for part in (
-                [_Pool([i], pool.capacity_type) for i in pool.nodes] if pool in failed else [pool]
-            )
+            for part in ([_Pool([i], pool.lot) for i in pool.nodes] if pool in failed else [pool])
         ]
     return None
 
@@ -120,10 +118,10 @@ def _pools(ledger: Ledger, seats: Sequence[Seat]) -> list[_Pool]:
         for lot in candidates.lots:
             for index in lot.nodes:
                 member.setdefault(index, []).append(number)
-    pools: dict[tuple[str, tuple[int, ...]], list[int]] = {}
+    pools: dict[tuple[tuple[str, bool], tuple[int, ...]], list[int]] = {}
     for index in sorted(member):
-        pools.setdefault((ledger.node(index).capacity_type, tuple(member[index])), []).append(index)
-    return [_Pool(nodes, capacity_type) for (capacity_type, _), nodes in pools.items()]
+        pools.setdefault((ledger.node(index).lot, tuple(member[index])), []).append(index)
+    return [_Pool(nodes, lot) for (lot, _), nodes in pools.items()]
 
 
 class _Programme:
@@ -166,12 +164,12 @@ class _Programme:
             for pool in self._of(option):
                 most = min(option.replicas, self._most(pool, option.shape))
                 if most:
-                    column = model.column(option.worth.by_type[pool.capacity_type], most)
+                    column = model.column(option.worth.by_lot[pool.lot], most)
                     parts.append((pool, column))
                     self._users[id(pool)].append((column, option.shape))
             model.row([(c, 1) for _, c in parts] + [(chosen, -option.replicas)], 0, 0)
             if option.spot_limit < option.replicas:
-                spot = [(c, 1.0) for pool, c in parts if pool.capacity_type == SPOT]
+                spot = [(c, 1.0) for pool, c in parts if pool.lot[0] == SPOT]
                 model.row([*spot, (chosen, -option.spot_limit)], -math.inf, 0)
             plan.append((option, chosen, parts))
         model.row([(chosen, 1) for _, chosen, _ in plan], int(must), 1)
@@ -281,7 +279,7 @@ class _Programme:
                 total += option.fixed()
                 for pool, column in parts:
                     if replicas := round(values[column]):
-                        total += replicas * option.worth.by_type[pool.capacity_type]
+                        total += replicas * option.worth.by_lot[pool.lot]
                         wanted.setdefault(id(pool), []).append((option.shape, replicas, number))
             if options[number] is None:
                 total += OUTSIDE

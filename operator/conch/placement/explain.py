@@ -96,14 +96,28 @@ def no_room(
 
 def numbers(ledger: Ledger, kind: AcceleratorKind, candidates: Candidates, shape: Shape) -> str:
     """How many nodes, and how many of their units are free."""
-    nodes = _count(len(candidates.nodes), "node")
+    text = _count(len(candidates.there), "node")
     if not shape.count:
-        return nodes + _others(candidates)
+        return text + _others(candidates)
     units = ledger.units(candidates, kind.resource)
-    text = f"{nodes}, {units.free} of {_count(units.total, _noun(kind.resource))} free"
+    if candidates.there:
+        text += f", {units.free} of {_count(units.total, _noun(kind.resource))} free"
     if units.promised:
         text += f" ({units.promised} more promised to pods without a node)"
-    return text + _others(candidates)
+    return text + _coming(ledger, kind, candidates) + _others(candidates)
+
+
+def _coming(ledger: Ledger, kind: AcceleratorKind, candidates: Candidates) -> str:
+    """What a node autoscaler makes, and could make."""
+    coming = [i for lot in candidates.lots if lot.coming for i in lot.nodes]
+    if not coming:
+        return ""
+    addable = sum(ledger.node(i).coming == "Addable" for i in coming)
+    parts = [f"{len(coming) - addable} starting"] if addable < len(coming) else []
+    parts += [f"up to {addable} can be added"] if addable else []
+    if not any(ledger.free_of(i, kind.resource)[0] for i in coming):
+        parts.append("all promised to pods without a node")
+    return f", {', '.join(parts)}"
 
 
 def _why_no_room(
@@ -111,7 +125,7 @@ def _why_no_room(
 ) -> tuple[Fit, str]:
     if not candidates.lots:
         return _no_candidate(ledger, kind, candidates)
-    if shape.count and not ledger.units(candidates, kind.resource).total:
+    if shape.count and not ledger.units(candidates, kind.resource).largest:
         nodes = _count(len(candidates.nodes), "node")
         return Fit.NO_UNITS, f"{nodes}, {_nothing_offered(kind)}{_others(candidates)}"
     if (never := _never(ledger, kind, candidates, shape)) is not None:
@@ -218,11 +232,21 @@ def _others(candidates: Candidates, besides: Fit | None = None) -> str:
 # --- one service ---------------------------------------------------------------------------------
 
 
-def placed(kind: AcceleratorKind, shape: Shape, missing: int, numbers: str) -> str:
-    """What a service with a class is told; ``missing`` replicas find no room."""
+def placed(kind: AcceleratorKind, shape: Shape, missing: int, awaited: int, numbers: str) -> str:
+    """What a service with a class is told; ``missing`` replicas find no room.
+
+    ``awaited`` are those whose room is on nodes to come.
+    """
     text = f"on {kind.name}"
     if shape.count:
         text += f", {_count(shape.count, _noun(kind.resource))} per replica"
+    if awaited and kind.provisioning is not None:
+        verb = "waits" if awaited == 1 else "wait"
+        text += (
+            f"; {_count(awaited, 'replica')} {verb} up to {_minutes(kind.provisioning.wait_s)} "
+            "for a node"
+        )
+        text += f": {numbers}" if missing <= 0 else ""
     if missing > 0:
         text += f"; no room for {_count(missing, 'more replica')}: {numbers}"
     return text
@@ -276,6 +300,10 @@ def _apart(needs: int, has: int) -> tuple[str, str]:
 
 def _cpu(milli: int) -> str:
     return f"{milli / 1000:g} CPU"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:g} min" if seconds >= 60 else f"{seconds:g} s"
 
 
 def _version(capability: tuple[int, int]) -> str:

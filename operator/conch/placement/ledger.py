@@ -1,11 +1,11 @@
 """What is still free while a plan is being made: every reservation is subtracted here, once.
 
-A replica is reserved on the first node that takes it, in an order fixed when the plan starts (the
-capacity type that comes first for the service, then least free units, so that whole nodes stay for
-services that need several units; then name). A fixed order keeps plans stable: the same replicas
-asked for again land on the same nodes, and a new node does not reshuffle replicas of one shape.
-kube-scheduler binds where it likes; what counts here is that the reservations are possible
-together.
+A replica is reserved on the first node that takes it, in an order fixed when the plan starts (nodes
+that are there before those to come; the capacity type that comes first for the service; then least
+free units, so that whole nodes stay for services that need several units; then name). A fixed
+order keeps plans stable: the same replicas asked for again land on the same nodes, and a new node
+does not reshuffle replicas of one shape. kube-scheduler binds where it likes; what counts here is
+that the reservations are possible together.
 
 A ledger is kept from plan to plan: ``restart`` forgets what was reserved and looks only at nodes
 that are not the same as before.
@@ -14,7 +14,7 @@ that are not the same as before.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from conch.observe.types import AcceleratorKind, Inventory, NodeCapacity, PlacementRequest, Taint
@@ -51,15 +51,21 @@ class Lot:
     """Nodes of one class and one capacity type, in the order they are tried."""
 
     capacity_type: str
+    coming: bool  # they are not there, or not with their units
     nodes: tuple[int, ...]
+
+    @property
+    def key(self) -> tuple[str, bool]:
+        """What it has in common with ``NodeCapacity.lot``."""
+        return self.capacity_type, self.coming
 
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """One resource summed up over the candidates of a class."""
+    """One resource summed up over the candidates of a class that are there."""
 
     total: int  # allocatable
-    largest: int  # allocatable, on the one node that has most
+    largest: int  # allocatable, on the one node that has most; nodes to come included
     free: int  # neither requested nor reserved
     most_free: int  # on the one node that has most
     promised: int  # reserved by this plan for pods without a node
@@ -90,6 +96,13 @@ class Candidates:
         if len(self.lots) == 1:
             return self.lots[0].nodes
         return tuple(index for lot in self.lots for index in lot.nodes)
+
+    @property
+    def there(self) -> tuple[int, ...]:
+        """Those of them that are there, with their units."""
+        if len(self.lots) == 1 and not self.lots[0].coming:
+            return self.lots[0].nodes
+        return tuple(index for lot in self.lots if not lot.coming for index in lot.nodes)
 
 
 def shape(kind: AcceleratorKind, request: PlacementRequest) -> Shape:
@@ -154,20 +167,20 @@ class Ledger:
         self._kinds[kind.name] = kind
         tolerations = (*filter_.tolerations, *implied_tolerations(kind))
         members = self._nodes_of(kind)
-        lots: dict[str, list[int]] = {}
+        lots: dict[tuple[str, bool], list[int]] = {}
         refused: Counter[Fit] = Counter()
         taint: Taint | None = None
         for index in members:
             node = self.node(index)
             refusal = node_refusal(node, filter_, tolerations)
             if refusal is None:
-                lots.setdefault(node.capacity_type, []).append(index)
+                lots.setdefault(node.lot, []).append(index)
             else:
                 refused[refusal] += 1
                 if refusal is Fit.TAINTED:
                     taint = taint or repelling_taint(node, tolerations)
-        order = sorted(lots, key=lambda name: _lot_rank(name, kind, filter_))
-        in_order = tuple(Lot(name, tuple(lots[name])) for name in order)
+        order = sorted(lots, key=lambda lot: (lot[1], _lot_rank(lot[0], kind, filter_)))
+        in_order = tuple(Lot(*lot, tuple(lots[lot])) for lot in order)
         found = Candidates(kind.resource, members, in_order, refused, taint, filter_)
         self._candidates[key] = found
         found.starts.extend({} for _ in in_order)
@@ -183,7 +196,7 @@ class Ledger:
         left = replicas
         grants: Grants = []
         for lot, starts in zip(candidates.lots, candidates.starts, strict=True):
-            quota = min(left, spot_limit) if lot.capacity_type == SPOT else left
+            quota = most = min(left, spot_limit) if lot.capacity_type == SPOT else left
             left -= quota
             start, nodes = starts.get(shape, 0), lot.nodes
             begun = False
@@ -201,6 +214,8 @@ class Ledger:
                     start = position + 1
             starts[shape] = start
             left += quota
+            if lot.capacity_type == SPOT:
+                spot_limit -= most - quota
         return grants
 
     def may_hold(
@@ -212,11 +227,8 @@ class Ledger:
         if spot_limit >= replicas:
             free_units = candidates.free or self._free_by_lot(candidates)
             return sum(free_units) >= replicas * shape.count
-        total = 0
-        for lot, free in zip(candidates.lots, self._free_by_lot(candidates), strict=True):
-            slots = free // shape.count
-            total += min(slots, spot_limit) if lot.capacity_type == SPOT else slots
-        return total >= replicas
+        slots = [free // shape.count for free in self._free_by_lot(candidates)]
+        return _within(candidates.lots, slots, spot_limit) >= replicas
 
     def short(self, candidates: Candidates, shape: Shape, replicas: int) -> int:
         """How many free units are missing for so many replicas; <= 0: none."""
@@ -251,22 +263,25 @@ class Ledger:
 
     def room(self, candidates: Candidates, shape: Shape, spot_limit: int = UNLIMITED) -> int:
         """How many more replicas of that shape would find room now."""
-        total = 0
-        for lot, slots in zip(candidates.lots, self.slots(candidates, shape), strict=True):
-            total += min(slots, spot_limit) if lot.capacity_type == SPOT else slots
-        return min(total, UNLIMITED)
+        found = _within(candidates.lots, self.slots(candidates, shape), spot_limit)
+        return min(found, UNLIMITED)
+
+    def room_to_come(self, candidates: Candidates, shape: Shape) -> int:
+        """Of that room: on nodes that are not there yet, or not with their units."""
+        slots = zip(candidates.lots, self.slots(candidates, shape), strict=True)
+        return min(sum(slots for lot, slots in slots if lot.coming), UNLIMITED)
 
     def units(self, candidates: Candidates, resource: str) -> Units:
         """The sums of a resource as of now."""
         if (known := candidates.units.get(resource)) is not None:
             return known
-        nodes = candidates.nodes
-        offered = [self.node(i).allocatable.get(resource, 0) for i in nodes]
+        nodes = candidates.there
+        offered = [self.node(i).allocatable.get(resource, 0) for i in candidates.nodes]
         now = self._free(resource)
         free = [now[i] for i in nodes]
         observed = sum(self.node(i).free(resource) for i in nodes)
         candidates.units[resource] = units = Units(
-            total=sum(offered),
+            total=sum(self.node(i).allocatable.get(resource, 0) for i in nodes),
             largest=max(offered, default=0),
             free=sum(free),
             most_free=max(free, default=0),
@@ -362,7 +377,9 @@ class Ledger:
             for index in self._labelled(kind.node_selector):
                 node = self._nodes[index]
                 if node is not None and carries(node.labels, kind.node_selector):
-                    found.append((node.free(kind.resource), node.name, index))
+                    found.append(
+                        (node.coming == "Addable", node.free(kind.resource), node.name, index)
+                    )
             self._members[kind.name] = members = tuple(index for *_, index in sorted(found))
         return members
 
@@ -437,6 +454,14 @@ class Ledger:
             units = self._free(candidates.resource)
             candidates.free.extend(sum(units[i] for i in lot.nodes) for lot in candidates.lots)
         return candidates.free
+
+
+def _within(lots: Sequence[Lot], slots: Sequence[int], spot_limit: int) -> int:
+    """The sum of slots by lot, not more than ``spot_limit`` of them on spot."""
+    sums = [0, 0]
+    for lot, number in zip(lots, slots, strict=True):
+        sums[lot.capacity_type == SPOT] += number
+    return sums[0] + min(sums[1], spot_limit)
 
 
 def _pods(node: NodeCapacity) -> int:

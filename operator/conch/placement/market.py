@@ -17,7 +17,7 @@ from conch.placement.seats import GOOD, OUTSIDE, Seat
 _ROUNDS = 60  # of the subgradient
 _PATIENCE = 3  # of them without a better bound, then steps get smaller
 
-_Group = tuple[str, str]  # class, capacity type
+_Group = tuple[str, tuple[str, bool]]  # class, lot
 # A way to take an option, all replicas that may be on one lot there: its value, twice a group's
 # number and the units taken there, and which option.
 _Column = tuple[float, int, int, int, int, int]
@@ -74,23 +74,23 @@ class Market:
             count, replicas, base = option.shape.count, option.replicas, option.fixed()
             firm = [i for i, lot in enumerate(lots) if lot.capacity_type != SPOT]
             for position, value in enumerate(values):
-                group = self._group(option, lots[position].capacity_type)
+                group = self._group(option, lots[position].key)
                 if option.spot_limit >= replicas or position in firm:
                     yield base + replicas * value, group, replicas * count, group, 0, number
                     continue
                 most = option.spot_limit
                 rest = replicas - most
                 for other in firm:
-                    second = self._group(option, lots[other].capacity_type)
+                    second = self._group(option, lots[other].key)
                     total = base + most * value + rest * values[other]
                     yield total, group, most * count, second, rest * count, number
 
-    def _group(self, option: Option, capacity_type: str) -> int:
-        group = (option.kind.name, capacity_type)
+    def _group(self, option: Option, lot: tuple[str, bool]) -> int:
+        group = (option.kind.name, lot)
         number = self._numbers.get(group)
         if number is None:
             self._numbers[group] = number = len(self._supply)
-            self._supply.append(_supply(self._ledger, option, capacity_type))
+            self._supply.append(_supply(self._ledger, option, lot))
         return number
 
 
@@ -113,7 +113,7 @@ def _relaxed(tables: Sequence[Sequence[_Column]], prices: list[float]) -> tuple[
     return paid, use
 
 
-def _supply(ledger: Ledger, option: Option, capacity_type: str) -> float:
+def _supply(ledger: Ledger, option: Option, lot: tuple[str, bool]) -> float:
     """Units of a class and capacity type that are free on any of its nodes, allowed or not."""
     if not option.shape.count:
         return 0.0
@@ -121,5 +121,5 @@ def _supply(ledger: Ledger, option: Option, capacity_type: str) -> float:
     return sum(
         ledger.free_of(index, resource)[0]
         for index in option.candidates.members
-        if ledger.node(index).capacity_type == capacity_type
+        if ledger.node(index).lot == lot
     )

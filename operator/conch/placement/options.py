@@ -24,6 +24,9 @@ _UNPRICED_PER_GIB = 1e-3
 _UNKNOWN_MEMORY_GIB = 1024.0
 # Watts matter little to one who asked for cost, and the other way round: enough to break ties.
 _TIE = 1e-3
+# A unit that is there is waited for by nobody, and paid for already: a node is added only if that
+# saves more an hour. Less than a step down the service's own order, which may prefer to wait.
+_TO_COME = 10.0
 _WORLD_G_PER_KWH = 475.0  # the world's average; only the ratio between zones matters
 
 
@@ -47,23 +50,22 @@ class Worth:
     """What an hour of one replica is worth, on each lot of a class."""
 
     lots: tuple[float, ...]
-    by_type: Mapping[str, float]
+    by_lot: Mapping[tuple[str, bool], float]
     best: float
     firm: float  # the best that is not spot
 
     @classmethod
     def of(cls, candidates: Candidates, lots: tuple[float, ...]) -> Worth:
         """With what follows from the values by lot."""
-        types = [lot.capacity_type for lot in candidates.lots]
-        by_type = dict(zip(types, lots, strict=True))
-        firm = min((v for t, v in by_type.items() if t != SPOT), default=math.inf)
-        return cls(lots, by_type, min(lots, default=0.0), firm)
+        by_lot = dict(zip((lot.key for lot in candidates.lots), lots, strict=True))
+        firm = min((v for lot, v in by_lot.items() if lot[0] != SPOT), default=math.inf)
+        return cls(lots, by_lot, min(lots, default=0.0), firm)
 
     def times(self, factor: float) -> Worth:
         """All of it so many times."""
-        by_type = {name: value * factor for name, value in self.by_type.items()}
+        by_lot = {lot: value * factor for lot, value in self.by_lot.items()}
         lots = tuple(value * factor for value in self.lots)
-        return Worth(lots, by_type, self.best * factor, self.firm * factor)
+        return Worth(lots, by_lot, self.best * factor, self.firm * factor)
 
 
 @dataclass(slots=True, eq=False)
@@ -214,6 +216,7 @@ class Offers:
         if (known := self._worths.get(key)) is None:
             lots = tuple(
                 count * unit_value(kind, lot.capacity_type, optimise, self._policy)
+                + lot.coming * count * _TO_COME
                 for lot in candidates.lots
             )
             self._worths[key] = known = Worth.of(candidates, lots)

@@ -38,6 +38,7 @@ from conch.placement.options import (
     Worth,
     spot_limit,
 )
+from conch.placement.provision import Provisions
 from conch.placement.search import search
 from conch.placement.seats import GOOD, Seat, total
 
@@ -48,6 +49,7 @@ def plan(
     inventory: Inventory, requests: Iterable[PlacementRequest], policy: Policy = LIVE
 ) -> dict[Key, Assignment]:
     """An assignment for every request."""
+    inventory = Provisions().lay_on(inventory)
     return plan_on(Ledger(inventory), inventory.kinds, requests, _informed(policy, inventory))
 
 
@@ -59,12 +61,14 @@ class Planner:
 
     def __init__(self, policy: Policy = LIVE) -> None:
         self._policy = policy
+        self._provisions = Provisions()
         self._ledger: Ledger | None = None
 
     def plan(
         self, inventory: Inventory, requests: Iterable[PlacementRequest], moves: int = 0
     ) -> dict[Key, Assignment]:
         """As :func:`plan`; ``moves``: how many services that run may be moved now."""
+        inventory = self._provisions.lay_on(inventory)
         if self._ledger is None:
             self._ledger = Ledger(inventory)
         else:
@@ -138,6 +142,9 @@ class _Plan:
         if request.bound or not request.unbound:
             seat.option, seat.spot_left = option, option.spot_limit
         elif not seat.take(self._ledger, option, 1):
+            return None
+        elif any(self._ledger.node(index).coming for index, _ in seat.grants):
+            seat.leave(self._ledger)  # nothing holds it there: room anywhere may be better by now
             return None
         return seat
 

@@ -56,10 +56,10 @@ class Seat:
     def _hold(self, ledger: Ledger, option: Option, grants: Grants) -> int:
         found = 0
         for index, replicas in grants:
-            capacity_type = ledger.node(index).capacity_type
-            if capacity_type == SPOT:
+            lot = ledger.node(index).lot
+            if lot[0] == SPOT:
                 self.spot_left -= replicas
-            self.value += replicas * option.worth.by_type[capacity_type]
+            self.value += replicas * option.worth.by_lot[lot]
             self.grants.append((index, replicas))
             found += replicas
         return found

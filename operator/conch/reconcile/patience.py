@@ -2,13 +2,15 @@
 
 The planner knows what nodes offer, not everything that keeps kube-scheduler from binding (the zone
 of a volume, a device plugin that is away, somebody's admission rule). So it is told where a service
-waited in vain, and goes by what it knows again when that is forgotten. In memory only: a new
-operator waits anew.
+waited in vain, and goes by what it knows again when that is forgotten. A class that a node
+autoscaler adds nodes to has a deadline of its own, which does not pass while a node of it starts:
+its units are late, and for them the next class would be asked for one node too many. In memory
+only: a new operator waits anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -20,7 +22,25 @@ PATIENCE_S: Final = 30.0
 """A replica may be Pending for so long although the planner knows room for it."""
 FORGET_S: Final = 600.0
 """For so long the class is left alone."""
+BINDING_S: Final = 30.0
+"""After a node has got its units, the replica that waited for it is bound within that."""
 _MOST_SAID: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The class a service is on."""
+
+    name: str
+    wait_s: float | None = None  # for a node that is added; None: none is
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """Nodes of a class were seen without their units, without a break."""
+
+    first_s: float
+    last_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,31 +54,41 @@ class Patience:
 
     def __init__(self) -> None:
         self._failures: dict[str, dict[str, _Failure]] = {}
+        self._starts: dict[str, _Start] = {}
         self._next_s: float | None = None
 
-    def begin(self, living: Iterable[str]) -> None:
-        """A new look at all services; those not among ``living`` (uids) are forgotten."""
+    def begin(self, living: Iterable[str], starting: Collection[str], now_s: float) -> None:
+        """A new look at all services; those not among ``living`` (uids) are forgotten.
+
+        ``starting`` are the classes that have a node without its units.
+        """
         kept = set(living)
         self._failures = {uid: held for uid, held in self._failures.items() if uid in kept}
+        self._starts = {k: s for k, s in self._starts.items() if now_s - s.last_s <= BINDING_S}
+        for name in starting:
+            before = self._starts.get(name)
+            self._starts[name] = _Start(now_s if before is None else before.first_s, now_s)
         self._next_s = None
 
     def avoided(
-        self, uid: str, current: str, has_room: bool, pods: Iterable[Pod], now_s: float
+        self, uid: str, current: Current, has_room: bool, pods: Iterable[Pod], now_s: float
     ) -> Mapping[str, str]:
         """Classes to leave alone, each with the reason in words.
 
-        ``current`` is the class the service is on, ``has_room`` whether the planner has reserved
-        room there for what waits; ``now_s`` is a time since the epoch, in seconds.
+        ``has_room``: the planner has reserved room on the current class for what waits; ``now_s``
+        is a time since the epoch, in seconds.
         """
         held = {k: f for k, f in self._failures.get(uid, {}).items() if f.until_s > now_s}
-        found = [w for pod in pods if (w := waits(pod, current)) is not None] if has_room else []
+        name = current.name
+        found = [w for pod in pods if (w := waits(pod, name)) is not None] if has_room else []
         for since_s, message in found:
-            if now_s - since_s >= PATIENCE_S:
+            due_s = self._due_s(current, since_s)
+            if now_s >= due_s:
                 said = message[:_MOST_SAID] or "kube-scheduler has not looked at it"
                 told = f"replicas stayed Pending there for {now_s - since_s:.0f} s: {said}"
-                held.setdefault(current, _Failure(now_s + FORGET_S, told))
+                held.setdefault(name, _Failure(now_s + FORGET_S, told))
             else:
-                self._look_at(since_s + PATIENCE_S)
+                self._look_at(due_s)
         for failure in held.values():
             self._look_at(failure.until_s)
         if held:
@@ -70,6 +100,16 @@ class Patience:
     def next_s(self) -> float | None:
         """When an answer changes by time alone; None: never."""
         return self._next_s
+
+    def _due_s(self, current: Current, since_s: float) -> float:
+        """Until when a replica is waited for that has no node since then."""
+        if current.wait_s is None:
+            return since_s + PATIENCE_S
+        due_s = since_s + current.wait_s
+        if (start := self._starts.get(current.name)) is None:
+            return due_s
+        # A device plugin that never comes up is waited for as long as a node is.
+        return max(due_s, min(start.last_s, start.first_s + current.wait_s) + BINDING_S)
 
     def _look_at(self, at_s: float) -> None:
         self._next_s = at_s if self._next_s is None else min(self._next_s, at_s)

@@ -21,8 +21,9 @@ from conch.observe.spot import SPOT, SPOT_TOLERATIONS
 from conch.observe.state import ClusterState, Observation, Record
 from conch.observe.types import Assignment, Inventory, Key, PlacementRequest, Toleration
 from conch.placement import Planner, plan
+from conch.placement.provision import starting
 from conch.reconcile.controller import builtin_runtime
-from conch.reconcile.patience import Patience, holds_a_node
+from conch.reconcile.patience import Current, Patience, holds_a_node
 from conch.reconcile.queue import Priority, WorkQueue
 from conch.reconcile.relief import Relief
 from conch.reconcile.steps import replicas
@@ -101,7 +102,7 @@ class PlacementLoop:
         """
         inventory = self._state.inventory()
         uids = {key: _uid(record) for key, record in self._state.services.items()}
-        self._patience.begin(uids.values())
+        self._patience.begin(uids.values(), starting(inventory), _epoch_s())
         self._relief.begin()
         requests: dict[Key, PlacementRequest] = {}
         failed: dict[Key, Exception] = {}
@@ -178,7 +179,9 @@ class PlacementLoop:
             and planned.room >= waiting
         )
         uid = str(obs.raw["metadata"]["uid"])
-        return self._patience.avoided(uid, current, has_room, obs.pods, _epoch_s())
+        added = planned.kind.provisioning if planned is not None and planned.kind else None
+        on = Current(current, added.wait_s if added is not None else None)
+        return self._patience.avoided(uid, on, has_room, obs.pods, _epoch_s())
 
     def _request(self, key: Key, record: Record) -> PlacementRequest | None:
         service = record.service
