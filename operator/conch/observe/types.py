@@ -216,9 +216,6 @@ class Assignment:
     message: str
     room: int = 0  # replicas beyond those bound that would find room now, or on nodes to come
     verdicts: tuple[ClassVerdict, ...] = ()
-    # Of a service with a minimum at each site: for how many of its replicas without a node there is
-    # room at each; a site without a node that it may use is absent.
-    site_room: Mapping[str, int] = field(default_factory=dict)
     shares: tuple[Share, ...] = ()  # where the replicas without a node would go
     cost_per_h: float | None = None  # of all its replicas; None: a price is not known
     least: int = 0  # replicas to hold while it moves: what the class it goes to needs

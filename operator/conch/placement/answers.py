@@ -46,7 +46,7 @@ class Answers:
             tuple(self._verdicts(seat, option, text)),
             self._shares(seat, option),
             self._cost(seat, option),
-            min(placed + left, awaited + to_come),
+            room_to_come=min(placed + left, awaited + to_come),
         )
 
     def may_ever(self, request: PlacementRequest, entry: Entry) -> bool:
@@ -121,8 +121,6 @@ class Answers:
             known = explain.numbers(self._ledger, kind, candidates, needs)
             self._numbers[key] = known
         return known
-
-    # --- numbers ---------------------------------------------------------------------------------
 
     def _shares(self, seat: Seat, option: Option) -> tuple[Share, ...]:
         """Where the replicas without a node would go."""
