@@ -23,7 +23,7 @@ from conch.observe.observation import ChildId as ChildId
 from conch.observe.observation import Observation as Observation
 from conch.observe.observation import Record as Record
 from conch.observe.observation import Site
-from conch.observe.types import Assignment, Bill, Decision, Inventory, Key
+from conch.observe.types import Assignment, Bill, Decision, Inventory, Key, Outlook
 from conch.observe.versions import FOREVER, Graves, Newest
 
 
@@ -38,6 +38,7 @@ class ClusterState:
         self.assignments: dict[Key, Assignment] = {}
         self.decisions: dict[Key, Decision] = {}
         self.bills: dict[Key, Bill] = {}
+        self.outlooks: dict[Key, Outlook] = {}
         self.carbon: Mapping[str, float] = {}  # as Inventory.carbon
         # Replicas asked for beyond those wanted, in the stead of pods whose node goes. In memory
         # only: an operator that starts meanwhile takes them for wanted until its scaler decides.
@@ -89,6 +90,7 @@ class ClusterState:
         self.assignments.pop(key, None)
         self.decisions.pop(key, None)
         self.bills.pop(key, None)
+        self.outlooks.pop(key, None)
         self.substitutes.pop(key, None)
         self.activation.forget(key)
         self._drop_if_empty(key)

@@ -269,8 +269,10 @@ class _Plan:
                 continue
             option.extra += self._policy.move_h * option.rent()
             option.weigh()
+            if option.least >= (best or here).least:
+                continue
             room = self._ledger.room(option.candidates, option.shape, option.spot_limit)
-            if option.least < (best or here).least and room >= max(option.replicas, running):
+            if room >= max(option.replicas, running):
                 best = option
         if best is not None and best.replicas < running:
             best.replicas, best.spot_limit = running, spot_limit(seat.request, running)

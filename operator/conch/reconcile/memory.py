@@ -12,18 +12,21 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from conch.api import names
 from conch.api.v1alpha1 import Model
 from conch.autoscale import ScalerState, memory
+from conch.autoscale.curve import Curve
 from conch.errors import ConchError, LeaseLost, NotFound
 from conch.kube.transport import Api, path
 from conch.kube.views import Object
 from conch.observe.state import ClusterState, Record
-from conch.observe.types import Key
+from conch.observe.types import AcceleratorKind, Key
 from conch.reconcile.apply import Writer
+from conch.reconcile.patience import holds_a_node
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +45,7 @@ class Memory:
         self._scalers = scalers
         self._entries: dict[str, memory.Learned] = {}
         self._doubted: set[str] = set()
+        self._on: dict[str, str] = {}  # by uid: the class that a scaler's curves are of
 
     # --- giving -----------------------------------------------------------------------------------
 
@@ -54,6 +58,28 @@ class Memory:
         }
         return ScalerState(models=models)
 
+    def settle(self, key: Key, record: Record, scaler: ScalerState) -> ScalerState:
+        """The scaler of a service, which forgets what it learned on a class that it has left.
+
+        Its plans stay until it knows better: demand goes on, and what is remembered of the new
+        class, or three executions there, replace them.
+        """
+        uid, on = str(record.raw["metadata"]["uid"]), _class_of_all(self._state, key)
+        if on is None or self._on.setdefault(uid, on) == on:
+            return scaler
+        self._on[uid] = on
+        known = self.begin(key, record).models
+        models = {
+            name: replace(model, curve=known[name].curve if name in known else Curve())
+            for name, model in scaler.models.items()
+        }
+        return replace(scaler, models=models)
+
+    def forget(self, living: Collection[str]) -> None:
+        """Services with other uids are gone."""
+        for uid in self._on.keys() - living:
+            del self._on[uid]
+
     def starts_s(self, key: Key, record: Record) -> tuple[float, ...]:
         """Cold starts of earlier lives: of the model that took longest."""
         found = [
@@ -62,6 +88,14 @@ class Memory:
             if entry in self._entries
         ]
         return max(found, key=lambda starts: max(starts, default=0.0), default=())
+
+    def elsewhere(self, key: Key, record: Record, kind: AcceleratorKind) -> dict[str, Curve]:
+        """By model, the curve that the service's servers had on another class."""
+        return {
+            model.name: self._entries[entry].curve
+            for model, entry in self._of(key, record, kind)
+            if entry in self._entries and entry not in self._doubted
+        }
 
     def doubt(self, key: Key, record: Record) -> None:
         """The scaler failed on a service: what is remembered of it may be the cause."""
@@ -73,9 +107,13 @@ class Memory:
         """Take in what scalers know now (``now``: the time of day); whether any of it is news."""
         news = False
         for key, record in list(self._state.services.items()):
-            scaler = self._scalers.get(str(record.raw["metadata"]["uid"]))
+            uid = str(record.raw["metadata"]["uid"])
+            scaler = self._scalers.get(uid)
             if scaler is None or record.service is None:
                 continue
+            on = _class_of_all(self._state, key)
+            if on is None or self._on.get(uid, on) != on:
+                continue  # what was seen lately is of two classes
             for model, entry in self._of(key, record):
                 known = scaler.models.get(model.name)
                 if known is None or entry in self._doubted:
@@ -154,8 +192,12 @@ class Memory:
             except ConchError as error:
                 logger.warning("ConfigMap %s cannot be written: %s", CONFIG_MAP, error)
 
-    def _of(self, key: Key, record: Record) -> Iterator[tuple[Model, str]]:
+    def _of(
+        self, key: Key, record: Record, elsewhere: AcceleratorKind | None = None
+    ) -> Iterator[tuple[Model, str]]:
         """The service's models, each with the name of what is remembered of it.
+
+        ``elsewhere``: as if its servers were on that class.
 
         It holds all that a service time depends on: what is served, by which image, on what. The
         namespace, too: what one tenant's model does must not steer another's.
@@ -168,15 +210,34 @@ class Memory:
         # Of claimed devices, how many and which stands in the template that is named here.
         claims = template["spec"].get("resourceClaims") or ()
         server: Object = next((c for c in containers if c["name"] == names.CONTAINER_TRITON), {})
-        where = [
-            key.namespace,
-            server.get("image", ""),
-            template["metadata"].get("labels", {}).get(names.LABEL_ACCELERATOR, ""),
-            server.get("resources", {}).get("requests", {}),
-            *claims,
-        ]
+        on = template["metadata"].get("labels", {}).get(names.LABEL_ACCELERATOR, "")
+        requests = server.get("resources", {}).get("requests", {})
+        if elsewhere is not None:
+            if claims or elsewhere.device_class:
+                return  # what a claim is called says nothing of another class's
+            on = elsewhere.name
+            requests = {name: asked for name, asked in requests.items() if "/" not in name}
+            count = record.service.spec.placement.accelerators.count
+            if elsewhere.resource:
+                requests[elsewhere.resource] = str(max(1, count))
+        where = [key.namespace, server.get("image", ""), on, requests, *claims]
         for model in record.service.spec.models:
             config = model.config.model_dump(exclude_none=True) if model.config else {}
             what = [model.source.digest or model.source.uri, config.get("instances", 1)]
             text = json.dumps([where, what], sort_keys=True)
             yield model, hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+def _class_of_all(state: ClusterState, key: Key) -> str | None:
+    """The class that all of a service's pods are on; None while it goes from one to another."""
+    deployment = state.child(key, "Deployment", key.name)
+    if deployment is None:
+        return None
+    labels = deployment["spec"]["template"]["metadata"].get("labels", {})
+    on = str(labels.get(names.LABEL_ACCELERATOR, ""))
+    there = {
+        pod.metadata.labels.get(names.LABEL_ACCELERATOR, on)
+        for pod in state.pods(key)
+        if pod.metadata.deletion_timestamp is None and holds_a_node(pod)
+    }
+    return on if there <= {on} else None

@@ -24,6 +24,7 @@ from conch.placement import Planner, plan
 from conch.placement.provision import starting
 from conch.reconcile.controller import builtin_runtime
 from conch.reconcile.patience import Current, Patience, holds_a_node
+from conch.reconcile.prospects import fed
 from conch.reconcile.queue import Priority, WorkQueue
 from conch.reconcile.relief import Relief
 from conch.reconcile.steps import replicas
@@ -208,6 +209,7 @@ class PlacementLoop:
             and pod.metadata.labels.get(names.LABEL_ACCELERATOR, "") == current
             and pod.metadata.uid not in leaving
         ]
+        capacities, demand_rps = fed(self._state.outlooks.get(key), current, len(bound))
         placement = service.spec.placement
         accelerators = placement.accelerators
         spot = SPOT_TOLERATIONS if SPOT in (placement.capacity_types or ()) else ()
@@ -238,6 +240,9 @@ class PlacementLoop:
             capacity_types=tuple(placement.capacity_types or ()),
             sites=tuple(placement.sites or ()),
             optimise=placement.optimise,
+            capacity_rps=capacities,
+            demand_rps=demand_rps,
+            min_replicas=replicas.limits(obs, service.spec.scaling).least,
             architectures=tuple(runtime.architectures or ()),
             min_driver=runs_on.min_driver,
             integrated=runtime.integrated_gpu,

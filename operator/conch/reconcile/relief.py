@@ -150,5 +150,6 @@ def _anew(request: PlacementRequest, heading: str) -> PlacementRequest:
         bound=0,
         on_demand_bound=0,
         unbound=request.unbound + request.bound,
+        min_replicas=request.unbound + request.bound,
         avoid={request.current: told, **request.avoid},
     )

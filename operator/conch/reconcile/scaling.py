@@ -25,6 +25,7 @@ from conch.reconcile.memory import Memory
 from conch.reconcile.news import News
 from conch.reconcile.patience import holds_a_node
 from conch.reconcile.policy import agreed, informed, policy_of
+from conch.reconcile.prospects import Prospects
 from conch.reconcile.queue import Priority, WorkQueue
 from conch.reconcile.sources import Samples
 from conch.reconcile.to_zero import ToZero
@@ -59,6 +60,7 @@ class ScalingLoop:
         self._figures = Figures(metrics)
         self._to_zero = ToZero(state)
         self.memory = Memory(state, self._scalers)
+        self._prospects = Prospects(state, self.memory)
         self.last_round_s = 0.0
 
     async def run(self) -> None:
@@ -90,8 +92,10 @@ class ScalingLoop:
         for memory in memories:
             for uid in memory.keys() - living:
                 del memory[uid]
-        for keeper in (self._to_zero, self._looks.sources, self._news, self._figures):
+        keepers = (self._to_zero, self._looks.sources, self._news, self._figures, self._prospects)
+        for keeper in keepers:
             keeper.keep(living)
+        self.memory.forget(living)
         # One slow service must not delay the decision for another: each decides when its own
         # pods have answered, and every answer has its time-out.
         # They start one after another, over most of the interval: all at once would keep the event
@@ -140,9 +144,10 @@ class ScalingLoop:
         if told := agreed(samples):
             self._configs[uid] = told
         policy = informed(policy, self._configs.get(uid, {}))
-        self._scalers[uid], decision = step(
-            policy, self._scalers.get(uid) or self.memory.begin(key, record), observation
-        )
+        known = self._scalers.get(uid) or self.memory.begin(key, record)
+        known = self.memory.settle(key, record, known)
+        self._scalers[uid], decision = step(policy, known, observation)
+        self._prospects.look(key, record, policy, self._scalers[uid], decision, now_s)
         self._figures.account(key, uid, policy, decision, now_s)
         if record.service is not None:
             idle = self._to_zero.decide(key, record.service, decision, samples, live, now_s)

@@ -1,0 +1,206 @@
+"""What a replica of a service would carry on classes it is not on, and what it has to carry.
+
+Where the service, or another with the same models, has been, its curves are remembered and solved
+for the objective; elsewhere the curves it has now are stretched by how the two GPUs compare
+(``observe.speeds``), and what comes of it is called an estimate. Of several models the one that
+loses most counts. Numbers stay until they have moved by a tenth: placement must not follow noise.
+Decides nothing about places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+from conch.api import names
+from conch.api.conditions import Reason
+from conch.autoscale import ScalerState
+from conch.autoscale.capacity import Capacity, capacity
+from conch.autoscale.curve import Curve
+from conch.autoscale.state import ModelState, Plan
+from conch.observe.speeds import relative
+from conch.observe.state import ClusterState, Record
+from conch.observe.types import Decision, Key, Outlook, Prospect, ScalingPolicy
+from conch.reconcile.memory import Memory
+
+_STEADY: Final = 0.1
+_EVERY_S: Final = 120.0  # solving a queue takes milliseconds, and there may be thousands
+_LEAST_TARGET: Final = 0.01  # of the target, where others use it up
+
+Ratios = Mapping[str, Prospect]
+"""By class, what a replica carries there over what it carries now."""
+
+
+class Prospects:
+    """The outlook of every service in mode Latency, for the placement loop."""
+
+    def __init__(self, state: ClusterState, memory: Memory) -> None:
+        self._state = state
+        self._memory = memory
+        self._known: dict[str, tuple[float, str, Ratios]] = {}  # by uid: when, on which class
+
+    def keep(self, living: Collection[str]) -> None:
+        """Forget all services but those with these uids."""
+        for uid in self._known.keys() - living:
+            del self._known[uid]
+
+    def look(
+        self,
+        key: Key,
+        record: Record,
+        policy: ScalingPolicy,
+        scaler: ScalerState,
+        decision: Decision,
+        now_s: float,
+    ) -> None:
+        """Take in what a service's scaler knows after a step."""
+        uid = str(record.raw["metadata"]["uid"])
+        current = self._current(key)
+        at_s, there, found = self._known.get(uid, (float("-inf"), "", {}))
+        if now_s - at_s >= _EVERY_S or there != current:
+            found = self._ratios(key, record, policy, scaler, current)
+            self._known[uid] = (now_s, current, found)
+        outlook = outlook_of(decision, current, found)
+        if outlook is not None:
+            self._state.outlooks[key] = steady(self._state.outlooks.get(key), outlook)
+        elif decision.reason is Reason.TARGET_UNREACHABLE:
+            self._state.outlooks.pop(key, None)
+
+    def _current(self, key: Key) -> str:
+        deployment = self._state.child(key, "Deployment", key.name)
+        labels = deployment["metadata"].get("labels", {}) if deployment is not None else {}
+        return str(labels.get(names.LABEL_ACCELERATOR, ""))
+
+    def _ratios(
+        self, key: Key, record: Record, policy: ScalingPolicy, scaler: ScalerState, current: str
+    ) -> Ratios:
+        kinds = {kind.name: kind for kind in self._state.inventory().kinds}
+        here = kinds.get(current)
+        if here is None or record.service is None:
+            return {}
+        asked = record.service.spec.placement.accelerators.classes or kinds
+        found = {}
+        for kind in (kinds[name] for name in asked if name in kinds and name != current):
+            known = self._memory.elsewhere(key, record, kind)
+            ratio = ratio_on(policy, scaler.models, known, relative(here, kind))
+            if ratio is not None:
+                found[kind.name] = ratio
+        return found
+
+
+def ratio_on(
+    policy: ScalingPolicy,
+    models: Mapping[str, ModelState],
+    known: Mapping[str, Curve],
+    speed: float | None,
+) -> Prospect | None:
+    """What a replica carries on a class over what it carries now; None: nothing tells.
+
+    ``known``: curves that models had there; ``speed``: how many times as fast it is, if that is
+    known. A model that was asked nothing yet has no say.
+    """
+    worst: Prospect | None = None
+    for name, model in models.items():
+        if model.plan is None:
+            continue
+        here = _capacity(policy, name, model, model.plan.service_s, model.plan.noise)
+        if not here.reachable:
+            return None
+        found = _model_there(policy, name, model, model.plan, here, known.get(name), speed)
+        if found is None:
+            return None
+        estimated = found.estimated or (worst is not None and worst.estimated)
+        rps = found.rps if worst is None else min(found.rps, worst.rps)
+        worst = Prospect(rps, estimated)
+    return worst
+
+
+def _model_there(
+    policy: ScalingPolicy,
+    name: str,
+    model: ModelState,
+    plan: Plan,
+    here: Capacity,
+    curve: Curve | None,
+    speed: float | None,
+) -> Prospect | None:
+    if curve is not None and (service_s := curve.service_s(len(plan.service_s))):
+        there = _capacity(policy, name, model, service_s, curve.noise())
+        return Prospect(there.rate / here.rate if there.reachable else 0.0, estimated=False)
+    if speed is None:
+        return None
+    if speed >= 1:
+        # All batches take that much less, and the target has room for more of them: at least this.
+        return Prospect(speed, estimated=True)
+    slower = [seconds / speed for seconds in plan.service_s]
+    there = _capacity(policy, name, model, slower, plan.noise)
+    return Prospect(there.rate / here.rate if there.reachable else 0.0, estimated=True)
+
+
+def _capacity(
+    policy: ScalingPolicy, name: str, model: ModelState, service_s: Sequence[float], noise: float
+) -> Capacity:
+    """As the scaler has it (autoscale.picture)."""
+    return capacity(
+        service_s,
+        policy.instances.get(name, 1),
+        policy.percentile,
+        max(_LEAST_TARGET * policy.target_s, policy.target_s - model.beside_s),
+        noise,
+        queue_delay_s=policy.queue_delay_s.get(name, 0.0),
+        queue_policy=policy.late_reject or name in policy.queue_policy,
+    )
+
+
+def outlook_of(decision: Decision, current: str, ratios: Ratios) -> Outlook | None:
+    """What a decision's numbers come to on each class; None where it has none."""
+    rps = decision.capacity_rps
+    if decision.bound_rps is None or not rps or decision.reason is Reason.TARGET_UNREACHABLE:
+        return None
+    by_class = {name: Prospect(rps * r.rps, r.estimated) for name, r in ratios.items()}
+    return Outlook(decision.bound_rps, {**by_class, current: Prospect(rps, estimated=False)})
+
+
+def steady(before: Outlook | None, now: Outlook) -> Outlook:
+    """The new outlook, with the numbers of the one before where they are about the same."""
+    if before is None:
+        return now
+    by_class = {
+        name: old
+        if (old := before.by_class.get(name)) is not None
+        and old.estimated == new.estimated
+        and _same(old.rps, new.rps)
+        else new
+        for name, new in now.by_class.items()
+    }
+    same = _same(before.demand_rps, now.demand_rps)
+    return Outlook(before.demand_rps if same else now.demand_rps, by_class)
+
+
+def _same(old: float, new: float) -> bool:
+    return abs(new - old) <= _STEADY * max(abs(old), abs(new))
+
+
+def fed(
+    outlook: Outlook | None, current: str, bound: int
+) -> tuple[Mapping[str, float], float | None]:
+    """For a PlacementRequest: capacities by class, and the demand.
+
+    Only of one that runs on the class its scaler speaks of; a class is refused for being too slow
+    only where that was seen, never because of an estimate.
+    """
+    if outlook is None or not bound or current not in outlook.by_class:
+        return {}, None
+    capacities = {
+        name: found.rps
+        for name, found in outlook.by_class.items()
+        if found.rps > 0 or not found.estimated
+    }
+    return capacities, outlook.demand_rps
+
+
+def hopeless(outlook: Outlook | None) -> frozenset[str]:
+    """Classes where, by estimate, not one request would be in time: nobody is moved there."""
+    if outlook is None:
+        return frozenset()
+    return frozenset(name for name, found in outlook.by_class.items() if not found.rps > 0)

@@ -1,0 +1,219 @@
+"""What is expected of classes a service is not on: learned, estimated, or not known; and steady."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from conch.api import names
+from conch.api.conditions import Reason
+from conch.autoscale import ScalerState
+from conch.autoscale.curve import Curve
+from conch.autoscale.state import ModelState, Plan
+from conch.kube import views
+from conch.observe.state import ClusterState
+from conch.observe.types import Outlook, Prospect, ScalingPolicy
+from conch.reconcile.memory import Memory
+from conch.reconcile.prospects import Prospects, fed, outlook_of, ratio_on, steady
+from conch.triton.sample import BatchStat
+from tests.reconcile.builders import KEY, UID, build, decision, pod, raw, state
+
+TWO_CLASSES = {"placement": {"accelerators": {"classes": ["l4", "t4"]}}}
+
+
+def policy(target_s: float = 0.2, *models: str) -> ScalingPolicy:
+    return ScalingPolicy(99, target_s, 1, 10, models or ("m",), {}, {})
+
+
+def runs(ms: float) -> ModelState:
+    """A model whose requests take that long, one by one."""
+    return ModelState(plan=Plan((ms / 1000,), 0.0))
+
+
+def curve(ms: float, executions: int = 100) -> Curve:
+    return Curve().learned({1: BatchStat(executions, executions * ms / 1000)}, 0.0)
+
+
+def ratio(
+    models: Mapping[str, ModelState] | None = None,
+    known: Mapping[str, Curve] | None = None,
+    speed: float | None = None,
+    target_s: float = 0.2,
+) -> Prospect | None:
+    found = {"m": runs(10)} if models is None else models
+    return ratio_on(policy(target_s, *found), found, known or {}, speed)
+
+
+def test_a_class_it_has_been_on_is_known() -> None:
+    found = ratio(known={"m": curve(20)}, speed=5.0)
+    assert found is not None
+    assert not found.estimated
+    assert 0.3 < found.rps < 0.55, "twice as long, and less of the target left for waiting"
+
+
+def test_elsewhere_the_two_gpus_are_compared() -> None:
+    assert ratio(speed=1.5) == Prospect(1.5, estimated=True)
+    slower = ratio(speed=0.5)
+    learned = ratio(known={"m": curve(20)})
+    assert slower is not None
+    assert learned is not None
+    assert slower.estimated
+    assert slower.rps == pytest.approx(learned.rps, rel=0.05)
+
+
+def test_what_nothing_tells_of_is_left_out() -> None:
+    assert ratio() is None
+    assert ratio(models={"m": ModelState()}, speed=2.0) is None
+
+
+def test_where_no_request_is_in_time_nothing_is_carried() -> None:
+    assert ratio(known={"m": curve(300)}) == Prospect(0.0, estimated=False)
+    assert ratio(speed=1 / 30) == Prospect(0.0, estimated=True)
+
+
+def test_of_several_models_the_one_that_loses_most_counts() -> None:
+    models = {"m": runs(10), "n": runs(10), "silent": ModelState()}
+    assert ratio(models, {"m": curve(10), "n": curve(20)}) == ratio(known={"m": curve(20)})
+    mixed = ratio(models, {"m": curve(10)}, speed=1.2)
+    assert mixed is not None
+    assert mixed.estimated
+    assert mixed.rps == pytest.approx(1.0, abs=0.05)
+    assert ratio(models, {"m": curve(10)}) is None, "of one nothing is known"
+
+
+def test_an_unreachable_target_compares_nothing() -> None:
+    assert ratio(speed=2.0, target_s=0.005) is None
+    late = decision(2, Reason.TARGET_UNREACHABLE, bound_rps=10.0, capacity_rps=5.0)
+    assert outlook_of(late, "l4", {}) is None
+
+
+def outlook(demand: float = 100.0, l4: float = 10.0, t4: float = 5.0) -> Outlook:
+    return Outlook(demand, {"l4": Prospect(l4, False), "t4": Prospect(t4, True)})
+
+
+@pytest.mark.parametrize("factor", [0.95, 1.0, 1.05])
+def test_noise_changes_no_number(factor: float) -> None:
+    noisy = outlook(100 * factor, 10 * factor, 5 * factor)
+    assert steady(outlook(), noisy) == outlook()
+
+
+def test_what_has_moved_is_followed() -> None:
+    assert steady(outlook(), outlook(demand=120.0)) == outlook(demand=120.0)
+    assert steady(outlook(), outlook(t4=4.0)) == outlook(t4=4.0)
+    learned = replace(outlook(), by_class={"t4": Prospect(5.0, False)})
+    assert steady(outlook(), learned) == learned
+
+
+def test_only_what_runs_where_its_scaler_looks_is_weighed() -> None:
+    assert fed(outlook(), "l4", 2) == ({"l4": 10.0, "t4": 5.0}, 100.0)
+    for found, current, bound in ((None, "l4", 2), (outlook(), "l4", 0), (outlook(), "h100", 2)):
+        assert fed(found, current, bound) == ({}, None)
+
+
+def test_an_estimate_refuses_no_class() -> None:
+    assert fed(outlook(t4=0.0), "l4", 2) == ({"l4": 10.0}, 100.0)
+    seen = Outlook(100.0, {"l4": Prospect(10.0, False), "t4": Prospect(0.0, False)})
+    assert fed(seen, "l4", 2) == ({"l4": 10.0, "t4": 0.0}, 100.0)
+
+
+# --- in the loop ----------------------------------------------------------------------------------
+
+
+def node(product: str) -> views.Node:
+    return views.Node(
+        metadata=views.Metadata(name=product, labels={"nvidia.com/gpu.product": product}),
+        status=views.NodeStatus(
+            allocatable={"cpu": "64", "memory": "256Gi", "nvidia.com/gpu": "4"},
+            conditions=(views.StatusCondition("Ready", "True"),),
+        ),
+    )
+
+
+def world() -> tuple[ClusterState, ScalerState]:
+    """A service on l4 that may also be on t4, and what its scaler knows."""
+    cluster = state(raw(TWO_CLASSES))
+    for product in ("NVIDIA-L4", "Tesla-T4", "NVIDIA-A100-SXM4-40GB"):
+        cluster.inventory_builder.upsert_node(node(product))
+    build(cluster)
+    return cluster, ScalerState(models={"resnet": replace(runs(10), curve=curve(10))})
+
+
+DECIDED = decision(2, Reason.WITHIN_OBJECTIVE, bound_rps=100.0, capacity_rps=60.0)
+
+
+def looked(cluster: ClusterState, scaler: ScalerState, memory: Memory) -> Outlook:
+    prospects = Prospects(cluster, memory)
+    record = cluster.services[KEY]
+    prospects.look(KEY, record, policy(0.2, "resnet"), scaler, DECIDED, 0.0)
+    return cluster.outlooks[KEY]
+
+
+def test_a_look_knows_each_class_that_the_service_may_use() -> None:
+    cluster, scaler = world()
+    found = looked(cluster, scaler, Memory(cluster, {}))
+    assert found.demand_rps == 100.0
+    assert found.by_class.keys() == {"l4", "t4"}
+    assert found.by_class["l4"] == Prospect(60.0, False)
+    assert found.by_class["t4"].estimated
+    assert 20 < found.by_class["t4"].rps < 60
+
+
+def test_what_was_learned_on_the_other_class_goes_before_an_estimate() -> None:
+    cluster, scaler = world()
+    memory = Memory(cluster, {UID: scaler})
+    memory.learn(0.0)
+    assert move(cluster, "t4") == "t4"
+    found = looked(cluster, scaler, memory)
+    assert not found.by_class["l4"].estimated
+    assert found.by_class["l4"].rps == pytest.approx(60.0, rel=0.05)
+
+
+def move(cluster: ClusterState, name: str) -> str:
+    """Its Deployment names another class, with the same requests."""
+    live = cluster.child(KEY, "Deployment", KEY.name)
+    assert live is not None
+    labels = {names.LABEL_ACCELERATOR: name}
+    template = live["spec"]["template"]
+    meta = {**template["metadata"], "labels": {**template["metadata"]["labels"], **labels}}
+    spec = {**live["spec"], "template": {**template, "metadata": meta}}
+    metadata = {**live["metadata"], "labels": {**live["metadata"]["labels"], **labels}}
+    cluster.set_child({**live, "metadata": metadata, "spec": spec})
+    return name
+
+
+def on(name: str, accelerator: str) -> views.Pod:
+    made = pod(name)
+    made.metadata.labels.update({names.LABEL_ACCELERATOR: accelerator})
+    return made
+
+
+def test_curves_of_two_classes_are_not_mixed() -> None:
+    cluster, scaler = world()
+    cluster.set_pod(on("old", "l4"))
+    memory = Memory(cluster, {UID: scaler})
+    record = cluster.services[KEY]
+    assert memory.settle(KEY, record, scaler) is scaler
+    memory.learn(0.0)
+    move(cluster, "t4")
+    cluster.set_pod(on("new", "t4"))
+    assert memory.settle(KEY, record, scaler) is scaler, "on its way it serves on both"
+    assert not memory.learn(60.0), "nothing is learned of either"
+    cluster.remove_pod("uid-old")
+    settled = memory.settle(KEY, record, scaler)
+    assert settled.models["resnet"].curve == Curve()
+    assert settled.models["resnet"].plan == scaler.models["resnet"].plan, "until it knows better"
+    assert memory.settle(KEY, record, settled) is settled
+
+
+def test_back_where_it_was_it_knows_what_it_knew() -> None:
+    cluster, scaler = world()
+    memory = Memory(cluster, {UID: scaler})
+    record = cluster.services[KEY]
+    memory.settle(KEY, record, scaler)
+    memory.learn(0.0)
+    for name in ("t4", "l4"):
+        move(cluster, name)
+        scaler = memory.settle(KEY, record, scaler)
+    assert scaler.models["resnet"].curve.service_s(1) == pytest.approx([0.01], rel=0.01)
