@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from conch.observe.cel import CelError, amount, compiled, semver
+from conch.observe.cel import compiled
+from conch.observe.cel_values import CelError, amount, semver
 
 GPU = "gpu.nvidia.com"
 L4 = {

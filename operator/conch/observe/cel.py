@@ -12,72 +12,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
-from conch.kube import quantity
+from conch.observe.cel_values import (
+    CONSTANTS,
+    FUNCTIONS,
+    RELATIONS,
+    SUMS,
+    CelError,
+    Value,
+    index,
+    number,
+    truth,
+)
 
-Value = Any
 Scope = Mapping[str, Value]
 _Eval = Callable[[Scope], Value]
 
 _MAX_CHARACTERS: Final = 10 * 1024  # the API server's own bound
 _MAX_DEPTH: Final = 64
-
-
-class CelError(ValueError):
-    """The expression is not understood, or fails on this device."""
-
-
-@dataclass(frozen=True, slots=True)
-class Quantity:
-    """The amount of a capacity."""
-
-    amount: Fraction
-
-
-@dataclass(frozen=True, slots=True)
-class Semver:
-    """A semantic version; one before a release sorts before it."""
-
-    major: int
-    minor: int
-    patch: int
-    before: tuple[tuple[bool, int, str], ...] | None = None  # of a pre-release
-
-    @property
-    def order(self) -> tuple[int, int, int, bool, tuple[tuple[bool, int, str], ...]]:
-        """What versions compare by: semver.org §11."""
-        return self.major, self.minor, self.patch, self.before is None, self.before or ()
-
-
-_SEMVER: Final = re.compile(
-    r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?"
-)
-
-
-def semver(text: str) -> Semver:
-    """Raises CelError for what is no semantic version."""
-    match = _SEMVER.fullmatch(text)
-    if match is None:
-        raise CelError(f"{text!r} is no semantic version")
-    before = None
-    if match[4]:
-        before = tuple(
-            (not part.isdigit(), int(part) if part.isdigit() else 0, part)
-            for part in match[4].split(".")
-        )
-    return Semver(int(match[1]), int(match[2]), int(match[3]), before)
-
-
-def amount(text: str | int | float) -> Quantity:
-    """Raises CelError for what is no quantity."""
-    try:
-        return Quantity(quantity.parse(text))
-    except ValueError as error:
-        raise CelError(str(error)) from None
 
 
 @lru_cache(maxsize=256)
@@ -155,7 +109,7 @@ class _Parser:
             self._need(":")
             no = self.expression()
             chosen = condition
-            condition = lambda scope: (yes if _truth(chosen(scope)) else no)(scope)  # noqa: E731
+            condition = lambda scope: (yes if truth(chosen(scope)) else no)(scope)  # noqa: E731
         self._depth -= 1
         return condition
 
@@ -179,9 +133,9 @@ class _Parser:
         left = self._sum()
         while True:
             kind, text = self._peek()
-            if (kind, text) == ("name", "in") or (kind == "mark" and text in _RELATIONS):
+            if (kind, text) == ("name", "in") or (kind == "mark" and text in RELATIONS):
                 self._at += 1
-                left = _binary(_RELATIONS[text], left, self._sum())
+                left = _binary(RELATIONS[text], left, self._sum())
             else:
                 return left
 
@@ -189,7 +143,7 @@ class _Parser:
         left = self._unary()
         while self._peek() in (("mark", "+"), ("mark", "-")):
             operator = self._next()[1]
-            left = _binary(_SUMS[operator], left, self._unary())
+            left = _binary(SUMS[operator], left, self._unary())
         return left
 
     def _unary(self) -> _Eval:
@@ -202,8 +156,8 @@ class _Parser:
         if len(set(marks)) > 1 or len(marks) > _MAX_DEPTH:
             raise CelError(f"not understood: {marks[:20]!r}")
         if marks[0] == "!":
-            return lambda scope: _truth(inner(scope)) is (len(marks) % 2 == 0)
-        return lambda scope: _number(inner(scope)) * (-1) ** len(marks)
+            return lambda scope: truth(inner(scope)) is (len(marks) % 2 == 0)
+        return lambda scope: number(inner(scope)) * (-1) ** len(marks)
 
     def _member(self) -> _Eval:
         target = self._primary()
@@ -213,14 +167,14 @@ class _Parser:
             elif self._took("["):
                 key = self.expression()
                 self._need("]")
-                target = _binary(_index, target, key)
+                target = _binary(index, target, key)
             else:
                 return target
 
     def _selected(self, target: _Eval, name: str) -> _Eval:
         if self._took("("):
             return _call(name, [target, *self._arguments()])
-        return lambda scope: _index(target(scope), name)
+        return lambda scope: index(target(scope), name)
 
     def _primary(self) -> _Eval:
         kind, text = self._next()
@@ -239,8 +193,8 @@ class _Parser:
             return lambda scope: [item(scope) for item in items]
         if kind != "name":
             raise CelError(f"not understood: {text!r}")
-        if text in _CONSTANTS:
-            constant = _CONSTANTS[text]
+        if text in CONSTANTS:
+            constant = CONSTANTS[text]
             return lambda scope: constant
         if text == "has" and self._took("("):
             return self._has()
@@ -248,7 +202,7 @@ class _Parser:
             return self._bound()
         if self._took("("):
             return _call(text, self._arguments())
-        return lambda scope: _index(scope, text)
+        return lambda scope: index(scope, text)
 
     def _has(self) -> _Eval:
         inner = self._member()
@@ -319,7 +273,7 @@ def _short_circuit(sides: Sequence[_Eval], *, decisive: bool) -> _Eval:
         failure: CelError | None = None
         for side in sides:
             try:
-                if _truth(side(scope)) is decisive:
+                if truth(side(scope)) is decisive:
                     return decisive
             except CelError as error:
                 failure = failure or error
@@ -334,127 +288,10 @@ def _binary(operation: Callable[[Value, Value], Value], left: _Eval, right: _Eva
     return lambda scope: operation(left(scope), right(scope))
 
 
-def _truth(value: Value) -> bool:
-    if not isinstance(value, bool):
-        raise CelError(f"{value!r} is neither true nor false")
-    return value
-
-
-def _number(value: Value) -> int | float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise CelError(f"{value!r} is no number")
-    return value
-
-
-def _index(target: Value, key: Value) -> Value:
-    try:
-        if isinstance(target, Mapping) or (isinstance(target, list) and type(key) is int):
-            return target[key]
-    except (LookupError, TypeError):
-        pass
-    raise CelError(f"there is no {key!r}")
-
-
-def _alike(left: Value, right: Value) -> bool:
-    numbers = (int, float)
-    return type(left) is type(right) or (type(left) in numbers and type(right) in numbers)
-
-
-def _equal(left: Value, right: Value) -> bool:
-    if left is not None and right is not None and not _alike(left, right):
-        raise CelError(f"{left!r} and {right!r} cannot be compared")
-    return bool(left == right)
-
-
-def _ordered(left: Value, right: Value) -> int:
-    """-1, 0 or 1."""
-    if not _alike(left, right) or not isinstance(left, (int, float, str, Quantity, Semver)):
-        raise CelError(f"{left!r} and {right!r} have no order")
-    one, other = _order(left), _order(right)
-    return int(one > other) - int(one < other)
-
-
-def _order(value: Value) -> Value:
-    if isinstance(value, Semver):
-        return value.order
-    return value.amount if isinstance(value, Quantity) else value
-
-
-def _native(test: Callable[[int], bool]) -> Callable[[Value, Value], bool]:
-    """< and its like: for numbers and strings; quantities and versions have methods for it."""
-
-    def judge(left: Value, right: Value) -> bool:
-        if isinstance(left, (Quantity, Semver)):
-            raise CelError("quantities and versions are compared by compareTo")
-        return test(_ordered(left, right))
-
-    return judge
-
-
-def _within(left: Value, right: Value) -> bool:
-    if not isinstance(right, (list, Mapping)):
-        raise CelError(f"nothing is in {right!r}")
-    return left in right
-
-
-def _added(left: Value, right: Value) -> Value:
-    if isinstance(left, str) and isinstance(right, str):
-        return left + right
-    return _number(left) + _number(right)
-
-
-_RELATIONS: Final[Mapping[str, Callable[[Value, Value], bool]]] = {
-    "==": _equal,
-    "!=": lambda left, right: not _equal(left, right),
-    "<": _native(lambda order: order < 0),
-    "<=": _native(lambda order: order <= 0),
-    ">": _native(lambda order: order > 0),
-    ">=": _native(lambda order: order >= 0),
-    "in": _within,
-}
-_SUMS: Final[Mapping[str, Callable[[Value, Value], Value]]] = {
-    "+": _added,
-    "-": lambda left, right: _number(left) - _number(right),
-}
-_CONSTANTS: Final[Mapping[str, Value]] = {"true": True, "false": False, "null": None}
-
-
-def _matches(text: str, pattern: str) -> bool:
-    try:
-        return re.search(pattern, text) is not None
-    except re.error as error:
-        raise CelError(f"{pattern!r} is no pattern: {error}") from None
-
-
-def _compared(left: Value, right: Value) -> int:
-    if not isinstance(left, (Quantity, Semver)):
-        raise CelError("compareTo is for quantities and versions")
-    return _ordered(left, right)
-
-
-# By name and the types of the arguments, the target of a method first.
-_FUNCTIONS: Final[Mapping[str, tuple[tuple[type, ...], Callable[..., Value]]]] = {
-    "quantity": ((str,), amount),
-    "semver": ((str,), semver),
-    "compareTo": ((object, object), _compared),
-    "isGreaterThan": ((object, object), lambda a, b: _compared(a, b) > 0),
-    "isLessThan": ((object, object), lambda a, b: _compared(a, b) < 0),
-    "major": ((Semver,), lambda version: version.major),
-    "minor": ((Semver,), lambda version: version.minor),
-    "patch": ((Semver,), lambda version: version.patch),
-    "matches": ((str, str), _matches),
-    "contains": ((str, str), lambda text, part: part in text),
-    "startsWith": ((str, str), str.startswith),
-    "endsWith": ((str, str), str.endswith),
-    "lowerAscii": ((str,), lambda text: re.sub("[A-Z]", lambda m: m[0].lower(), text)),
-    "upperAscii": ((str,), lambda text: re.sub("[a-z]", lambda m: m[0].upper(), text)),
-}
-
-
 def _call(name: str, arguments: Sequence[_Eval]) -> _Eval:
-    if name not in _FUNCTIONS:
+    if name not in FUNCTIONS:
         raise CelError(f"the function {name} is not known")
-    types, function = _FUNCTIONS[name]
+    types, function = FUNCTIONS[name]
     if len(types) != len(arguments):
         raise CelError(f"{name} takes {len(types)} values, not {len(arguments)}")
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from conch.api import names
 from conch.kube.views import Device, DeviceClass, ResourceClaim, ResourceSlice
-from conch.observe import cel
+from conch.observe import cel, cel_values
 from conch.observe.types import AcceleratorKind, NodeCapacity
 
 _Pool = tuple[str, str]  # driver, pool
@@ -146,7 +146,7 @@ class DeviceBook:
         for expression in _expressions(kind, known):
             try:
                 cel.compiled(expression)
-            except cel.CelError as error:
+            except cel_values.CelError as error:
                 return f"a device selector cannot be counted by: {error}"
         return ""
 
@@ -245,7 +245,7 @@ def _passes(judges: Iterable[Any], scope: cel.Scope) -> bool:
     """A selector that fails on a device does not select it."""
     try:
         return all(judge(scope) for judge in judges)
-    except cel.CelError:
+    except cel_values.CelError:
         return False
 
 
@@ -257,14 +257,14 @@ def _scope(driver: str, device: Device) -> cel.Scope:
         domain, name = _qualified(key, driver)
         for sort, value in raw.items():
             try:
-                attributes[domain][name] = cel.semver(value) if sort == "version" else value
-            except cel.CelError:
+                attributes[domain][name] = cel_values.semver(value) if sort == "version" else value
+            except cel_values.CelError:
                 continue  # of no use to a selector, either
     for key, amount in device.capacity.items():
         domain, name = _qualified(key, driver)
         try:
-            capacity[domain][name] = cel.amount(amount.get("value", ""))
-        except cel.CelError:
+            capacity[domain][name] = cel_values.amount(amount.get("value", ""))
+        except cel_values.CelError:
             continue
     seen: Mapping[str, Any] = {
         "driver": driver,
