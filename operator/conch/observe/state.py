@@ -230,6 +230,11 @@ class ClusterState:
         key = self._pod_owner.get(uid)
         return key if key and self._family(key).set_model_problem(uid, message) else None
 
+    def model_problems(self, key: Key) -> Mapping[str, str]:
+        """What the service's servers say of models they cannot load, by the pod's uid."""
+        family = self._families.get(key)
+        return family.model_problems if family is not None else {}
+
     def pods(self, key: Key) -> tuple[Pod, ...]:
         """The service's pods, oldest first."""
         family = self._families.get(key)

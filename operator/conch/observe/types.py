@@ -144,6 +144,19 @@ class Inventory:
 
 
 @dataclass(frozen=True, slots=True)
+class Footprint:
+    """Memory that a replica takes of each of its units, and in words what that is made of.
+
+    ``fits_on``: classes where it runs, which is proof enough: no figure speaks against those.
+    """
+
+    memory_bytes: int
+    words: str
+    measured: bool = False
+    fits_on: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class PlacementRequest:
     """What one service asks of placement.
 
@@ -155,7 +168,7 @@ class PlacementRequest:
     key: Key
     classes: tuple[str, ...]
     count: int
-    min_memory_bytes: int
+    min_memory_bytes: int  # as declared; 0: ``footprint`` counts
     min_compute_capability: tuple[int, int] | None
     allow_cpu: bool
     node_selector: Mapping[str, str]
@@ -186,6 +199,7 @@ class PlacementRequest:
     movable: bool = True  # whether what runs may be moved, if the plan allows moves at all
     # Classes to leave alone for now, with the reason in words: replicas stayed Pending there.
     avoid: Mapping[str, str] = field(default_factory=dict)
+    footprint: Footprint | None = None  # None: not known
 
 
 @dataclass(frozen=True, slots=True)

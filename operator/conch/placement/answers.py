@@ -41,7 +41,8 @@ class Answers:
         return Assignment(
             option.kind,
             Reason.WAITING_FOR_NODE if awaited else Reason.PLACED,
-            explain.placed(option.kind, option.shape, option.replicas - placed, awaited, text),
+            explain.placed(option.kind, option.shape, option.replicas - placed, awaited, text)
+            + explain.understated(seat.request),
             placed + left,
             tuple(self._verdicts(seat, option, text)),
             self._shares(seat, option),

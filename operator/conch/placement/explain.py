@@ -75,6 +75,9 @@ def unfit(kind: AcceleratorKind, request: PlacementRequest, refusal: Fit) -> Cla
             f"needs compute capability {_version(request.min_compute_capability)}, "
             f"has {_version(kind.compute_capability)}"
         )
+    elif not request.min_memory_bytes and request.footprint is not None:
+        needs, has = _apart(request.footprint.memory_bytes, kind.memory_bytes)
+        message = f"needs {needs} ({request.footprint.words}), has {has}"
     elif kind.memory_bytes:
         needs, has = _apart(request.min_memory_bytes, kind.memory_bytes)
         message = f"needs {needs}, has {has}"
@@ -250,6 +253,17 @@ def placed(kind: AcceleratorKind, shape: Shape, missing: int, awaited: int, numb
     if missing > 0:
         text += f"; no room for {_count(missing, 'more replica')}: {numbers}"
     return text
+
+
+def understated(request: PlacementRequest) -> str:
+    """What a service is told that declares less memory than its servers were seen to take."""
+    found = request.footprint
+    if found is None or not found.measured or found.memory_bytes <= request.min_memory_bytes:
+        return ""
+    if not request.min_memory_bytes:
+        return ""
+    takes, says = _apart(found.memory_bytes, request.min_memory_bytes)
+    return f"; it takes {takes} of a unit's memory, and minMemory says {says}"
 
 
 def no_such_class(request: PlacementRequest, known: Sequence[str]) -> str:

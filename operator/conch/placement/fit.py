@@ -50,10 +50,11 @@ _REPELLING = frozenset({"NoSchedule", "NoExecute"})
 def class_refusal(kind: AcceleratorKind, request: PlacementRequest) -> Fit | None:
     """Why no unit of ``kind`` can ever serve ``request``; None if one can.
 
-    Unknown memory (0) satisfies no minimum, because a model that does not fit is found out late.
+    Unknown memory (0) satisfies no declared minimum, because a model that does not fit is found out
+    late; against a figure of ours it is taken on trust, and so is a class where the service runs.
     Unknown compute capability is taken on trust: few providers' labels carry it.
     """
-    if kind.resource and request.min_memory_bytes > kind.memory_bytes:
+    if kind.resource and not _has_memory(kind, request):
         return Fit.TOO_SMALL
     wanted, has = request.min_compute_capability, kind.compute_capability
     if kind.resource and wanted is not None and has is not None and has < wanted:
@@ -63,6 +64,15 @@ def class_refusal(kind: AcceleratorKind, request: PlacementRequest) -> Fit | Non
     if not request.capacity_rps.get(kind.name, 1.0) > 0:
         return Fit.TOO_SLOW
     return None
+
+
+def _has_memory(kind: AcceleratorKind, request: PlacementRequest) -> bool:
+    if request.min_memory_bytes:
+        return request.min_memory_bytes <= kind.memory_bytes
+    found = request.footprint
+    if found is None or not kind.memory_bytes or kind.name in found.fits_on:
+        return True
+    return found.memory_bytes <= kind.memory_bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,7 @@ class Offers:
             request.classes,
             request.count,
             request.min_memory_bytes,
+            request.footprint,
             request.min_compute_capability,
             request.integrated,
             request.allow_cpu,

@@ -1,4 +1,4 @@
-"""Learned curves that survive a restart: one ConfigMap in the operator's own namespace.
+"""What survives a restart, curves and footprints: one ConfigMap in the operator's own namespace.
 
 Read once, before anything is decided; written seldom, and only when something was learned. What it
 holds is a start, never a need: without it, or with nonsense in it, services learn anew. Who may
@@ -26,7 +26,9 @@ from conch.kube.views import Object
 from conch.observe.state import ClusterState, Record
 from conch.observe.types import AcceleratorKind, Key
 from conch.reconcile.apply import Writer
+from conch.reconcile.footprints import PREFIX, Footprints, Known
 from conch.reconcile.patience import holds_a_node
+from conch.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +42,15 @@ _REST_S: Final = 600.0  # between two writes
 class Memory:
     """What is remembered, by model and kind of server; ``scalers`` are the living, by uid."""
 
-    def __init__(self, state: ClusterState, scalers: Mapping[str, ScalerState]) -> None:
+    def __init__(
+        self,
+        state: ClusterState,
+        scalers: Mapping[str, ScalerState],
+        footprints: Footprints | None = None,
+    ) -> None:
         self._state = state
         self._scalers = scalers
+        self._footprints = footprints or Footprints(state, Settings())
         self._entries: dict[str, memory.Learned] = {}
         self._doubted: set[str] = set()
         self._on: dict[str, str] = {}  # by uid: the class that a scaler's curves are of
@@ -104,8 +112,8 @@ class Memory:
     # --- taking -----------------------------------------------------------------------------------
 
     def learn(self, now: float) -> bool:
-        """Take in what scalers know now (``now``: the time of day); whether any of it is news."""
-        news = False
+        """Take in what scalers know now (``now``: the time of day); whether there is any news."""
+        news = self._footprints.is_news()
         for key, record in list(self._state.services.items()):
             uid = str(record.raw["metadata"]["uid"])
             scaler = self._scalers.get(uid)
@@ -132,14 +140,19 @@ class Memory:
         """The ConfigMap's data: as many as fit, those that changed last first to stay."""
         kept: dict[str, str] = {}
         size = 0
-        newest = sorted(self._entries.items(), key=lambda item: -item[1].at)
+        entries: dict[str, memory.Learned | Known] = {
+            **self._entries,
+            **self._footprints.entries(),
+        }
+        newest = sorted(entries.items(), key=lambda item: -item[1].at)
         for entry, learned in newest[:_MOST_ENTRIES]:
             text = learned.text()
             size += len(entry) + len(text.encode())
             if size > _MOST_BYTES:
                 break
             kept[entry] = text
-        self._entries = {entry: self._entries[entry] for entry in kept}
+        self._entries = {e: learned for e, learned in self._entries.items() if e in kept}
+        self._footprints.only(kept)
         return kept
 
     def load(self, data: Mapping[str, Any]) -> None:
@@ -147,7 +160,10 @@ class Memory:
         problems = []
         for entry, text in list(data.items())[:_MOST_ENTRIES]:
             try:
-                self._entries[entry] = memory.read(str(text))
+                if entry.startswith(PREFIX):
+                    self._footprints.load(entry, str(text))
+                else:
+                    self._entries[entry] = memory.read(str(text))
             except ValueError as error:
                 problems.append(f"{entry}: {error}")
         if problems:

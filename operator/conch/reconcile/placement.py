@@ -23,6 +23,7 @@ from conch.observe.types import Assignment, Inventory, Key, PlacementRequest, To
 from conch.placement import Planner, plan
 from conch.placement.provision import starting
 from conch.reconcile.controller import builtin_runtime
+from conch.reconcile.footprints import Footprints
 from conch.reconcile.patience import Current, Patience, holds_a_node
 from conch.reconcile.prospects import fed
 from conch.reconcile.queue import Priority, WorkQueue
@@ -51,9 +52,15 @@ class PlacementLoop:
     """Re-plans when something that matters changed."""
 
     def __init__(
-        self, state: ClusterState, queue: WorkQueue, settings: Settings, metrics: Metrics
+        self,
+        state: ClusterState,
+        queue: WorkQueue,
+        settings: Settings,
+        metrics: Metrics,
+        footprints: Footprints | None = None,
     ) -> None:
         self._state = state
+        self._footprints = footprints or Footprints(state, settings)
         self._queue = queue
         self._metrics = metrics
         self._window_s = settings.placement_window_s
@@ -103,6 +110,7 @@ class PlacementLoop:
         """
         inventory = self._state.inventory()
         uids = {key: _uid(record) for key, record in self._state.services.items()}
+        self._footprints.keep(uids.values())
         self._patience.begin(uids.values(), starting(inventory), _epoch_s())
         self._relief.begin()
         requests: dict[Key, PlacementRequest] = {}
@@ -223,6 +231,7 @@ class PlacementLoop:
             classes=tuple(accelerators.classes or ()),
             count=accelerators.count,
             min_memory_bytes=quantity.value(accelerators.min_memory or 0),
+            footprint=self._footprints.of(key, record, current),
             min_compute_capability=runs_on.min_compute_capability,
             allow_cpu=accelerators.allow_cpu,
             node_selector=placement.node_selector or {},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,6 +20,7 @@ from conch.observe.history import History
 from conch.observe.state import ClusterState, Record
 from conch.observe.types import Decision, Key, PodSample, ScalingObservation
 from conch.reconcile.figures import Figures
+from conch.reconcile.footprints import Footprints
 from conch.reconcile.looks import Looks
 from conch.reconcile.memory import Memory
 from conch.reconcile.news import News
@@ -41,10 +42,19 @@ _LONGEST_GAP_S = 0.01
 
 
 class ScalingLoop:
-    """One round over all services every interval."""
+    """One round over all services every interval.
+
+    ``replan`` is called when what looks tell of a service's memory is news to placement.
+    """
 
     def __init__(
-        self, state: ClusterState, queue: WorkQueue, settings: Settings, metrics: Metrics
+        self,
+        state: ClusterState,
+        queue: WorkQueue,
+        settings: Settings,
+        metrics: Metrics,
+        footprints: Footprints | None = None,
+        replan: Callable[[], None] = lambda: None,
     ) -> None:
         self._state = state
         self._queue = queue
@@ -59,7 +69,9 @@ class ScalingLoop:
         self._news = News()
         self._figures = Figures(metrics)
         self._to_zero = ToZero(state)
-        self.memory = Memory(state, self._scalers)
+        self._footprints = footprints or Footprints(state, settings)
+        self._replan = replan
+        self.memory = Memory(state, self._scalers, self._footprints)
         self._prospects = Prospects(state, self.memory)
         self.last_round_s = 0.0
 
@@ -139,6 +151,8 @@ class ScalingLoop:
             return
         now_s = asyncio.get_running_loop().time()
         self._histories.setdefault(uid, History(self._interval_s)).look(samples, now_s)
+        if self._footprints.look(key, record, samples):
+            self._replan()
         observation = self._observation(key, record, live, samples, now_s)
         first = uid not in self._scalers
         if told := agreed(samples):

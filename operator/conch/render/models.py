@@ -8,6 +8,7 @@ that container sees. Triton mounts the result read-only.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from conch.api import names, v1alpha1
@@ -69,6 +70,11 @@ def staging(
     return Staging([*bakes, fetch], list(volumes.values()))
 
 
+def overrides(model: v1alpha1.Model) -> dict[str, Any]:
+    """What the service sets of a model's configuration, as the puller is told."""
+    return model.config.model_dump(by_alias=True, exclude_none=True) if model.config else {}
+
+
 def _request(
     model: v1alpha1.Model,
     source_dir: str,
@@ -76,12 +82,11 @@ def _request(
     runtime: v1alpha1.TritonRuntimeSpec,
     options: RenderOptions,
 ) -> ModelRequest:
-    config = model.config.model_dump(by_alias=True, exclude_none=True) if model.config else {}
     return ModelRequest(
         name=model.name,
         uri=model.source.uri,
         digest=model.source.digest or "",
-        config=config,
+        config=overrides(model),
         secret_dir=secret_dir,
         source_dir=source_dir,
         reject_after_us=options.queue_limit.wait_us if options.queue_limit else 0,

@@ -28,6 +28,7 @@ from conch.reconcile.activators import ActivatorLoop
 from conch.reconcile.apply import RateLimit, Writer
 from conch.reconcile.controller import Controller
 from conch.reconcile.energy import EnergyLoop
+from conch.reconcile.footprints import Footprints
 from conch.reconcile.placement import PlacementLoop
 from conch.reconcile.queue import WorkQueue
 from conch.reconcile.scaling import ScalingLoop
@@ -78,8 +79,11 @@ class Operator:
         credentials = await Credentials.find(kubeconfig, context)
         async with Api(credentials, on_write=self._count_write) as api:
             queue = WorkQueue(on_wait=self._metrics.queue_seconds.observe)
-            placement = PlacementLoop(self._state, queue, settings, self._metrics)
-            scaling = ScalingLoop(self._state, queue, settings, self._metrics)
+            footprints = Footprints(self._state, settings)
+            placement = PlacementLoop(self._state, queue, settings, self._metrics, footprints)
+            scaling = ScalingLoop(
+                self._state, queue, settings, self._metrics, footprints, placement.trigger
+            )
             energy = self._energy(queue, scaling)
             activators = ActivatorLoop(self._state.activation, scaling.wake)
             mirrors = watches(

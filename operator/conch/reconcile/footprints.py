@@ -1,0 +1,328 @@
+"""What is known of the GPU memory that each service takes: from its pods, and from earlier ones.
+
+Sizes of model files come from the puller's termination messages, how many copies of them a GPU
+holds from the servers, and so does what they were seen to use. All of it outlives pods and
+services, by model, so that one that is made again is placed right the first time. It hears only
+pods that run what the spec asks for now: those of an older revision tell of another model. What
+follows from the figures is placement's to decide.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from conch.api import names
+from conch.api.v1alpha1 import InferenceService, Model
+from conch.fetch import report
+from conch.kube.views import Pod
+from conch.observe.state import ClusterState, Record
+from conch.observe.types import CPU_CLASS, AcceleratorKind, Footprint, Key, PodSample
+from conch.placement import footprint
+from conch.placement.footprint import Part, Peak
+from conch.reconcile.controller import builtin_runtime
+from conch.render.models import overrides
+from conch.settings import Settings
+from conch.triton.configuration import ModelConfig, OnGpu
+
+_MOST_ENTRIES: Final = 1000
+_MOVED: Final = 0.1  # a figure that moved by a larger share is worth writing down
+_FILES, _USED = "files", "used"
+PREFIX: Final = "memory-"
+"""Of the names of entries that are remembered."""
+
+
+class _Text(msgspec.Struct, forbid_unknown_fields=True):
+    of: Annotated[str, msgspec.Meta(max_length=512)]
+    at: Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
+    kind: Annotated[str, msgspec.Meta(pattern=f"^({_FILES}|{_USED})$")]
+    bytes: Annotated[int, msgspec.Meta(gt=0, le=1 << 45)]
+
+
+_DECODER: Final = msgspec.json.Decoder(_Text)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One figure. ``of`` is for people; ``at`` is seconds since the epoch."""
+
+    of: str
+    at: int
+    kind: str  # files, of one model; or used, by a server of these models
+    amount_bytes: int
+
+    def text(self) -> str:
+        """One line; ``read`` gives the same back."""
+        return msgspec.json.encode(_Text(self.of, self.at, self.kind, self.amount_bytes)).decode()
+
+
+def read(text: str) -> Known:
+    """What ``Known.text`` wrote. Raises ValueError for anything else."""
+    try:
+        found = _DECODER.decode(text)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise ValueError(str(error)) from None
+    return Known(found.of, found.at, found.kind, found.bytes)
+
+
+@dataclass(slots=True)
+class _Living:
+    """Of one service, while it is there: what its spec asks for, and what its servers told."""
+
+    generation: int
+    image: str
+    asked: Mapping[str, str]  # by model: the key under which the puller reports it
+    models: Mapping[str, str]  # by model: under which entry its files are known
+    server: str  # under which entry the use of all of them is known
+    configs: Mapping[str, ModelConfig] = field(default_factory=dict)
+    current: str = ""  # the class, as placement asked last,
+    given: tuple[object, ...] = ()  # and what it was told
+
+
+class Footprints:
+    """Of all services."""
+
+    def __init__(self, state: ClusterState, settings: Settings) -> None:
+        self._state = state
+        self._builtin = builtin_runtime(settings)
+        self._living: dict[str, _Living] = {}  # by the service's uid
+        self._known: dict[str, Known] = {}
+        self._peaks: dict[str, Peak] = {}
+        self._is_news = False
+
+    # --- for placement ----------------------------------------------------------------------------
+
+    def of(self, key: Key, record: Record, current: str) -> Footprint | None:
+        """What a replica takes of each unit; None: not known, or it asks for no accelerator.
+
+        ``current`` is the class that the service is on. It is taken to fit until a server there
+        cannot load.
+        """
+        service = record.service
+        if service is None or not service.spec.placement.accelerators.count:
+            return None
+        living = self._look_up(key, record, service)
+        found = self._found(key, service, living, current)
+        living.current, living.given = current, _gist(found, current)
+        return found
+
+    def _found(
+        self, key: Key, service: InferenceService, living: _Living, current: str
+    ) -> Footprint | None:
+        pods = [pod for pod in self._state.pods(key) if _stages(pod, living)]
+        found = self._figure(key, service, living, pods)
+        if found is None:
+            return None
+        fits_on = {_class_of(pod) for pod in pods if pod.ready}
+        if current and not self._fails_on(key, current, pods):
+            fits_on.add(current)
+        return replace(found, fits_on=frozenset(fits_on))
+
+    def _figure(
+        self, key: Key, service: InferenceService, living: _Living, pods: Sequence[Pod]
+    ) -> Footprint | None:
+        for pod in pods[-1:]:  # the newest: what is stored may have been overwritten since
+            sizes = _staged(pod)
+            for model in service.spec.models:
+                size = sizes[living.asked[model.name]]
+                self._learn_files(living.models[model.name], f"{key}: {model.name}", size)
+        if (peak := self._peaks.get(living.server)) is not None:
+            return footprint.measured(peak.memory_bytes)
+        parts = []
+        units = service.spec.placement.accelerators.count
+        for model in service.spec.models:
+            known = self._known.get(living.models[model.name])
+            if known is None:
+                return None
+            told = living.configs.get(model.name)
+            parts.append(Part(known.amount_bytes, told.on_gpu if told else _guess(model, units)))
+        return footprint.estimated(parts, units)
+
+    def _fails_on(self, key: Key, class_name: str, pods: Iterable[Pod]) -> bool:
+        """Whether servers that run on a class cannot load, and none there can."""
+        there = [pod for pod in pods if _class_of(pod) == class_name]
+        problems = self._state.model_problems(key)
+        return any(_fails(pod, problems) for pod in there) and not any(pod.ready for pod in there)
+
+    # --- from looks at pods -----------------------------------------------------------------------
+
+    def keep(self, living: Collection[str]) -> None:
+        """Forget all services but these; of their models the figures stay."""
+        for uid in self._living.keys() - set(living):
+            del self._living[uid]
+
+    def look(self, key: Key, record: Record, samples: Iterable[PodSample]) -> bool:
+        """Take in one look at each ready pod; whether placement was told something else before."""
+        service = record.service
+        if service is None or not service.spec.placement.accelerators.count:
+            return False
+        living = self._look_up(key, record, service)
+        pods = {p.metadata.uid: p for p in self._state.pods(key) if _stages(p, living)}
+        for sample in samples:
+            pod = pods.get(sample.pod)
+            if pod is None or sample.error or sample.configs is None:
+                continue
+            kind = self._kind(_class_of(pod))
+            if kind is None:
+                continue  # a server without a GPU says that it uses none
+            living.configs = sample.configs
+            units = service.spec.placement.accelerators.count
+            used = footprint.used_bytes(
+                sample.gpu_bytes, sample.model_bytes, sample.configs, kind, units
+            )
+            if used:
+                self._learn_used(living.server, str(key), used)
+        now = self._found(key, service, living, living.current)
+        return bool(living.given) and _gist(now, living.current) != living.given
+
+    def _kind(self, name: str) -> AcceleratorKind | None:
+        if name == CPU_CLASS.name:
+            return None
+        return next((k for k in self._state.inventory().kinds if k.name == name), None)
+
+    # --- what is remembered -----------------------------------------------------------------------
+
+    def is_news(self) -> bool:
+        """Whether anything is to be written down since this was asked last."""
+        news, self._is_news = self._is_news, False
+        return news
+
+    def entries(self) -> Mapping[str, Known]:
+        """What is worth remembering, each under its own name."""
+        return self._known
+
+    def load(self, entry: str, text: str) -> None:
+        """Take in what an earlier operator wrote. Raises ValueError for anything else."""
+        known = read(text)
+        self._known[entry] = known
+        if known.kind == _USED:
+            self._peaks[entry] = Peak(known.amount_bytes, time.time())
+
+    def only(self, entries: Collection[str]) -> None:
+        """Forget all but these."""
+        for entry in self._known.keys() - set(entries):
+            del self._known[entry]
+            self._peaks.pop(entry, None)
+
+    def _learn_files(self, entry: str, of: str, size: int) -> None:
+        known = self._known.get(entry)
+        if known is None or known.amount_bytes != size:
+            self._note(entry, Known(of, int(time.time()), _FILES, size))
+
+    def _learn_used(self, entry: str, of: str, used: int) -> None:
+        now = time.time()
+        peak = self._peaks.get(entry)
+        peak = peak.seen(used, now) if peak is not None else Peak(used, now)
+        self._peaks[entry] = peak
+        known = self._known.get(entry)
+        moved = known is None or abs(known.amount_bytes - peak.memory_bytes)
+        if known is None or moved > _MOVED * peak.memory_bytes:
+            self._note(entry, Known(of, int(now), _USED, peak.memory_bytes))
+
+    def _note(self, entry: str, known: Known) -> None:
+        if len(self._known) >= 2 * _MOST_ENTRIES:
+            newest = sorted(self._known, key=lambda e: -self._known[e].at)
+            self.only(newest[:_MOST_ENTRIES])
+        self._known[entry] = known
+        self._is_news = True
+
+    # --- of one service ---------------------------------------------------------------------------
+
+    def _look_up(self, key: Key, record: Record, service: InferenceService) -> _Living:
+        meta = record.raw["metadata"]
+        uid, generation = str(meta["uid"]), int(meta.get("generation", 0))
+        runtime, _ = self._state.runtime_of(record, self._builtin)
+        image = runtime.image if runtime is not None else ""
+        before = self._living.get(uid)
+        if before is not None and (before.generation, before.image) == (generation, image):
+            return before
+        models = service.spec.models
+        living = _Living(
+            generation,
+            image,
+            {model.name: _asked(model) for model in models},
+            # The namespace, too: what one tenant's model is like is no other's business.
+            {model.name: _id([key.namespace, _source(model, image)]) for model in models},
+            _server_id(key, service, image),
+        )
+        if before is not None and before.server == living.server:
+            living.configs = before.configs
+        self._living[uid] = living
+        return living
+
+
+def _asked(model: Model) -> str:
+    return report.model_key(model.source.uri, model.source.digest or "", overrides(model))
+
+
+def _gist(found: Footprint | None, current: str) -> tuple[object, ...]:
+    """What of a figure may change a plan."""
+    if found is None:
+        return (None,)
+    return found.memory_bytes, found.measured, current in found.fits_on
+
+
+def _staged(pod: Pod) -> Mapping[str, int]:
+    """What the pod's puller told when it was done; empty while it is not."""
+    for status in pod.status.init_container_statuses:
+        ended = status.state.terminated
+        if status.name == names.CONTAINER_FETCH and ended is not None and ended.exit_code == 0:
+            return _read(ended.message)
+    return {}
+
+
+_read = lru_cache(maxsize=4096)(report.read)  # the pods of a service tell the same, all the time
+
+
+def _stages(pod: Pod, living: _Living) -> bool:
+    return _staged(pod).keys() == set(living.asked.values())
+
+
+def _class_of(pod: Pod) -> str:
+    return pod.metadata.labels.get(names.LABEL_ACCELERATOR, "")
+
+
+def _fails(pod: Pod, problems: Mapping[str, str]) -> bool:
+    """Whether the pod's server cannot load its models, or ended while it did."""
+    if pod.ready:
+        return False
+    if problems.get(pod.metadata.uid):
+        return True
+    for status in pod.status.container_statuses:
+        ended = status.state.terminated or status.last_state.terminated
+        if status.name == names.CONTAINER_TRITON and ended is not None and ended.exit_code:
+            return True
+    return False
+
+
+def _guess(model: Model, units: int) -> OnGpu:
+    """Before its server has told: as the spec has it, and over all units if it asks for several."""
+    instances = model.config.instances if model.config is not None else None
+    return OnGpu(instances or 1, spread=units > 1)
+
+
+def _source(model: Model, image: str) -> list[str]:
+    """What the files of a model depend on."""
+    if model.source.digest:
+        return [model.source.digest]
+    uri = model.source.uri
+    return [uri, image] if urlsplit(uri).scheme == "image" else [uri]
+
+
+def _server_id(key: Key, service: InferenceService, image: str) -> str:
+    models = sorted([*_source(m, image), json.dumps(overrides(m))] for m in service.spec.models)
+    units = service.spec.placement.accelerators.count
+    return _id([key.namespace, image, units, models])
+
+
+def _id(parts: list[object]) -> str:
+    text = json.dumps(parts, sort_keys=True)
+    return f"{PREFIX}{hashlib.sha256(text.encode()).hexdigest()[:20]}"
