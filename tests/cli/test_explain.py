@@ -52,6 +52,11 @@ def test_ready_service(service: Object) -> None:
     assert found.placement == ("l4: 1 node, 1 of 4 units free", "t4: no node")
 
 
+def test_nodes_are_named_beside_the_placement(service: Object) -> None:
+    service["status"]["nodes"] = {"count": 18, "names": ["gpu-a", "gpu-b"]}
+    assert _why(service).placement[-1] == "nodes: gpu-a, gpu-b and 16 more"
+
+
 def test_decisions_are_told_apart_from_other_events(service: Object) -> None:
     events = [
         event(service, "ScaleUp", "2026-11-22T11:58:00Z", "Normal"),

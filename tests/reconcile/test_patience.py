@@ -9,7 +9,7 @@ import pytest
 
 from conch.api import names
 from conch.kube import views
-from conch.reconcile.patience import FORGET_S, PATIENCE_S, Current, Patience
+from conch.reconcile.patience import BINDING_S, FORGET_S, PATIENCE_S, Current, Patience
 from tests.reconcile.builders import NOW, UID, pod
 
 MADE_S = datetime.fromisoformat(NOW).timestamp()
@@ -56,6 +56,44 @@ def test_this_is_no_failure_of_the_class(has_room: bool, waiting: views.Pod) -> 
     patience = Patience()
     assert patience.avoided(UID, Current("l4"), has_room, [waiting], MADE_S + 3600) == {}
     assert patience.next_s() is None
+
+
+WAIT_S = 600.0
+ADDED = Current("l4", WAIT_S)
+
+
+def test_a_class_with_a_node_autoscaler_has_its_own_deadline() -> None:
+    patience = Patience()
+    due = MADE_S + WAIT_S
+    assert patience.avoided(UID, ADDED, True, [pending()], due - 1) == {}
+    assert patience.next_s() == due
+    assert "for 600 s" in patience.avoided(UID, ADDED, True, [pending()], due)["l4"]
+
+
+def test_it_does_not_pass_while_a_node_starts() -> None:
+    patience = Patience()
+    due = MADE_S + WAIT_S
+    late = due + 200
+    for now_s in (due - 10, due + 10, late):
+        patience.begin([UID], {"l4"}, now_s)
+        assert patience.avoided(UID, ADDED, True, [pending()], now_s) == {}
+    # The device plugin has told its units: kube-scheduler may take a moment.
+    patience.begin([UID], (), late + BINDING_S - 1)
+    assert patience.avoided(UID, ADDED, True, [pending()], late + BINDING_S - 1) == {}
+    assert patience.next_s() == late + BINDING_S
+    patience.begin([UID], (), late + BINDING_S)
+    assert patience.avoided(UID, ADDED, True, [pending()], late + BINDING_S)
+
+
+def test_a_device_plugin_that_never_comes_up_is_not_waited_for_longer() -> None:
+    patience = Patience()
+    patience.begin([UID], {"l4"}, MADE_S + 300)
+    last = MADE_S + 300 + WAIT_S + BINDING_S
+    for now_s in (MADE_S + 700, last - 1):
+        patience.begin([UID], {"l4"}, now_s)
+        assert patience.avoided(UID, ADDED, True, [pending()], now_s) == {}
+    patience.begin([UID], {"l4"}, last)
+    assert patience.avoided(UID, ADDED, True, [pending()], last)
 
 
 def test_what_is_gone_is_forgotten() -> None:

@@ -79,6 +79,15 @@ class CostStatus(ApiModel):
     )
 
 
+class NodesStatus(ApiModel):
+    """The nodes that the service's replicas are bound to."""
+
+    count: int = Field(description="How many there are.")
+    names: Annotated[list[str], Field(max_length=16)] = Field(
+        description="Their names in order, the first 16.", json_schema_extra=ATOMIC
+    )
+
+
 class SiteStatus(ApiModel):
     """The service's pods at one site."""
 
@@ -128,6 +137,7 @@ class InferenceServiceStatus(ApiModel):
     desired_replicas: int | None = Field(None, description="Pods that are wanted.")
     selector: str | None = Field(None, description="Label selector of the pods, for /scale.")
     accelerator: str | None = Field(None, description="Accelerator class that was chosen.")
+    nodes: NodesStatus | None = Field(None, description="Nodes that the replicas are bound to.")
     sites: list[SiteStatus] | None = Field(
         None,
         description="Its pods per site; only with placement.sites.",

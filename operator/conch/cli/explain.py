@@ -150,7 +150,10 @@ def explain(
         holding_back=holding_back,
         decision=decision.line(service, found.deployment),
         past=past or (),
-        placement=_verdicts(_condition(service, ConditionType.PLACED)),
+        placement=(
+            *_verdicts(_condition(service, ConditionType.PLACED)),
+            *_nodes(_at(service, "status", "nodes")),
+        ),
         classes=classes,
         sites=tuple(map(_site, (service.get("status") or {}).get("sites") or ())),
         cost=_cost(_at(service, "status", "cost")),
@@ -219,6 +222,15 @@ def _verdicts(placed: Object | None) -> tuple[str, ...]:
     """The planner's sentence, one class per line."""
     message = clean(str((placed or {}).get("message", "")))
     return tuple(part.strip() for part in message.split("; ") if part.strip())
+
+
+def _nodes(nodes: Mapping[str, Any]) -> tuple[str, ...]:
+    """ "nodes: a, b and 14 more", as far as the status names them."""
+    names = [clean(str(name)) for name in nodes.get("names") or ()]
+    if not names:
+        return ()
+    more = int(nodes.get("count") or 0) - len(names)
+    return (f"nodes: {', '.join(names)}" + (f" and {more} more" if more > 0 else ""),)
 
 
 def _site(site: Mapping[str, Any]) -> str:

@@ -64,10 +64,11 @@ class Patience:
         """
         kept = set(living)
         self._failures = {uid: held for uid, held in self._failures.items() if uid in kept}
-        self._starts = {k: s for k, s in self._starts.items() if now_s - s.last_s <= BINDING_S}
+        before = self._starts
+        self._starts = {k: s for k, s in before.items() if now_s - s.last_s <= BINDING_S}
         for name in starting:
-            before = self._starts.get(name)
-            self._starts[name] = _Start(now_s if before is None else before.first_s, now_s)
+            first_s = before[name].first_s if name in before else now_s
+            self._starts[name] = _Start(first_s, now_s)
         self._next_s = None
 
     def avoided(

@@ -204,7 +204,7 @@ def conclude(obs: Observation, plan: Plan, outcome: Outcome) -> Status:
         body |= figures.placement(obs.assignment) | figures.measured(service, obs.decision)
         if obs.decision is None:
             body |= told.numbers(obs)
-        body |= figures.sites(obs)
+        body |= figures.nodes(obs) | figures.sites(obs)
         body |= cost.block(obs.raw.get("status", {}).get("cost", {}), obs.bill)
         body |= figures.revision(obs) | figures.scheduled(obs, service.spec.scaling)
     old = obs.raw.get("status", {}).get("conditions", [])

@@ -8,7 +8,11 @@ from typing import Any
 from conch.api import names, v1alpha1
 from conch.observe.state import Observation
 from conch.observe.types import Assignment, Decision
+from conch.reconcile.patience import holds_a_node
 from conch.reconcile.steps import replicas
+
+MOST_NODES = 16
+"""Names of nodes that a status holds."""
 
 
 def placement(assignment: Assignment | None) -> dict[str, Any]:
@@ -16,6 +20,12 @@ def placement(assignment: Assignment | None) -> dict[str, Any]:
     if assignment is None or assignment.kind is None:
         return {}
     return {"accelerator": assignment.kind.name}
+
+
+def nodes(obs: Observation) -> dict[str, Any]:
+    """The nodes that its replicas are bound to, by name: the first of them, and how many."""
+    found = sorted({pod.spec.node_name for pod in obs.pods if holds_a_node(pod)})
+    return {"nodes": {"count": len(found), "names": found[:MOST_NODES]}} if found else {}
 
 
 def sites(obs: Observation) -> dict[str, Any]:
