@@ -135,6 +135,7 @@ STATUS: dict[str, Any] = {
     "desiredReplicas": 3,
     "selector": "conch.dev/service=sample",
     "accelerator": "l4",
+    "gpuMemory": "14541Mi",
     "nodes": {"count": 2, "names": ["gpu-1", "gpu-2"]},
     "sites": [{"name": "oslo", "replicas": 2, "readyReplicas": 1, "connected": False}],
     "revision": "5d4f",

@@ -1,11 +1,16 @@
-"""The operator away for a while: what is deleted meanwhile goes, what is new comes."""
+"""The operator away for a while: what is deleted meanwhile goes, what is new comes.
+
+And what reaches it from inside its pods by way of their status alone.
+"""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.e2e.bed import Bed, wait_until_led
-from tests.e2e.room import Room, fake
+from conch.api import names
+from conch.fetch import report
+from tests.e2e.bed import NEIGHBOUR, Bed, wait_until_led
+from tests.e2e.room import GOOD, Room, fake
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
 
@@ -56,3 +61,16 @@ async def _uids(room: Room, service: str) -> set[str]:
         for p in await room.pods()
         if p["metadata"]["name"].startswith(f"{service}-")
     }
+
+
+def test_a_pods_puller_tells_how_large_its_model_is(bed: Bed) -> None:
+    """Through a real kubelet, from a container that may write nothing but the model's volume."""
+    (pod,) = bed.run(bed.room(NEIGHBOUR.namespace).pods())
+    (fetch,) = (
+        status
+        for status in pod["status"]["initContainerStatuses"]
+        if status["name"] == names.CONTAINER_FETCH
+    )
+    ((key, size),) = report.read(fetch["state"]["terminated"]["message"]).items()
+    assert key == report.model_key(GOOD, "", {})
+    assert 100 < size < 1 << 30

@@ -19,6 +19,7 @@ from conch.observe.state import ClusterState
 from conch.observe.types import Footprint, PodSample
 from conch.placement.footprint import CUDA_CONTEXT_BYTES, CUDA_POOL_BYTES
 from conch.reconcile import footprints as module
+from conch.reconcile import plan as planning
 from conch.reconcile.footprints import PREFIX, Footprints, Known, read
 from conch.reconcile.memory import Memory
 from conch.reconcile.placement import PlacementLoop
@@ -26,7 +27,7 @@ from conch.reconcile.queue import WorkQueue
 from conch.settings import Settings
 from conch.telemetry.catalog import Metrics
 from conch.triton.configuration import ModelConfig, OnGpu
-from tests.reconcile.builders import KEY, UID, build, pod, raw
+from tests.reconcile.builders import KEY, OPTIONS, UID, build, observe, pod, raw
 
 GI = 1024**3
 BESIDE = CUDA_CONTEXT_BYTES + CUDA_POOL_BYTES
@@ -322,6 +323,25 @@ async def test_where_nothing_is_large_enough_the_sum_is_told(
     assert "l4: needs 70.6Gi (estimated: 70Gi of model files x 1 instance +" in assignment.message
 
 
+async def test_the_status_tells_what_was_measured_and_nothing_else(
+    cluster: ClusterState, queue: WorkQueue, known: Footprints
+) -> None:
+    loop = loop_of(cluster, queue, known)
+    await loop.replan()
+    build(cluster)
+    for sample, gpu_memory in (
+        (seen(), None),
+        (seen(gpu_bytes={"G1": 9 * GI}), "9216Mi"),
+        (seen(gpu_bytes={"G1": 9 * GI + 5}), "9216Mi"),
+    ):
+        cluster.set_pod(staged())
+        look(known, cluster, sample)
+        await loop.replan()
+        obs = observe(cluster)
+        status = planning.conclude(obs, planning.make(obs, OPTIONS), planning.Outcome())
+        assert status.body.get("gpuMemory") == gpu_memory
+
+
 async def test_a_world_that_says_the_same_wakes_nobody(
     cluster: ClusterState, queue: WorkQueue, known: Footprints
 ) -> None:
@@ -346,7 +366,7 @@ def test_figures_outlive_the_operator(cluster: ClusterState, known: Footprints) 
     kept = Memory(cluster, {}, known)
     assert kept.learn(1000.0)
     assert not kept.learn(1060.0)
-    look(known, cluster, seen(gpu_bytes={"G1": int(9.5 * GI)}))
+    look(known, cluster, seen(gpu_bytes={"G1": int(9.3 * GI)}))
     assert not kept.learn(1120.0), "a small change is not worth a write"
     look(known, cluster, seen(gpu_bytes={"G1": 12 * GI}))
     assert kept.learn(1180.0)
@@ -357,6 +377,23 @@ def test_figures_outlive_the_operator(cluster: ClusterState, known: Footprints) 
     Memory(cluster, {}, heir).load(data)
     assert found(heir, cluster) == found(known, cluster)
     assert not heir.is_news()
+
+
+def test_the_status_is_a_memory_too(cluster: ClusterState) -> None:
+    for generation, gpu_memory, measured in (
+        (1, "9216Mi", 9 * GI),
+        (2, "9216Mi", None),  # of another spec
+        (1, "nonsense", None),
+        (1, "-5Mi", None),
+        (1, "99999999999Mi", None),
+        (1, ["9216Mi"], None),
+    ):
+        status = {"observedGeneration": 1, "gpuMemory": gpu_memory}
+        cluster.set_service(
+            {**raw(SPEC, generation=generation, resourceVersion="50"), "status": status}
+        )
+        told = found(Footprints(cluster, Settings()), cluster)
+        assert (told.memory_bytes if told else None) == measured
 
 
 @pytest.mark.parametrize(

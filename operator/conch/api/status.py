@@ -143,6 +143,10 @@ class InferenceServiceStatus(ApiModel):
         description="Its pods per site; only with placement.sites.",
         json_schema_extra=list_map("name"),
     )
+    gpu_memory: str | None = Field(
+        None,
+        description="Memory that its servers were measured to take of one accelerator, at most.",
+    )
     revision: str | None = Field(None, description="Hash of the pod template being served.")
     address: ModelAddress | None = Field(None, description="Where clients reach the service.")
     latency: LatencyStatus | None = Field(None, description="Latency as measured.")

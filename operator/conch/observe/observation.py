@@ -9,7 +9,7 @@ from conch.api import names, v1alpha1
 from conch.kube.views import Object, Pod
 from conch.observe.activation import Activation
 from conch.observe.foreign import NOBODY, Foreign
-from conch.observe.types import Assignment, Bill, Decision, Key
+from conch.observe.types import Assignment, Bill, Decision, Footprint, Key
 
 ChildId = tuple[str, str]
 """Kind and name."""
@@ -45,6 +45,7 @@ class Observation:
     cold_starts_s: tuple[float, ...] = ()
     foreign: Foreign = NOBODY
     bill: Bill | None = None  # None: an operator that has just started has none yet
+    footprint: Footprint | None = None  # None: not known
     sites: Mapping[str, Site] = field(default_factory=dict)  # of a service that is pinned to sites
     leaving: tuple[Pod, ...] = ()  # pods that live on a node which is lost or about to be
     substitutes: int = 0  # replicas that the Deployment is asked for in their stead

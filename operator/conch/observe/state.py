@@ -23,7 +23,7 @@ from conch.observe.observation import ChildId as ChildId
 from conch.observe.observation import Observation as Observation
 from conch.observe.observation import Record as Record
 from conch.observe.observation import Site
-from conch.observe.types import Assignment, Bill, Decision, Inventory, Key, Outlook
+from conch.observe.types import Assignment, Bill, Decision, Footprint, Inventory, Key, Outlook
 from conch.observe.versions import FOREVER, Graves, Newest
 
 
@@ -38,6 +38,7 @@ class ClusterState:
         self.assignments: dict[Key, Assignment] = {}
         self.decisions: dict[Key, Decision] = {}
         self.bills: dict[Key, Bill] = {}
+        self.footprints: dict[Key, Footprint] = {}  # of services of which it is known
         self.outlooks: dict[Key, Outlook] = {}
         self.carbon: Mapping[str, float] = {}  # as Inventory.carbon
         # Replicas asked for beyond those wanted, in the stead of pods whose node goes. In memory
@@ -90,6 +91,7 @@ class ClusterState:
         self.assignments.pop(key, None)
         self.decisions.pop(key, None)
         self.bills.pop(key, None)
+        self.footprints.pop(key, None)
         self.outlooks.pop(key, None)
         self.substitutes.pop(key, None)
         self.activation.forget(key)
@@ -325,6 +327,7 @@ class ClusterState:
             cold_starts_s=tuple(family.cold_starts_s),
             foreign=self.foreign.of(key, self._second(key, family)),
             bill=self.bills.get(key),
+            footprint=self.footprints.get(key),
             leaving=self.leaving(key),
             sites=self._sites(record, family),
             substitutes=self.substitutes.get(key, 0),

@@ -22,7 +22,7 @@ CUDA_CONTEXT_BYTES: Final = 512 << 20
 # Default of tritonserver's --cuda-memory-pool-byte-size, per GPU; we render none.
 CUDA_POOL_BYTES: Final = 64 << 20
 
-_NOISE: Final = 0.02  # readings that differ by a smaller share are the same
+_NOISE: Final = 0.05  # readings that differ by a smaller share are the same
 FALL_S: Final = 6 * 3600.0
 """What was not reached again for so long is no longer told."""
 
@@ -51,6 +51,11 @@ def estimated(parts: Sequence[Part], units: int) -> Footprint | None:
 def measured(peak_bytes: int) -> Footprint:
     """What the servers were seen to take."""
     return Footprint(peak_bytes, "measured on its servers", measured=True)
+
+
+def shown(found: Footprint | None) -> str:
+    """As the status has it: what was measured; "" if nothing was."""
+    return f"{found.memory_bytes >> 20}Mi" if found is not None and found.measured else ""
 
 
 def used_bytes(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,7 +35,7 @@ from conch.settings import Settings
 from conch.triton.configuration import ModelConfig, OnGpu
 
 _MOST_ENTRIES: Final = 1000
-_MOVED: Final = 0.1  # a figure that moved by a larger share is worth writing down
+_MEASURED: Final = re.compile(r"([1-9][0-9]{0,6})Mi")
 _FILES, _USED = "files", "used"
 PREFIX: Final = "memory-"
 """Of the names of entries that are remembered."""
@@ -223,8 +224,7 @@ class Footprints:
         peak = peak.seen(used, now) if peak is not None else Peak(used, now)
         self._peaks[entry] = peak
         known = self._known.get(entry)
-        moved = known is None or abs(known.amount_bytes - peak.memory_bytes)
-        if known is None or moved > _MOVED * peak.memory_bytes:
+        if known is None or known.amount_bytes != peak.memory_bytes:
             self._note(entry, Known(of, int(now), _USED, peak.memory_bytes))
 
     def _note(self, entry: str, known: Known) -> None:
@@ -256,7 +256,18 @@ class Footprints:
         if before is not None and before.server == living.server:
             living.configs = before.configs
         self._living[uid] = living
+        if living.server not in self._peaks and (measured := _told(record)):
+            self._peaks[living.server] = Peak(measured, time.time())
         return living
+
+
+def _told(record: Record) -> int:
+    """What the status says was measured of the same spec, in bytes; 0: nothing."""
+    status = record.raw.get("status") or {}
+    if status.get("observedGeneration") != record.raw["metadata"].get("generation"):
+        return 0
+    match = _MEASURED.fullmatch(str(status.get("gpuMemory", "")))
+    return int(match[1]) << 20 if match else 0
 
 
 def _asked(model: Model) -> str:

@@ -19,8 +19,8 @@ from conch.api.conditions import Reason
 from conch.kube import quantity
 from conch.observe.spot import SPOT, SPOT_TOLERATIONS
 from conch.observe.state import ClusterState, Observation, Record
-from conch.observe.types import Assignment, Inventory, Key, PlacementRequest, Toleration
-from conch.placement import Planner, plan
+from conch.observe.types import Assignment, Footprint, Inventory, Key, PlacementRequest, Toleration
+from conch.placement import Planner, footprint, plan
 from conch.placement.provision import starting
 from conch.reconcile.controller import builtin_runtime
 from conch.reconcile.footprints import Footprints
@@ -192,6 +192,16 @@ class PlacementLoop:
         on = Current(current, added.wait_s if added is not None else None)
         return self._patience.avoided(uid, on, has_room, obs.pods, _epoch_s())
 
+    def _footprint(self, key: Key, record: Record, current: str) -> Footprint | None:
+        """What is known of its memory, now; the status tells what was measured."""
+        before = self._state.footprints.pop(key, None)
+        found = self._footprints.of(key, record, current)
+        if found is not None:
+            self._state.footprints[key] = found
+        if footprint.shown(found) != footprint.shown(before):
+            self._queue.add_after(key, _RETELL_S)
+        return found
+
     def _request(self, key: Key, record: Record) -> PlacementRequest | None:
         service = record.service
         if service is None or service.metadata.deletion_timestamp is not None:
@@ -231,7 +241,7 @@ class PlacementLoop:
             classes=tuple(accelerators.classes or ()),
             count=accelerators.count,
             min_memory_bytes=quantity.value(accelerators.min_memory or 0),
-            footprint=self._footprints.of(key, record, current),
+            footprint=self._footprint(key, record, current),
             min_compute_capability=runs_on.min_compute_capability,
             allow_cpu=accelerators.allow_cpu,
             node_selector=placement.node_selector or {},

@@ -8,6 +8,7 @@ from typing import Any
 from conch.api import names, v1alpha1
 from conch.observe.state import Observation
 from conch.observe.types import Assignment, Decision
+from conch.placement import footprint
 from conch.reconcile.patience import holds_a_node
 from conch.reconcile.steps import replicas
 
@@ -26,6 +27,12 @@ def nodes(obs: Observation) -> dict[str, Any]:
     """The nodes that its replicas are bound to, by name: the first of them, and how many."""
     found = sorted({pod.spec.node_name for pod in obs.pods if holds_a_node(pod)})
     return {"nodes": {"count": len(found), "names": found[:MOST_NODES]}} if found else {}
+
+
+def memory(obs: Observation) -> dict[str, Any]:
+    """What its servers were measured to take of one accelerator."""
+    measured = footprint.shown(obs.footprint)
+    return {"gpuMemory": measured} if measured else {}
 
 
 def sites(obs: Observation) -> dict[str, Any]:
