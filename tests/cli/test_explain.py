@@ -52,6 +52,14 @@ def test_ready_service(service: Object) -> None:
     assert found.placement == ("l4: 1 node, 1 of 4 units free", "t4: no node")
 
 
+def test_memory_as_measured_stands_beside_what_is_declared(service: Object) -> None:
+    assert not any("memory" in line for line in _why(service).placement)
+    service["status"]["gpuMemory"] = "14541Mi"
+    assert _why(service).placement[-1] == "memory of one accelerator: 14541Mi measured"
+    service["spec"]["placement"] = {"accelerators": {"minMemory": "12Gi"}}
+    assert _why(service).placement[-1].endswith(": 14541Mi measured, minMemory is 12Gi")
+
+
 def test_nodes_are_named_beside_the_placement(service: Object) -> None:
     service["status"]["nodes"] = {"count": 18, "names": ["gpu-a", "gpu-b"]}
     assert _why(service).placement[-1] == "nodes: gpu-a, gpu-b and 16 more"

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from conch.api import names
+from conch.fetch import report
 from tests.cli.conftest import FakeCluster, Run
 from tests.cli.fleets import Object, collections, node, pod, service
 
@@ -173,6 +175,41 @@ def test_place_names_a_gpu_that_would_do_when_none_here_does(run: Run, tmp_path:
     assert "1 x l40s, list price $1.86 an hour" in out
     file = written(tmp_path, placement=wants("l4", minMemory="40Gi"))
     assert "What would help" not in run("place", "-f", file)[1]
+
+
+def staged(gib: int, uri: str = "image:///opt/m") -> Object:
+    """A pod of service `runs` whose puller told that size, and more."""
+    told = report.text([report.Staged(report.model_key(uri, "", {}), gib << 30)])
+    made = pod("runs-1", "b", gpus=1)
+    made["metadata"] |= {
+        "namespace": "demo",
+        "labels": {names.LABEL_SERVICE: "runs", names.LABEL_ACCELERATOR: "t4"},
+    }
+    made["status"]["initContainerStatuses"] = [
+        {"name": "fetch", "state": {"terminated": {"exitCode": 0, "message": told}}},
+        {"name": "bake", "state": {"terminated": {"exitCode": 0, "message": "s3cr3t"}}},
+    ]
+    return made
+
+
+def test_place_goes_by_the_size_of_a_model_that_runs_already(
+    run: Run, gpus: FakeCluster, tmp_path: Path
+) -> None:
+    runs = service("runs", placement=wants("t4"))
+    gpus.collections = collections(NODES, [staged(15)], [runs])
+    saved = tmp_path / "fleet.json"
+    assert run("capacity", "--save", str(saved))[0] == 0
+    assert "s3cr3t" not in saved.read_text()
+    file = written(tmp_path, placement=wants("t4", "l4"))
+    for where in ((), ("--snapshot", str(saved))):
+        _, out, _ = run("place", "-f", file, *where)
+        text = " ".join(out.split())
+        assert text.startswith("demo/new would go to l4: 1 replica")
+        assert "a replica takes of each unit 15.6Gi (estimated: 15Gi of model files x 1 in" in text
+        assert "too small: needs 15.6Gi (estimated: 15Gi of model files x 1 instance" in text
+    gpus.collections = collections(NODES, [staged(30)], [runs])
+    _, out, _ = run("place", "-f", written(tmp_path))
+    assert "1 x l40s, list price" in out, "large enough for what is known"
 
 
 @pytest.mark.usefixtures("gpus")

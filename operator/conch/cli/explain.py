@@ -153,6 +153,7 @@ def explain(
         placement=(
             *_verdicts(_condition(service, ConditionType.PLACED)),
             *_nodes(_at(service, "status", "nodes")),
+            *_memory(service),
         ),
         classes=classes,
         sites=tuple(map(_site, (service.get("status") or {}).get("sites") or ())),
@@ -231,6 +232,16 @@ def _nodes(nodes: Mapping[str, Any]) -> tuple[str, ...]:
         return ()
     more = int(nodes.get("count") or 0) - len(names)
     return (f"nodes: {', '.join(names)}" + (f" and {more} more" if more > 0 else ""),)
+
+
+def _memory(service: Object) -> tuple[str, ...]:
+    """What was measured beside what is declared."""
+    measured = _at(service, "status").get("gpuMemory")
+    if not measured:
+        return ()
+    declared = _at(service, "spec", "placement", "accelerators").get("minMemory")
+    beside = f", minMemory is {declared}" if declared else ""
+    return (clean(f"memory of one accelerator: {measured} measured{beside}"),)
 
 
 def _site(site: Mapping[str, Any]) -> str:

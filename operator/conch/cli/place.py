@@ -27,9 +27,11 @@ from conch.errors import ConchError
 from conch.kube import quantity
 from conch.observe.catalogue import CATALOGUE
 from conch.observe.state import ClusterState
-from conch.observe.types import AcceleratorKind, Assignment, Key
+from conch.observe.types import AcceleratorKind, Assignment, Footprint, Key
+from conch.placement import explain
 from conch.placement.fit import Fit
 from conch.reconcile.controller import builtin_runtime
+from conch.reconcile.footprints import Footprints
 from conch.reconcile.placement import PlacementLoop
 from conch.reconcile.queue import WorkQueue
 from conch.settings import Settings
@@ -79,6 +81,7 @@ class Answer:
     classes: tuple[ClassAnswer, ...]
     additions: tuple[Addition, ...]
     others: tuple[str, ...]  # services that would go elsewhere, or nowhere, because of it
+    memory: str = ""  # that a replica takes of each unit, and how that is known; "": it is not
 
 
 async def place(
@@ -92,9 +95,10 @@ async def place(
     state = snapshots.state(read, where)
     key = Key(namespace, service.metadata.name)
     known = state.services.get(key)
-    before = await _plan(state)
+    footprints = Footprints(state, Settings())
+    before = await _plan(state, footprints)
     state.set_service(_raw(service, namespace, replicas, known.raw if known else None))
-    after = await _plan(state)
+    after = await _plan(state, footprints)
     record = state.services[key]
     if record.service is None:
         parse(record.raw, service.metadata.name)  # says what is wrong with it
@@ -128,6 +132,7 @@ async def place(
         classes=tuple(_classes(assignment, kinds, count)),
         additions=tuple(_additions(state, key, assignment, kinds, count, missing)),
         others=tuple(_others(key, before, after)),
+        memory=_memory(state.footprints.get(key)),
     )
 
 
@@ -141,7 +146,7 @@ async def classes_now(api: Reader, namespace: str, name: str) -> tuple[ClassAnsw
         state = snapshots.state(await snapshots.gather(api, taken))
     except ConchError:
         return None
-    assignment = (await _plan(state)).get(Key(namespace, name))
+    assignment = (await _plan(state, Footprints(state, Settings()))).get(Key(namespace, name))
     record = state.services.get(Key(namespace, name))
     if assignment is None or record is None or record.service is None:
         return None
@@ -150,9 +155,9 @@ async def classes_now(api: Reader, namespace: str, name: str) -> tuple[ClassAnsw
     return tuple(_classes(assignment, kinds, count))
 
 
-async def _plan(state: ClusterState) -> dict[Key, Assignment]:
+async def _plan(state: ClusterState, footprints: Footprints) -> dict[Key, Assignment]:
     state.assignments.clear()
-    await PlacementLoop(state, WorkQueue(), Settings(), Metrics()).replan()
+    await PlacementLoop(state, WorkQueue(), Settings(), Metrics(), footprints).replan()
     return dict(state.assignments)
 
 
@@ -180,6 +185,10 @@ def _raw(
         "spec": spec,
         "status": (known or {}).get("status", {}),
     }
+
+
+def _memory(found: Footprint | None) -> str:
+    return "" if found is None else f"{explain.memory(found.memory_bytes)} ({found.words})"
 
 
 def _wanted(state: ClusterState, key: Key, service: InferenceService, asked: int | None) -> int:
@@ -263,7 +272,9 @@ def _elsewhere(state: ClusterState, key: Key, count: int, missing: int) -> Itera
     accelerators = record.service.spec.placement.accelerators
     if accelerators.classes or not count:
         return  # it would not take another
-    memory_mib = quantity.value(accelerators.min_memory or 0) / _MI
+    found = state.footprints.get(key)
+    needed = quantity.value(accelerators.min_memory or 0) or (found.memory_bytes if found else 0)
+    memory_mib = needed / _MI
     oldest = support_of(runtime).min_compute_capability
     for gpu in CATALOGUE.values():
         price = gpu.price()
@@ -292,6 +303,8 @@ def _others(key: Key, before: dict[Key, Assignment], after: dict[Key, Assignment
 def text(found: Answer) -> RenderableType:
     """The answer first, then each class, then what would help."""
     parts: list[RenderableType] = [_headline(found)]
+    if found.memory:
+        parts.append(Text(f"  a replica takes of each unit {found.memory}"))
     if found.classes:
         parts.append(Padding(class_table(found.classes), (0, 0, 0, 2), expand=False))
     elif not found.class_name:

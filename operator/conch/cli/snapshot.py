@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -20,6 +20,7 @@ from conch.api import names
 from conch.cli.cluster import Object, Reader
 from conch.cli.files import content
 from conch.errors import Forbidden, NotFound, UsageError
+from conch.fetch import report
 from conch.fetch.admission import shown
 from conch.kube.transport import path
 from conch.kube.views import DeviceClass, Node, Pod, PriorityClass, ResourceClaim, ResourceSlice
@@ -202,8 +203,20 @@ def _pod(raw: Object) -> Object:
             "conditions": [
                 _kept(c, "type", "status") for c in (status.get("conditions") or ()) if labels
             ],
+            "initContainerStatuses": list(_sizes(status)) if labels else [],
         },
     }
+
+
+def _sizes(status: Object) -> Iterator[Object]:
+    """What the puller told of the sizes of models, and nothing else that a container says."""
+    for container in status.get("initContainerStatuses") or ():
+        ended = (container.get("state") or {}).get("terminated") or {}
+        if report.read(str(ended.get("message", ""))):
+            yield {
+                **_kept(container, "name"),
+                "state": {"terminated": _kept(ended, "exitCode", "message")},
+            }
 
 
 def _ours(raw: Object) -> Object:
