@@ -63,6 +63,9 @@ class Settings:
     write_burst: int = _setting(500, "Writes that may be sent at once.")
     resync_s: float = _setting(600.0, "Every resource is looked at again after this, with jitter.")
     placement_window_s: float = _setting(0.02, "How long placement waits for more requests.")
+    placement_moves_per_h: int = _setting(
+        6, "Services that run and may be moved to a better class within an hour; 0: none."
+    )
     scrape_interval_s: float = _setting(2.0, "Seconds between looks at every Triton pod.")
     scrape_timeout_s: float = _setting(1.5, "Seconds a Triton pod has to answer.")
     scrape_source: str = _setting(
@@ -166,6 +169,8 @@ class Settings:
         self._check_carbon()
         if not 0 <= self.placement_window_s < 60:
             raise SettingsError("CONCH_PLACEMENT_WINDOW_S must be 0 to 60")
+        if self.placement_moves_per_h < 0:
+            raise SettingsError("CONCH_PLACEMENT_MOVES_PER_H must be 0 or more")
         for name in ("probe_port", "metrics_port"):
             if not 0 <= getattr(self, name) <= 65535:
                 raise SettingsError(f"CONCH_{name.upper()} must be a port, 1 to 65535")

@@ -61,6 +61,8 @@ class Reason(_Documented):
     # Placed
     PLACED = "Placed", "The class has enough free units for the next replica."
     WAITING_FOR_NODE = "WaitingForNode", "A node autoscaler is to add a node of the chosen class."
+    MOVING = "Moving", "The service goes to a class that is better for it, replica by replica."
+    MOVING_BACK = "MovingBack", "A move did not work out: the service returns to where it was."
     NO_CAPACITY = "NoCapacity", "Every class that fits is full; the message has the numbers."
     NOTHING_FITS = "NothingFits", "No class is large or new enough; the message says by how much."
     # Applied

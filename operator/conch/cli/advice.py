@@ -43,6 +43,8 @@ ADVICE: Final[dict[Reason, str | None]] = {
         "chart's allowedSources."
     ),
     Reason.PLACED: None,
+    Reason.MOVING: None,
+    Reason.MOVING_BACK: None,
     Reason.WAITING_FOR_NODE: (
         "Nothing for as long as the message says: then the next class is tried. If no node comes, "
         "kubectl describe pod shows why the node autoscaler adds none: labels of nodeSelector that "

@@ -40,6 +40,7 @@ class ClusterState:
         self.bills: dict[Key, Bill] = {}
         self.footprints: dict[Key, Footprint] = {}  # of services of which it is known
         self.outlooks: dict[Key, Outlook] = {}
+        self.budget_left: dict[Key, float | None] = {}  # of the last hour's error budget, 0 to 1
         self.carbon: Mapping[str, float] = {}  # as Inventory.carbon
         # Replicas asked for beyond those wanted, in the stead of pods whose node goes. In memory
         # only: an operator that starts meanwhile takes them for wanted until its scaler decides.
@@ -93,6 +94,7 @@ class ClusterState:
         self.bills.pop(key, None)
         self.footprints.pop(key, None)
         self.outlooks.pop(key, None)
+        self.budget_left.pop(key, None)
         self.substitutes.pop(key, None)
         self.activation.forget(key)
         self._drop_if_empty(key)

@@ -363,7 +363,7 @@ def _worth_telling(condition: Condition, old: Object, resized: bool) -> bool:
         return resized or (changed and condition.status == "False")
     if condition.type is ConditionType.READY:
         return changed and condition.reason not in _QUIET
-    if condition.reason is Reason.NODE_LEAVING:
+    if condition.reason in (Reason.NODE_LEAVING, Reason.MOVING, Reason.MOVING_BACK):
         return changed
     # Placed at the first try is no news: Ready says so, or why not.
     news = changed and condition.type in _TOLD and condition.status == "True"

@@ -26,8 +26,11 @@ class Figures:
 
     def account(
         self, key: Key, uid: str, policy: ScalingPolicy, decision: Decision, now_s: float
-    ) -> None:
-        """Count what ended since the last decision, and what of it was late."""
+    ) -> float | None:
+        """Count what ended since the last decision, and what of it was late.
+
+        Returns what is left of the error budget of the last hour; None: nothing was counted.
+        """
         labels = (key.namespace, key.name)
         self._metrics.ended.labels(*labels).inc(decision.ended)
         self._metrics.late.labels(*labels).inc(decision.late)
@@ -43,6 +46,7 @@ class Figures:
                     gauge.remove(*labels, window)
                 else:
                     gauge.labels(*labels, window).set(value)
+        return attained.budget_left("1h", allowed)
 
     def measure(self, key: Key, policy: ScalingPolicy, decision: Decision) -> None:
         """Show the decision's numbers."""

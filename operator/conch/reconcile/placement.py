@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from conch.api import names, v1alpha1
 from conch.api.conditions import Reason
 from conch.kube import quantity
+from conch.observe.durations import seconds
 from conch.observe.spot import SPOT, SPOT_TOLERATIONS
 from conch.observe.state import ClusterState, Observation, Record
 from conch.observe.types import Assignment, Footprint, Inventory, Key, PlacementRequest, Toleration
@@ -25,6 +26,8 @@ from conch.placement.provision import starting
 from conch.reconcile.controller import builtin_runtime
 from conch.reconcile.footprints import Footprints
 from conch.reconcile.patience import Current, Patience, holds_a_node
+from conch.reconcile.moves import Moves
+from conch.reconcile.moves_ready import may_move, shunned
 from conch.reconcile.prospects import fed
 from conch.reconcile.queue import Priority, WorkQueue
 from conch.reconcile.relief import Relief
@@ -70,6 +73,7 @@ class PlacementLoop:
         self._defects: dict[Key, str] = {}
         self._patience = Patience()
         self._relief = Relief()
+        self._moves = Moves(settings.placement_moves_per_h)
         self._planner = Planner()
 
     def trigger(self) -> None:
@@ -96,7 +100,8 @@ class PlacementLoop:
             self._metrics.placement_seconds.observe(took_s)
             if timer is not None:
                 timer.cancel()
-            looks = [s for s in (self._patience.next_s(), self._relief.next_s()) if s is not None]
+            timers = (self._patience, self._relief, self._moves)
+            looks = [s for one in timers if (s := one.next_s()) is not None]
             timer = loop.call_later(min(looks) - _epoch_s(), self.hurry) if looks else None
             await asyncio.sleep(took_s * _SHORT_REST)
             with contextlib.suppress(TimeoutError):
@@ -113,6 +118,7 @@ class PlacementLoop:
         self._footprints.keep(uids.values())
         self._patience.begin(uids.values(), starting(inventory), _epoch_s())
         self._relief.begin()
+        self._moves.begin(uids, _epoch_s())
         requests: dict[Key, PlacementRequest] = {}
         failed: dict[Key, Exception] = {}
         for key, record in self._state.services.items():
@@ -143,7 +149,8 @@ class PlacementLoop:
     ) -> tuple[dict[Key, Assignment] | None, dict[Key, Exception]]:
         """Assignments (None: there is no plan to be had), and who cannot be planned for."""
         try:
-            return self._relief.plan(self._planner.plan, inventory, requests), {}
+            found = self._relief.plan(self._planner.plan, inventory, requests)
+            return self._moves.plan(self._planner.plan, inventory, requests, found), {}
         except Exception:
             # Find out whose case it is, and plan for all others; what was kept is in doubt.
             self._planner = Planner()
@@ -266,10 +273,23 @@ class PlacementLoop:
             min_driver=runs_on.min_driver,
             integrated=runtime.integrated_gpu,
         )
+        stays = [pod for pod in obs.pods if pod.metadata.uid not in leaving]
+        request = self._moves.note(request, stays, *self._movable(obs, request))
         if not service.spec.paused:
-            stays = [pod for pod in obs.pods if pod.metadata.uid not in leaving]
             self._relief.note(request, stays, _epoch_s())
         return request
+
+    def _movable(self, obs: Observation, request: PlacementRequest) -> tuple[bool, frozenset[str]]:
+        """Whether a service may be moved for a gain, and to which classes it must not be."""
+        assert obs.service is not None
+        outlook, spec = self._state.outlooks.get(obs.key), obs.service.spec
+        able = may_move(
+            obs,
+            request,
+            self._state.budget_left.get(obs.key),
+            seconds(spec.objectives.latency.target),
+        )
+        return able, shunned(request, outlook, replicas.limits(obs, spec.scaling).most)
 
 
 def _uid(record: Record) -> str:

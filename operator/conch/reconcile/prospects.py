@@ -197,10 +197,3 @@ def fed(
         if found.rps > 0 or not found.estimated
     }
     return capacities, outlook.demand_rps
-
-
-def hopeless(outlook: Outlook | None) -> frozenset[str]:
-    """Classes where, by estimate, not one request would be in time: nobody is moved there."""
-    if outlook is None:
-        return frozenset()
-    return frozenset(name for name, found in outlook.by_class.items() if not found.rps > 0)

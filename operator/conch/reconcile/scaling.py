@@ -162,7 +162,7 @@ class ScalingLoop:
         known = self.memory.settle(key, record, known)
         self._scalers[uid], decision = step(policy, known, observation)
         self._prospects.look(key, record, policy, self._scalers[uid], decision, now_s)
-        self._figures.account(key, uid, policy, decision, now_s)
+        self._state.budget_left[key] = self._figures.account(key, uid, policy, decision, now_s)
         if record.service is not None:
             idle = self._to_zero.decide(key, record.service, decision, samples, live, now_s)
             if limits(record.service.spec.scaling, now).least == 0:  # no schedule keeps it up

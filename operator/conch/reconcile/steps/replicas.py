@@ -36,7 +36,8 @@ def wanted(obs: Observation, scaling: Scaling) -> int:
         asked = bounds.least if scaling.replicas is None else scaling.replicas
         return max(bounds.least, min(bounds.most, asked))
     if obs.decision is not None:
-        asked = obs.decision.replicas
+        held = obs.assignment.least if obs.assignment is not None else 0
+        asked = max(obs.decision.replicas, held)
     elif obs.deployment is not None:
         asked = split.live(obs) - obs.substitutes
     else:
