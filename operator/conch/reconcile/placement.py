@@ -25,9 +25,9 @@ from conch.placement import Planner, footprint, plan
 from conch.placement.provision import starting
 from conch.reconcile.controller import builtin_runtime
 from conch.reconcile.footprints import Footprints
-from conch.reconcile.patience import Current, Patience, holds_a_node
 from conch.reconcile.moves import Moves
 from conch.reconcile.moves_ready import may_move, shunned
+from conch.reconcile.patience import Current, Patience, holds_a_node
 from conch.reconcile.prospects import fed
 from conch.reconcile.queue import Priority, WorkQueue
 from conch.reconcile.relief import Relief
