@@ -63,6 +63,7 @@ _FULL_SPECS: dict[str, dict[str, Any]] = {
             "capacityTypes": ["Spot", "OnDemand"],
             "minOnDemand": 1,
             "sites": ["berlin", "oslo"],
+            "minReplicasPerSite": 1,
             "optimise": "Carbon",
             "priorityClassName": "serving",
             "schedulerName": "kai-scheduler",
@@ -137,7 +138,16 @@ STATUS: dict[str, Any] = {
     "accelerator": "l4",
     "gpuMemory": "14541Mi",
     "nodes": {"count": 2, "names": ["gpu-1", "gpu-2"]},
-    "sites": [{"name": "oslo", "replicas": 2, "readyReplicas": 1, "connected": False}],
+    "sites": [
+        {
+            "name": "oslo",
+            "replicas": 2,
+            "readyReplicas": 1,
+            "connected": False,
+            "minReplicas": 1,
+            "held": True,
+        }
+    ],
     "revision": "5d4f",
     "address": {"http": "http://sample.default.svc:8000", "grpc": "sample.default.svc:8001"},
     "latency": {"observed": "87ms", "target": "100ms"},

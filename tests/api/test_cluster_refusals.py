@@ -25,6 +25,11 @@ ACCELERATORS = ("spec", "placement", "accelerators")
 TOLERATIONS = ("spec", "placement", "tolerations")
 SCALING = ("spec", "scaling")
 SCHEDULE = {"name": "morning", "cron": "0 7 * * 1-5", "duration": "3h", "minReplicas": 4}
+AT_SITES = {
+    "models": [MODEL],
+    "objectives": {"latency": {"target": "100ms"}},
+    "placement": {"sites": ["oslo", "rome"], "minReplicasPerSite": 1},
+}
 
 REFUSED: list[tuple[str, tuple[str | int, ...], Any, str]] = [
     ("name too long", ("metadata", "name"), "a" * 47, "metadata.name: it names a Service too"),
@@ -97,6 +102,25 @@ REFUSED: list[tuple[str, tuple[str | int, ...], Any, str]] = [
      'spec.placement.sites[1]: Duplicate value: "oslo"'),
     ("a site that is no label", PLACEMENT, {"sites": ["Oslo, Norway"]},
      "spec.placement.sites[0]"),
+    ("a minimum of sites without sites", PLACEMENT, {"minReplicasPerSite": 1},
+     "placement.minReplicasPerSite: only with placement.sites"),
+    ("no replica per site", PLACEMENT, {"sites": ["oslo"], "minReplicasPerSite": 0},
+     "spec.placement.minReplicasPerSite"),
+    ("more at the sites than there may be", PLACEMENT,
+     {"sites": ["oslo", "rome"], "minReplicasPerSite": 6},
+     "placement.minReplicasPerSite: times the number of sites it must not exceed "
+     "scaling.maxReplicas"),
+    ("more at the sites than a schedule allows", ("spec",),
+     {**AT_SITES, "scaling": {"schedules": [{**SCHEDULE, "minReplicas": 1, "maxReplicas": 1}]}},
+     "placement.minReplicasPerSite: times the number of sites it must not exceed "
+     "scaling.maxReplicas, nor that of a schedule"),
+    ("fewer than one at each site", ("spec",),
+     {**AT_SITES, "scaling": {"mode": "Fixed", "replicas": 1}},
+     "placement.minReplicasPerSite: times the number of sites it must not exceed "
+     "scaling.replicas"),
+    ("to zero with a minimum at each site", ("spec",),
+     {**AT_SITES, "scaling": {"minReplicas": 0, "idle": {"toZeroAfter": "15m"}}},
+     "placement.minReplicasPerSite: not for a service that may go to zero"),
     ("an unknown aim", PLACEMENT, {"optimise": "Luck"},
      "spec.placement.optimise: Unsupported value"),
     ("priority as a number", PLACEMENT, {"priorityClassName": 5},

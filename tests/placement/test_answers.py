@@ -44,3 +44,14 @@ def test_one_that_stays_is_told_of_what_it_named_before() -> None:
     assert [name for name, *_ in told(service("a", current="l4", bound=1, unbound=0))] == ["l4"]
     named = service("a", "a100", "l4", "t4", current="l4", bound=1, unbound=0)
     assert [name for name, *_ in told(named)] == ["a100", "l4"]
+
+
+def test_with_a_minimum_at_each_site_it_is_told_of_the_room_there() -> None:
+    sites = {"berlin": (4, 1), "oslo": (2, 2), "elsewhere": (4, 0)}
+    nodes = [replace(node(s, "l4", n, used=u), site=s) for s, (n, u) in sites.items()]
+    cordoned = replace(node("rome", "l4", unschedulable=True), site="rome")
+    inventory = world(*nodes, cordoned, kinds=KINDS)
+    request = service("a", "l4", unbound=2, sites=("berlin", "oslo", "rome"), min_per_site=1)
+    answer = plan(inventory, [request])[request.key]
+    assert answer.site_room == {"berlin": 3, "oslo": 0}, "rome has no node that can be used"
+    assert not plan(inventory, [replace(request, min_per_site=0)])[request.key].site_room

@@ -9,7 +9,7 @@ import pytest
 from conch.api import names, v1alpha1
 from conch.kube.views import Object
 from conch.observe.types import CPU_CLASS, AcceleratorKind
-from conch.render.placement import node_affinity, spread, tolerations
+from conch.render.placement import apart, node_affinity, spread, tolerations
 from tests.render.cases import L4
 
 GPU = {"nvidia.com/gpu.product": "NVIDIA-L4"}
@@ -103,6 +103,17 @@ def test_pods_are_spread_over_sites_or_else_zones() -> None:
         ["kubernetes.io/hostname", "topology.kubernetes.io/zone"],
         ["kubernetes.io/hostname", names.LABEL_SITE],
     ]
+
+
+def test_pods_repel_each_other_between_sites_that_have_a_minimum() -> None:
+    assert apart("web", placement(sites=["oslo", "berlin"])) == {}
+    rules = apart("web", placement(sites=["oslo", "berlin"], minReplicasPerSite=1))
+    (term,) = rules["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert list(rules["podAntiAffinity"]) == ["preferredDuringSchedulingIgnoredDuringExecution"], (
+        "required, a site without room would hold up the others"
+    )
+    assert term["podAffinityTerm"]["topologyKey"] == names.LABEL_SITE
+    assert term["podAffinityTerm"]["labelSelector"]["matchLabels"] == names.selector_labels("web")
 
 
 def test_sites_are_required_with_and_without_a_class() -> None:

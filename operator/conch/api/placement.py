@@ -99,6 +99,10 @@ class Placement(ApiModel):
                 "!has(self.minOnDemand) || has(self.capacityTypes) && size(self.capacityTypes) > 1",
                 "placement.minOnDemand: capacityTypes must allow both, Spot and OnDemand",
             ),
+            cel(
+                "!has(self.minReplicasPerSite) || has(self.sites)",
+                "placement.minReplicasPerSite: only with placement.sites; name the sites",
+            ),
         )
     )
 
@@ -132,6 +136,13 @@ class Placement(ApiModel):
             "Omitted: any node."
         ),
         json_schema_extra=SET,
+    )
+    min_replicas_per_site: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        None,
+        description=(
+            "Never fewer at each of the sites, as far as there is room; all of them count in the "
+            "number of replicas. Needs sites."
+        ),
     )
     optimise: Literal["Cost", "Energy", "Carbon", "Latency"] = Field(
         "Cost",

@@ -101,6 +101,12 @@ class SiteStatus(ApiModel):
             "Absent without pods."
         ),
     )
+    min_replicas: int | None = Field(
+        None, description="Never fewer here: placement.minReplicasPerSite."
+    )
+    held: bool | None = Field(
+        None, description="Whether that many are here; pods that are out of reach count."
+    )
 
 
 class ConditionStatus(ApiModel):

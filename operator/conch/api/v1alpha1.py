@@ -174,8 +174,37 @@ class Resources(ApiModel):
     )
 
 
+# For the rules of each site's own minimum.
+_NO_SITES = "!has(self.placement.minReplicasPerSite) || !has(self.placement.sites)"
+_OF_SITES = "self.placement.minReplicasPerSite * size(self.placement.sites)"
+
+
 class InferenceServiceSpec(ApiModel):
     """Which models, how fast, and what they may run on."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            cel(
+                f"{_NO_SITES} || self.scaling.mode == 'Fixed' || {_OF_SITES} "
+                "<= self.scaling.maxReplicas && (!has(self.scaling.schedules) || "
+                "self.scaling.schedules.all(s, !has(s.maxReplicas) || "
+                f"{_OF_SITES} <= s.maxReplicas))",
+                "placement.minReplicasPerSite: times the number of sites it must not exceed "
+                "scaling.maxReplicas, nor that of a schedule",
+            ),
+            cel(
+                f"{_NO_SITES} || self.scaling.mode != 'Fixed' || !has(self.scaling.replicas) || "
+                f"{_OF_SITES} <= self.scaling.replicas",
+                "placement.minReplicasPerSite: times the number of sites it must not exceed "
+                "scaling.replicas",
+            ),
+            cel(
+                f"{_NO_SITES} || !has(self.scaling.idle)",
+                "placement.minReplicasPerSite: not for a service that may go to zero; "
+                "remove it, or scaling.idle",
+            ),
+        )
+    )
 
     models: Annotated[list[Model], Field(min_length=1, max_length=64)] = Field(
         description="The models; one Triton server per replica serves them all.",

@@ -97,7 +97,7 @@ def at_maximum(wanted: int, most: int) -> str:
 
 
 def at_minimum(wanted: int, least: int) -> str:
-    return f"{replicas(wanted)} would do, scaling.minReplicas is {least}"
+    return f"{replicas(wanted)} would do, {least} is the minimum"
 
 
 def no_room(wanted: int, possible: int) -> str:

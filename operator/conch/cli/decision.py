@@ -83,6 +83,9 @@ def line(service: Object, deployment: Object | None) -> DecisionLine | None:
     low = schedule.get("minReplicas", scaling.get("minReplicas", 1))
     high = schedule.get("maxReplicas", scaling.get("maxReplicas", 10))
     idle = _at(scaling, "idle").get("toZeroAfter", "")
+    placement = _at(service, "spec", "placement")
+    each, sites = placement.get("minReplicasPerSite"), placement.get("sites") or ()
+    per_site = f", {each} at each of {len(sites)} sites" if each else ""
     to_zero = f", to zero after {idle}" if idle else ""
     bound, capacity = decision.get("bound") or "", decision.get("capacityPerReplica") or ""
     return DecisionLine(
@@ -94,7 +97,7 @@ def line(service: Object, deployment: Object | None) -> DecisionLine | None:
         capacity_per_replica=capacity,
         horizon=decision.get("horizon") or "",
         formula=_formula(bound, capacity),
-        limits=f"minReplicas {low}, maxReplicas {high}{to_zero}",
+        limits=f"minReplicas {low}, maxReplicas {high}{per_site}{to_zero}",
         binding=_binding(service, str(decision.get("reason", ""))),
         rejecting=_rejecting(service, deployment),
         schedule=_schedule(schedule),
@@ -142,6 +145,10 @@ def _binding(service: Object, reason: str) -> str:
         which = "minReplicas" if "min" in found else "maxReplicas"
         if schedule.get(which) != _at(service, "spec", "scaling").get(which):
             return found.replace(f"scaling.{which}", f"the schedule's {which}")
+    placement, least = _at(service, "spec", "placement"), "scaling.minReplicas"
+    at_sites = placement.get("minReplicasPerSite", 0) * len(placement.get("sites") or ())
+    if at_sites > _at(service, "spec", "scaling").get("minReplicas", 1):
+        return found.replace(least, "placement.minReplicasPerSite")
     return found
 
 

@@ -247,7 +247,8 @@ def _memory(service: Object) -> tuple[str, ...]:
 def _site(site: Mapping[str, Any]) -> str:
     away = "" if site.get("connected", True) else ", cut off: it serves on"
     ready, replicas = site.get("readyReplicas", 0), site.get("replicas", 0)
-    return clean(f"{site.get('name')}: {ready}/{replicas} replicas{away}")
+    lacks = "" if site.get("held", True) else f", needs {site.get('minReplicas')}"
+    return clean(f"{site.get('name')}: {ready}/{replicas} replicas{lacks}{away}")
 
 
 def _cost(cost: Mapping[str, Any]) -> str:

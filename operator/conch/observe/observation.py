@@ -49,6 +49,7 @@ class Observation:
     sites: Mapping[str, Site] = field(default_factory=dict)  # of a service that is pinned to sites
     leaving: tuple[Pod, ...] = ()  # pods that live on a node which is lost or about to be
     substitutes: int = 0  # replicas that the Deployment is asked for in their stead
+    spare: int = 0  # of those: asked for because a site lacks its minimum
 
     @property
     def deployment(self) -> Object | None:

@@ -45,6 +45,7 @@ class ClusterState:
         # Replicas asked for beyond those wanted, in the stead of pods whose node goes. In memory
         # only: an operator that starts meanwhile takes them for wanted until its scaler decides.
         self.substitutes: dict[Key, int] = {}
+        self.spares: dict[Key, int] = {}  # of those: for sites that lack their minimum
         self.priority_classes: dict[str, PriorityClass] = {}
         self.activation = ActivationBook()
         self.foreign = ForeignBook()
@@ -96,6 +97,7 @@ class ClusterState:
         self.outlooks.pop(key, None)
         self.budget_left.pop(key, None)
         self.substitutes.pop(key, None)
+        self.spares.pop(key, None)
         self.activation.forget(key)
         self._drop_if_empty(key)
         return True
@@ -265,8 +267,12 @@ class ClusterState:
             and leaves(pod.spec.node_name)
         )
 
-    def stood_in(self, key: Key, substitutes: int) -> None:
-        """The Deployment is asked for that many replicas in the stead of others."""
+    def stood_in(self, key: Key, substitutes: int, spare: int = 0) -> None:
+        """The Deployment is asked for that many more, ``spare`` of them for a site's minimum."""
+        if spare:
+            self.spares[key] = spare
+        else:
+            self.spares.pop(key, None)
         if substitutes:
             self.substitutes[key] = substitutes
         else:
@@ -331,21 +337,24 @@ class ClusterState:
             bill=self.bills.get(key),
             footprint=self.footprints.get(key),
             leaving=self.leaving(key),
-            sites=self._sites(record, family),
+            sites=self.sites(key),
             substitutes=self.substitutes.get(key, 0),
+            spare=self.spares.get(key, 0),
         )
 
     def _second(self, key: Key, family: Family) -> Key | None:
         name = names.on_demand_name(key.name)
         return Key(key.namespace, name) if ("Deployment", name) in family.children else None
 
-    def _sites(self, record: Record, family: Family) -> dict[str, Site]:
-        wanted = record.service.spec.placement.sites if record.service else None
+    def sites(self, key: Key) -> dict[str, Site]:
+        """The service's pods by site, of every site that it is pinned to."""
+        record = self.services.get(key)
+        wanted = record.service.spec.placement.sites if record and record.service else None
         if not wanted:
             return {}
         builder = self.inventory_builder
         pods: dict[str, list[Pod]] = {site: [] for site in sorted(wanted)}
-        for pod in family.pods.values():
+        for pod in self.pods(key):
             site = builder.site(pod.spec.node_name)
             if site and pod.metadata.deletion_timestamp is None and pod.status.phase not in ENDED:
                 pods.setdefault(site, []).append(pod)

@@ -12,7 +12,7 @@ from conch.api.conditions import Reason
 from conch.observe.types import AcceleratorKind, Assignment, ClassVerdict, PlacementRequest, Share
 from conch.placement import explain
 from conch.placement.fit import PERMANENT, Fit
-from conch.placement.ledger import Candidates, Ledger, Shape
+from conch.placement.ledger import UNLIMITED, Candidates, Ledger, Shape
 from conch.placement.options import Entry, Offers, Option, price_per_h, replicas_on, spot_limit
 from conch.placement.seats import Seat
 
@@ -48,6 +48,7 @@ class Answers:
             self._shares(seat, option),
             self._cost(seat, option),
             room_to_come=min(placed + left, awaited + to_come),
+            site_room=self._site_room(seat, option) if seat.request.min_per_site else {},
         )
 
     def may_ever(self, request: PlacementRequest, entry: Entry) -> bool:
@@ -122,6 +123,19 @@ class Answers:
             known = explain.numbers(self._ledger, kind, candidates, needs)
             self._numbers[key] = known
         return known
+
+    def _site_room(self, seat: Seat, option: Option) -> dict[str, int]:
+        """For how many replicas without a node each site has room, what is left over included."""
+        found: dict[str, int] = {}
+        for index in option.candidates.nodes:
+            site = self._ledger.node(index).site
+            slots = self._ledger.slots_on(index, option.shape)
+            found[site] = min(UNLIMITED, found.get(site, 0) + slots)
+        for index, replicas in seat.grants:
+            found[self._ledger.node(index).site] += replicas
+        return found
+
+    # --- numbers ---------------------------------------------------------------------------------
 
     def _shares(self, seat: Seat, option: Option) -> tuple[Share, ...]:
         """Where the replicas without a node would go."""

@@ -232,7 +232,7 @@ class Controller:
             second = Key(obs.key.namespace, names.on_demand_name(obs.key.name))
             refused += await self._scale(second, plan.on_demand_to)
         if plan.building and not refused:
-            self._state.stood_in(obs.key, plan.substitutes)
+            self._state.stood_in(obs.key, plan.substitutes, plan.spare)
         for child in plan.deletes:
             try:
                 await self._writer.delete(child)

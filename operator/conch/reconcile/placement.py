@@ -265,6 +265,7 @@ class PlacementLoop:
             priority=self._state.priority(placement),
             capacity_types=tuple(placement.capacity_types or ()),
             sites=tuple(placement.sites or ()),
+            min_per_site=placement.min_replicas_per_site or 0,
             optimise=placement.optimise,
             capacity_rps=capacities,
             demand_rps=demand_rps,

@@ -28,6 +28,7 @@ from conch.reconcile.steps import (
     queue_limit,
     replicas,
     serving,
+    sites,
     split,
     summary,
     told,
@@ -78,6 +79,7 @@ class Plan:
     deletes: tuple[Object, ...] = ()
     replicas: int = 0
     substitutes: int = 0  # asked for beyond ``replicas``, in the stead of pods whose node goes
+    spare: int = 0  # of those: because a site lacks its minimum
     scale_to: int | None = None  # written to the Deployment by the scaler's field manager
     on_demand_to: int | None = None  # the same of the second Deployment, where there is one
     collision: str = ""  # a child of ours by name that belongs to somebody else
@@ -141,7 +143,8 @@ def make(obs: Observation, options: Options) -> Plan:
     claimed = {c.resource_claim_template_name for pod in obs.pods for c in pod.spec.resource_claims}
     if parts.on_demand is not None:
         kept.add(("Deployment", names.on_demand_name(obs.key.name)))  # until others do its part
-    substitutes = replicas.substitutes(obs, wanted)
+    spare = 0 if foreign.judge(obs) else sites.spare(obs, wanted)
+    substitutes = replicas.substitutes(obs, wanted) + spare
     deletes = tuple(
         live
         for identity, live in obs.children.items()
@@ -157,6 +160,7 @@ def make(obs: Observation, options: Options) -> Plan:
         deletes=deletes,
         replicas=wanted,
         substitutes=substitutes,
+        spare=spare,
         scale_to=_scale_to(obs.deployment, parts.any + substitutes),
         on_demand_to=_scale_to(obs.on_demand, parts.on_demand),
         building=True,
@@ -201,7 +205,9 @@ def conclude(obs: Observation, plan: Plan, outcome: Outcome) -> Status:
                 "grpc": f"{obs.key.name}.{obs.key.namespace}.svc:{names.PORT_GRPC}",
             },
         }
-        body |= figures.placement(obs.assignment) | figures.measured(service, obs.decision)
+        body |= figures.placement(obs.assignment) | figures.measured(
+            service, obs.decision, sites.note(obs, plan.replicas, service.spec.scaling.min_replicas)
+        )
         if obs.decision is None:
             body |= told.numbers(obs)
         body |= figures.nodes(obs) | figures.sites(obs)

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,7 +19,7 @@ from conch.autoscale import ScalerState, step
 from conch.autoscale.schedule import limits
 from conch.observe.history import History
 from conch.observe.state import ClusterState, Record
-from conch.observe.types import Decision, Key, PodSample, ScalingObservation
+from conch.observe.types import Decision, Key, PodSample, ScalingObservation, ScalingPolicy
 from conch.reconcile.figures import Figures
 from conch.reconcile.footprints import Footprints
 from conch.reconcile.looks import Looks
@@ -29,6 +30,7 @@ from conch.reconcile.policy import agreed, informed, policy_of
 from conch.reconcile.prospects import Prospects
 from conch.reconcile.queue import Priority, WorkQueue
 from conch.reconcile.sources import Samples
+from conch.reconcile.steps import sites
 from conch.reconcile.to_zero import ToZero
 from conch.settings import Settings
 from conch.telemetry.catalog import Metrics
@@ -143,7 +145,7 @@ class ScalingLoop:
         if self._state.live_replicas(key) is None:
             return
         now = datetime.now(UTC)
-        policy = policy_of(record, now)
+        policy = self._at_sites(key, record, policy_of(record, now))
         uid = _uid(record)
         samples = await self._looks.at(key, uid, policy, self.looks(uid))
         live = self._state.live_replicas(key)
@@ -200,6 +202,16 @@ class ScalingLoop:
         end = datetime.now(UTC) - timedelta(seconds=age_s)
         rates = {model: [round(r, 4) for r in rates] for model, rates in found.rates.items()}
         return {"end": end.isoformat(), "bin_s": found.bin_s, "rates": rates}
+
+    def _at_sites(self, key: Key, record: Record, policy: ScalingPolicy) -> ScalingPolicy:
+        """The policy with each site's own minimum."""
+        if record.service is None:
+            return policy
+        placement, assignment = record.service.spec.placement, self._state.assignments.get(key)
+        least = sites.floor(sites.needs(placement, self._state.sites(key), assignment))
+        if least <= policy.min_replicas:
+            return policy
+        return replace(policy, min_replicas=least, max_replicas=max(least, policy.max_replicas))
 
     def _is_current(self, key: Key, uid: str) -> bool:
         record = self._state.services.get(key)

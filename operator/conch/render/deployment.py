@@ -16,7 +16,7 @@ from conch.render.claim import claim_template
 from conch.render.metadata import metadata
 from conch.render.models import MODELS_VOLUME, literal, staging
 from conch.render.options import RenderOptions
-from conch.render.placement import node_affinity, spread, tolerations
+from conch.render.placement import apart, node_affinity, spread, tolerations
 from conch.render.resources import memory_sum, server_resources
 from conch.render.security import container_security, pod_security
 from conch.triton.arguments import arguments
@@ -120,7 +120,11 @@ def _pod(
             {"name": "dshm", "emptyDir": {"medium": "Memory", "sizeLimit": memory_sum(shared)}},
         ],
     }
-    if affinity := node_affinity(kind, placement, runtime):
+    affinity = {
+        **node_affinity(kind, placement, runtime),
+        **apart(service.metadata.name, placement),
+    }
+    if affinity:
         pod["affinity"] = affinity
     if (claim := claim_template(service, kind)) is not None:
         template = {"resourceClaimTemplateName": claim["metadata"]["name"]}

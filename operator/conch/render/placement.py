@@ -95,6 +95,22 @@ def tolerations(placement: v1alpha1.Placement, kind: AcceleratorKind) -> list[Ob
     return wanted
 
 
+def apart(name: str, placement: v1alpha1.Placement) -> Object:
+    """Prefer sites with fewest of the service's pods, where each site has a minimum of its own.
+
+    Spreading alone counts nodes as well, and less than an image that is on a node already.
+    Preferred only: required, one site without room would keep all others at its level.
+    """
+    if not placement.min_replicas_per_site:
+        return {}
+    term = {
+        "labelSelector": {"matchLabels": names.selector_labels(name)},
+        "topologyKey": names.LABEL_SITE,
+    }
+    preferred = [{"weight": _WEIGHT, "podAffinityTerm": term}]
+    return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
+
+
 def spread(name: str, placement: v1alpha1.Placement) -> list[Object]:
     """Prefer different nodes, and sites or else zones, among the pods of the same revision.
 

@@ -67,7 +67,7 @@ def judge(obs: Observation, replicas: int, paused: bool, substitutes: int = 0) -
             return result("True", problem.reason, told)
         rest = f" {serving} pods of the previous revision keep serving." if serving else ""
         return result("False", problem.reason, problem.message + rest, stuck=problem.stuck)
-    if substitutes and ready:
+    if obs.leaving and substitutes and ready:
         return result("True", Reason.NODE_LEAVING, _leaving(obs, replicas, ready))
     if settled and ready >= replicas:
         return result("True", Reason.AVAILABLE, f"All {replicas} replicas are ready.")

@@ -11,6 +11,7 @@ from conch.observe.types import Assignment, Decision
 from conch.placement import footprint
 from conch.reconcile.patience import holds_a_node
 from conch.reconcile.steps import replicas
+from conch.reconcile.steps import sites as minimum
 
 MOST_NODES = 16
 """Names of nodes that a status holds."""
@@ -36,12 +37,14 @@ def memory(obs: Observation) -> dict[str, Any]:
 
 
 def sites(obs: Observation) -> dict[str, Any]:
-    """Its pods per site, where it is pinned to sites."""
+    """Its pods per site, where it is pinned to sites, and each site's own minimum."""
     if not obs.sites:
         return {}
+    needs = {need.site: need for need in minimum.of(obs)}
     shown = [
         {"name": name, "replicas": site.replicas, "readyReplicas": site.ready}
         | ({} if site.connected is None else {"connected": site.connected})
+        | ({"minReplicas": n.least, "held": n.here >= n.least} if (n := needs.get(name)) else {})
         for name, site in obs.sites.items()
     ]
     return {"sites": shown}
@@ -78,8 +81,10 @@ def _time(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def measured(service: v1alpha1.InferenceService, decision: Decision | None) -> dict[str, Any]:
-    """Latency as measured, and in mode Latency the decision with its numbers."""
+def measured(
+    service: v1alpha1.InferenceService, decision: Decision | None, note: str = ""
+) -> dict[str, Any]:
+    """Latency as measured, and in mode Latency the decision with its numbers and what to add."""
     if decision is None:
         return {}
     body: dict[str, Any] = {}
@@ -98,7 +103,7 @@ def measured(service: v1alpha1.InferenceService, decision: Decision | None) -> d
         body["decision"] = {
             "replicas": decision.replicas,
             "reason": decision.reason.value,
-            "message": decision.message,
+            "message": f"{decision.message}{note}",
         } | {k: v for k, v in numbers.items() if v is not None}
     return body
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from conch.api.conditions import Condition, ConditionType, Reason
 from conch.api.v1alpha1 import Scaling
 from conch.autoscale import schedule
 from conch.observe.state import Observation
-from conch.reconcile.steps import foreign, split
+from conch.reconcile.steps import foreign, sites, split
 
 # What keeps the replicas from following the demand.
 _NOT_FOLLOWING = {
@@ -29,6 +30,13 @@ def wanted(obs: Observation, scaling: Scaling) -> int:
     """
     if obs.deployment is not None and foreign.judge(obs):
         return split.live(obs)
+    asked = _asked(obs, scaling)
+    if sites.cut_off(obs):
+        asked = max(asked, split.live(obs) - obs.substitutes)
+    return asked
+
+
+def _asked(obs: Observation, scaling: Scaling) -> int:
     if scaling.mode == "Fixed":
         return scaling.replicas or 0
     bounds = limits(obs, scaling)
@@ -59,17 +67,32 @@ def substitutes(obs: Observation, replicas: int) -> int:
 
 
 def limits(obs: Observation, scaling: Scaling) -> schedule.Limits:
-    """What holds now: the spec's limits, and its schedules'."""
-    return schedule.limits(scaling, datetime.fromisoformat(obs.now))
+    """What holds now: the spec's limits, its schedules', and the sites' own minimum."""
+    found = schedule.limits(scaling, datetime.fromisoformat(obs.now))
+    least = max(found.least, sites.floor(sites.of(obs)))
+    return replace(found, least=least, most=max(least, found.most))
 
 
 def judge(obs: Observation, scaling: Scaling, replicas: int) -> Condition:
     """Whether the number of replicas follows the demand, and from which numbers."""
+    found = _judge(obs, scaling, replicas)
+    if obs.assignment is None or obs.assignment.kind is None:
+        return found
+    if lacking := sites.without_room(sites.of(obs), obs.assignment.kind.name):
+        told = f"{lacking[0].upper()}{lacking[1:]}. {found.message}"
+        reason = found.reason if found.status == "False" else Reason.NO_ROOM
+        return Condition(ConditionType.SCALING, "False", reason, told)
+    return found
+
+
+def _judge(obs: Observation, scaling: Scaling, replicas: int) -> Condition:
     if told := foreign.judge(obs):
         return Condition(ConditionType.SCALING, "False", Reason.FOREIGN_SCALER, told)
     if scaling.mode == "Fixed":
-        return _yes(Reason.FIXED, f"scaling.mode is Fixed: {replicas} replicas.")
+        note = sites.note(obs, replicas, replicas)
+        return _yes(Reason.FIXED, f"scaling.mode is Fixed: {replicas} replicas.{note}")
     bounds = limits(obs, scaling)
+    note = note_of(bounds) + sites.note(obs, replicas, scaling.min_replicas)
     if bounds.problems:
         # The others hold, and what runs is scaled: but somebody counts on this one.
         told = f"spec.{'; spec.'.join(bounds.problems)}. It is left out; correct it."
@@ -77,20 +100,20 @@ def judge(obs: Observation, scaling: Scaling, replicas: int) -> Condition:
     if scaling.mode == "External":
         asked = scaling.replicas
         clamped = asked is not None and asked != replicas
-        note = f" (asked for {asked})" if clamped else ""
+        instead = f" (asked for {asked})" if clamped else ""
         return _yes(
             Reason.EXTERNAL,
-            f"scaling.mode is External: {replicas} replicas{note}, "
-            f"within {bounds.least} to {bounds.most}.{note_of(bounds)}",
+            f"scaling.mode is External: {replicas} replicas{instead}, "
+            f"within {bounds.least} to {bounds.most}.{note}",
         )
     if obs.decision is None:
-        message = f"Holding {replicas} replicas until there are measurements.{note_of(bounds)}"
+        message = f"Holding {replicas} replicas until there are measurements.{note}"
         return _yes(Reason.LEARNING, message)
     return Condition(
         ConditionType.SCALING,
         "False" if obs.decision.reason in _NOT_FOLLOWING else "True",
         obs.decision.reason,
-        f"{obs.decision.message}{note_of(bounds)}",
+        f"{obs.decision.message}{note}",
     )
 
 

@@ -1,0 +1,130 @@
+"""Each site's own minimum (``placement.minReplicasPerSite``): is it held, what is missing, and why.
+
+One Deployment serves all sites, so a minimum is three things: a floor under the number of replicas;
+pods that repel each other between sites (``render.placement``); and one replica more where pods
+ended up at other sites although this one has room. A site without room takes nothing from the
+others: it does not count in the floor until it has some. Pods at a site that is cut off are its
+own, and count. While one is, nothing is scaled down: Kubernetes would end its pods first. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from conch.api import v1alpha1
+from conch.observe.observation import Observation, Site
+from conch.observe.types import Assignment
+from conch.reconcile.steps import split
+
+_NAMED = 3  # sites in a message; of the others the number
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What one site needs, and has."""
+
+    site: str
+    least: int
+    here: int  # pods on its nodes, cut off or not
+    room: int | None  # for how many more; None: no node of it can be used
+
+    @property
+    def possible(self) -> int:
+        """How many of ``least`` can be there now."""
+        return min(self.least, self.here + (self.room or 0))
+
+    @property
+    def short(self) -> int:
+        """How many are missing although there is room."""
+        return max(0, self.possible - self.here)
+
+
+def needs(
+    placement: v1alpha1.Placement, sites: Mapping[str, Site], assignment: Assignment | None
+) -> tuple[Need, ...]:
+    """One per site, by name; () without a minimum. Before a class is chosen all have room."""
+    least = placement.min_replicas_per_site
+    if not least or not placement.sites:
+        return ()
+    rooms = assignment.site_room if assignment is not None and assignment.kind else None
+    return tuple(
+        Need(
+            site,
+            least,
+            sites[site].replicas if site in sites else 0,
+            least if rooms is None else rooms.get(site),
+        )
+        for site in sorted(placement.sites)
+    )
+
+
+def of(obs: Observation) -> tuple[Need, ...]:
+    """What the sites of a service need."""
+    if obs.service is None:
+        return ()
+    return needs(obs.service.spec.placement, obs.sites, obs.assignment)
+
+
+def floor(wanted: Sequence[Need]) -> int:
+    """Never fewer replicas than this."""
+    return sum(need.possible for need in wanted)
+
+
+def cut_off(obs: Observation) -> tuple[str, ...]:
+    """Sites of the service none of whose nodes with its pods reports."""
+    own = (obs.service.spec.placement.sites if obs.service is not None else None) or ()
+    return tuple(n for n, site in obs.sites.items() if site.connected is False and n in own)
+
+
+def spare(obs: Observation, replicas: int) -> int:
+    """Replicas to ask for beyond those wanted, so that a site gets its own.
+
+    Kept until fewer are wanted, or new pods are made anyhow: which pod ends is Kubernetes' choice,
+    and giving one up at once might take the very one that was missing.
+    """
+    found = of(obs)
+    if not found or obs.deployment is None:
+        return 0
+    asked = split.live(obs)
+    alive = [pod for pod in obs.pods if pod.metadata.deletion_timestamp is None]
+    if len({pod.metadata.labels.get("pod-template-hash") for pod in alive}) > 1:
+        return obs.spare  # a rollout makes all of them anew
+    coming = max(0, asked - sum(bool(pod.spec.node_name) for pod in alive))
+    short = sum(need.short for need in found)
+    if short > coming:
+        return min(obs.spare + short - coming, len(found))
+    if replicas < asked - obs.substitutes or (coming and not short):
+        return 0
+    return obs.spare
+
+
+def without_room(found: Sequence[Need], class_name: str) -> str:
+    """Which sites lack replicas and have no room; "" when none does."""
+    lacking = [need for need in found if need.possible < need.least]
+    told = [
+        f"site {need.site} needs {need.least} and has {need.here}: no {class_name} "
+        + ("is free there" if need.room is not None else "node there can be used")
+        for need in lacking[:_NAMED]
+    ]
+    if len(lacking) > _NAMED:
+        told.append(f"and {len(lacking) - _NAMED} more sites")
+    return "; ".join(told)
+
+
+def note(obs: Observation, replicas: int, least: int) -> str:
+    """What sites have to do with the number of replicas, for the end of a message.
+
+    ``least`` is the minimum without them.
+    """
+    text = ""
+    found = [need for need in of(obs) if need.possible]
+    if floor(found) > least and floor(found) == replicas:
+        named = [need.site for need in found[:_NAMED]]
+        if len(found) > _NAMED:
+            named.append(f"{len(found) - _NAMED} more sites")
+        verb = "needs" if len(found) == 1 else "need"
+        text = f" ({', '.join(named)} {verb} {found[0].least} each)"
+    if gone := cut_off(obs):
+        text += f" (not scaled down while {', '.join(gone[:_NAMED])} is cut off)"
+    return text
