@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from conch.api.conditions import Reason
 from conch.observe.types import AcceleratorKind, Footprint, Inventory, PlacementRequest
@@ -149,6 +151,38 @@ def test_a_service_stays_where_it_runs_whatever_is_estimated() -> None:
     assert plan(nodes, [asked])[asked.key].kind == T4
     unproven = replace(asked, footprint=FOUND)
     assert plan(nodes, [unproven])[asked.key].kind == L4
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 100),
+            st.sets(st.sampled_from(["t4", "l4", "a100"]), max_size=2),
+            st.sampled_from([0, 0, 16]),
+        ),
+        min_size=2,
+        max_size=6,
+    )
+)
+def test_each_service_is_judged_by_its_own_figure(
+    asked: list[tuple[int, set[str], int]],
+) -> None:
+    requests = [
+        service(
+            f"s{i}",
+            min_memory_bytes=declared * GI,
+            footprint=Footprint(need * GI, "words", fits_on=frozenset(fits_on)) if need else None,
+        )
+        for i, (need, fits_on, declared) in enumerate(asked)
+    ]
+    nodes = world(*(node(name, name, units=8) for name in ("t4", "l4", "a100")))
+    together = plan(nodes, requests)
+    for request in requests:
+        alone = {v.class_name: v.reason for v in plan(nodes, [request])[request.key].verdicts}
+        told = {v.class_name: v.reason for v in together[request.key].verdicts}
+        too_small = {name for name, reason in alone.items() if reason == Fit.TOO_SMALL}
+        assert {name for name, reason in told.items() if reason == Fit.TOO_SMALL} == too_small
 
 
 def test_more_than_declared_is_told_only_where_it_was_seen() -> None:

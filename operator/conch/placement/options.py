@@ -9,6 +9,7 @@ ledger's business.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -120,6 +121,7 @@ class Offers:
         self._policy = policy
         self.known = {kind.name: kind for kind in kinds}
         self._any = [*sorted(self.known.values(), key=_smallest_first), CPU_CLASS]
+        self._memories = sorted({k.memory_bytes for k in self.known.values() if k.memory_bytes})
         self._entries: dict[object, tuple[Entry, ...]] = {}
         self._filters: dict[object, Filter] = {}
         self._worths: dict[tuple[int, int, str], Worth] = {}
@@ -132,7 +134,7 @@ class Offers:
             request.classes,
             request.count,
             request.min_memory_bytes,
-            request.footprint,
+            self._told_apart(request),
             request.min_compute_capability,
             request.integrated,
             request.allow_cpu,
@@ -147,6 +149,17 @@ class Offers:
             known = tuple(self._look(request, filter_))
             self._entries[key] = known
         return known
+
+    def _told_apart(self, request: PlacementRequest) -> object:
+        """What of a footprint makes a difference: which classes are too small, and which are not.
+
+        Nearly every service has a figure of its own, and most of them fit the same classes.
+        """
+        found = request.footprint
+        if found is None or request.min_memory_bytes:
+            return None
+        smaller = bisect_left(self._memories, found.memory_bytes)
+        return (smaller, found.fits_on) if smaller else None
 
     def filter_of(self, request: PlacementRequest) -> Filter:
         """The filter of a request, the same object for equal ones."""

@@ -81,6 +81,7 @@ class _Living:
     generation: int
     image: str
     asked: Mapping[str, str]  # by model: the key under which the puller reports it
+    keys: frozenset[str]  # all of those
     models: Mapping[str, str]  # by model: under which entry its files are known
     server: str  # under which entry the use of all of them is known
     configs: Mapping[str, ModelConfig] = field(default_factory=dict)
@@ -145,7 +146,7 @@ class Footprints:
                 return None
             told = living.configs.get(model.name)
             parts.append(Part(known.amount_bytes, told.on_gpu if told else _guess(model, units)))
-        return footprint.estimated(parts, units)
+        return _estimated(tuple(parts), units)
 
     def _fails_on(self, key: Key, class_name: str, pods: Iterable[Pod]) -> bool:
         """Whether servers that run on a class cannot load, and none there can."""
@@ -245,10 +246,12 @@ class Footprints:
         if before is not None and (before.generation, before.image) == (generation, image):
             return before
         models = service.spec.models
+        asked = {model.name: _asked(model) for model in models}
         living = _Living(
             generation,
             image,
-            {model.name: _asked(model) for model in models},
+            asked,
+            frozenset(asked.values()),
             # The namespace, too: what one tenant's model is like is no other's business.
             {model.name: _id([key.namespace, _source(model, image)]) for model in models},
             _server_id(key, service, image),
@@ -290,11 +293,13 @@ def _staged(pod: Pod) -> Mapping[str, int]:
     return {}
 
 
-_read = lru_cache(maxsize=4096)(report.read)  # the pods of a service tell the same, all the time
+# The pods of a service tell the same, all the time.
+_read = lru_cache(maxsize=4096)(report.read)
+_estimated = lru_cache(maxsize=4096)(footprint.estimated)
 
 
 def _stages(pod: Pod, living: _Living) -> bool:
-    return _staged(pod).keys() == set(living.asked.values())
+    return _staged(pod).keys() == living.keys
 
 
 def _class_of(pod: Pod) -> str:
