@@ -19,11 +19,13 @@ from conch.observe.state import ClusterState
 from conch.observe.types import Footprint, PodSample
 from conch.placement.footprint import CUDA_CONTEXT_BYTES, CUDA_POOL_BYTES
 from conch.reconcile import footprints as module
+from conch.reconcile import looks
 from conch.reconcile import plan as planning
 from conch.reconcile.footprints import PREFIX, Footprints, Known, read
 from conch.reconcile.memory import Memory
 from conch.reconcile.placement import PlacementLoop
 from conch.reconcile.queue import WorkQueue
+from conch.reconcile.scaling import ScalingLoop
 from conch.settings import Settings
 from conch.telemetry.catalog import Metrics
 from conch.triton.configuration import ModelConfig, OnGpu
@@ -340,6 +342,30 @@ async def test_the_status_tells_what_was_measured_and_nothing_else(
         obs = observe(cluster)
         status = planning.conclude(obs, planning.make(obs, OPTIONS), planning.Outcome())
         assert status.body.get("gpuMemory") == gpu_memory
+
+
+async def test_a_look_at_a_server_ends_in_another_plan_and_what_is_declared_is_doubted(
+    cluster: ClusterState, queue: WorkQueue, known: Footprints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(cluster, {**SPEC, "placement": {"accelerators": {"minMemory": "4Gi"}}})
+    placing = loop_of(cluster, queue, known)
+    await placing.replan()
+    build(cluster)
+    cluster.set_pod(staged())
+
+    async def scrape(*_: Any) -> PodSample:
+        return seen(gpu_bytes={"G1": 9 * GI})
+
+    replans: list[int] = []
+    monkeypatch.setattr(looks, "scrape", scrape)
+    scaling = ScalingLoop(cluster, queue, Settings(), Metrics(), known, lambda: replans.append(1))
+    for _ in range(3):
+        await scaling.round()
+        await placing.replan()
+    assert len(replans) == 1
+    assert "it takes 9Gi of a unit's memory, and minMemory says 4Gi" in (
+        cluster.assignments[KEY].message
+    )
 
 
 async def test_a_world_that_says_the_same_wakes_nobody(

@@ -56,7 +56,8 @@ ADVICE: Final[dict[Reason, str | None]] = {
     ),
     Reason.NOTHING_FITS: (
         "Lower placement.accelerators.minMemory or count, allow another class, relax "
-        "nodeSelector or add the missing toleration: the message says what each class lacks."
+        "nodeSelector or add the missing toleration: the message says what each class lacks. "
+        "Memory that is estimated is overruled by a minMemory of yours."
     ),
     Reason.APPLIED: None,
     Reason.NAME_COLLISION: (
