@@ -19,6 +19,7 @@ URI = ("spec", "models", 0, "source", "uri")
 TARGET = ("spec", "objectives", "latency", "target")
 PERCENTILE = ("spec", "objectives", "latency", "percentile")
 PRICE = ("spec", "pricePerHour")
+ADDED = {"maxNodes": 4, "unitsPerNode": 8}
 WATTS = ("spec", "watts")
 PLACEMENT = ("spec", "placement")
 ACCELERATORS = ("spec", "placement", "accelerators")
@@ -349,6 +350,36 @@ spec:
             "deviceSelectors: only with deviceClassName",
         ),
         (names.ACCELERATOR_CLASS, ("spec", "deviceClassName"), "GPU!", "spec.deviceClassName"),
+        (
+            names.ACCELERATOR_CLASS,
+            ("spec",),
+            {"deviceClassName": "gpu.nvidia.com", "memory": "24Gi", "provisioning": ADDED},
+            "provisioning: not with deviceClassName",
+        ),
+        (
+            names.ACCELERATOR_CLASS,
+            ("spec", "provisioning"),
+            {**ADDED, "nodeLabels": {"nvidia.com/gpu.product": "Tesla-T4"}},
+            "provisioning.nodeLabels: must not contradict nodeSelector",
+        ),
+        (
+            names.ACCELERATOR_CLASS,
+            ("spec", "provisioning"),
+            {**ADDED, "waitFor": "5s"},
+            "provisioning.waitFor: must be between 30s and 24h",
+        ),
+        (
+            names.ACCELERATOR_CLASS,
+            ("spec", "provisioning"),
+            {**ADDED, "maxNodes": 0},
+            "spec.provisioning.maxNodes",
+        ),
+        (
+            names.ACCELERATOR_CLASS,
+            ("spec", "provisioning"),
+            {"maxNodes": 4},
+            "spec.provisioning.unitsPerNode",
+        ),
         (names.ACCELERATOR_CLASS, PRICE, {"onDemand": -1}, "spec.pricePerHour.onDemand"),
         (names.ACCELERATOR_CLASS, PRICE, {"spot": 1001}, "should be less than or equal to 1000"),
         (names.ACCELERATOR_CLASS, PRICE, {"onDemand": "0.8 EUR"}, "spec.pricePerHour.onDemand"),

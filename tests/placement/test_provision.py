@@ -68,6 +68,8 @@ def test_a_node_without_its_units_is_one_of_them_not_one_more() -> None:
         (bare(ready=False), True),
         (node("full", ready=False), True),
         (node("up"), False),
+        (node("cni", taints=(Taint("node.cilium.io/agent-not-ready", "", "NoExecute"),)), True),
+        (node("own", taints=(Taint("team", "", "NoSchedule"),)), False),
         (bare(unschedulable=True), False),
         (bare(reclaimed=True, ready=False), False),
         (

@@ -22,8 +22,8 @@ _AMPLE: Final = {"cpu": 10**6, "memory": 2**44, "pods": 1000}
 _USUAL: Final = {"kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
 # A kubelet that has gone silent: such a node was there before.
 _SILENT: Final = "node.kubernetes.io/unreachable"
-# Taken off by themselves when a node is up: the kubelet's and the cloud's own, Karpenter's, and
-# what cluster-autoscaler calls startup taints (its FAQ, "startup taints").
+# Taken off by themselves when a node is up: the kubelet's and the cloud's own, Karpenter's, what
+# cluster-autoscaler calls startup taints (its FAQ), and those of agents such as Cilium's and EBS'.
 _STARTUP: Final = frozenset(
     {
         "node.kubernetes.io/not-ready",
@@ -36,6 +36,7 @@ _STARTUP_PREFIXES: Final = (
     "startup-taint.cluster-autoscaler.kubernetes.io/",
     "ignore-taint.cluster-autoscaler.kubernetes.io/",
 )
+_STARTUP_SUFFIX: Final = "/agent-not-ready"
 
 
 class Provisions:
@@ -108,7 +109,8 @@ def is_starting(kind: AcceleratorKind, node: NodeCapacity) -> bool:
     """Whether the node is there, and what it has is not to be had yet."""
     if node.unschedulable or node.reclaimed or any(t.key == _SILENT for t in node.taints):
         return False
-    return not node.ready or not node.allocatable.get(kind.resource)
+    up = node.ready and node.allocatable.get(kind.resource)
+    return not up or any(map(_goes_by_itself, node.taints))
 
 
 def _with_units(node: NodeCapacity, kind: AcceleratorKind, how: Provisioning) -> NodeCapacity:
@@ -141,4 +143,5 @@ def _addable(kind: AcceleratorKind, how: Provisioning, number: int) -> NodeCapac
 
 
 def _goes_by_itself(taint: Taint) -> bool:
-    return taint.key in _STARTUP or taint.key.startswith(_STARTUP_PREFIXES)
+    key = taint.key
+    return key in _STARTUP or key.startswith(_STARTUP_PREFIXES) or key.endswith(_STARTUP_SUFFIX)
