@@ -112,7 +112,7 @@ async def one_at_each_site(room: Room) -> None:
 
 
 @case
-async def a_site_without_a_free_gpu_is_named_and_takes_nothing_from_others(room: Room) -> None:
+async def a_full_site_is_named_and_takes_nothing_from_others(room: Room) -> None:
     sites = {"full-a": 2, "full-b": 1, "full-c": 2}
     async with _nodes(room, A40, sites):
         node = _body(A40, 2, "full-b")["metadata"]["name"]

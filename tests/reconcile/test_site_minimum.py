@@ -107,7 +107,7 @@ def test_more_than_the_floor_is_the_scalers_affair() -> None:
     assert asked_for(made) == (3, 0)
 
 
-def test_pods_at_the_wrong_site_get_one_more_made_and_it_stays_until_fewer_are_wanted() -> None:
+def test_pods_at_the_wrong_site_get_one_more_made_and_it_stays() -> None:
     uneven = {"berlin": 2, "oslo": 1}
     made = cluster(uneven, {"rome": 1}, asked=3, mode="Fixed", replicas=3)
     assert asked_for(made) == (3, 1)
@@ -117,8 +117,17 @@ def test_pods_at_the_wrong_site_get_one_more_made_and_it_stays_until_fewer_are_w
     made.assignments[KEY] = replace(made.assignments[KEY], site_room={})
     assert asked_for(made) == (3, 1), "Kubernetes might take that very one"
     made.set_service(raw(spec(mode="Fixed", replicas=4), resourceVersion="11"))
-    assert asked_for(made) == (4, 1)
+    assert asked_for(made) == (4, 0), "it is one of those now"
     made.set_service(raw(spec(mode="Fixed", replicas=3), resourceVersion="12"))
+    assert asked_for(made) == (3, 0)
+
+
+def test_one_that_was_added_is_given_up_when_fewer_are_wanted() -> None:
+    made = cluster({"berlin": 2, "oslo": 2}, {"rome": 1}, asked=4, mode="Fixed", replicas=4)
+    assert asked_for(made) == (4, 1)
+    made.set_pod(at("new", "rome"))
+    assert asked_for(made) == (4, 1)
+    made.set_service(raw(spec(mode="Fixed", replicas=3), resourceVersion="11"))
     assert asked_for(made) == (3, 0)
 
 
@@ -134,6 +143,14 @@ def test_one_that_lands_at_the_wrong_site_again_is_followed_by_no_more_than_site
 def test_nothing_is_added_while_pods_without_a_node_may_fill_the_gap() -> None:
     made = cluster({"berlin": 1, "oslo": 1, "": 1}, {"rome": 1}, asked=3)
     assert asked_for(made) == (3, 0)
+
+
+def test_a_site_that_gets_room_raises_the_number_by_its_own_alone() -> None:
+    made = cluster({"berlin": 1, "oslo": 1}, {"rome": 0}, asked=2)
+    assert asked_for(made) == (2, 0)
+    made.assignments[KEY] = replace(made.assignments[KEY], site_room={"rome": 1})
+    assert asked_for(made) == (3, 0)
+    assert asked_for(made) == (3, 0), "its pod has not been made yet"
 
 
 def test_nothing_is_added_in_a_rollout() -> None:

@@ -59,10 +59,11 @@ def _container_violations(container: Object, shared: Object) -> Iterator[str]:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_restricted(case: Case) -> None:
-    (deployment,) = (child for child in case.render() if child["kind"] == "Deployment")
-    pod = deployment["spec"]["template"]["spec"]
-    assert list(violations(pod)) == []
-    assert pod["automountServiceAccountToken"] is False
+    deployments = [child for child in case.render() if child["kind"] == "Deployment"]
+    assert deployments
+    for pod in (deployment["spec"]["template"]["spec"] for deployment in deployments):
+        assert list(violations(pod)) == []
+        assert pod["automountServiceAccountToken"] is False
 
 
 def test_the_check_finds_what_it_looks_for() -> None:

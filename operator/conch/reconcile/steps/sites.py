@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from conch.api import v1alpha1
+from conch.api import names, v1alpha1
+from conch.observe.inventory import ENDED
 from conch.observe.observation import Observation, Site
 from conch.observe.types import Assignment
 from conch.reconcile.steps import split
@@ -80,17 +81,24 @@ def cut_off(obs: Observation) -> tuple[str, ...]:
 def spare(obs: Observation, replicas: int) -> int:
     """Replicas to ask for beyond those wanted, so that a site gets its own.
 
-    Kept until fewer are wanted, or new pods are made anyhow: which pod ends is Kubernetes' choice,
-    and giving one up at once might take the very one that was missing.
+    Kept until fewer are wanted, or so many more: which pod ends is Kubernetes' choice, and giving
+    one up at once might take the very one that was missing.
     """
     found = of(obs)
     if not found or obs.deployment is None:
         return 0
     asked = split.live(obs)
-    alive = [pod for pod in obs.pods if pod.metadata.deletion_timestamp is None]
-    if len({pod.metadata.labels.get("pod-template-hash") for pod in alive}) > 1:
+    alive = [
+        pod
+        for pod in obs.pods
+        if pod.metadata.deletion_timestamp is None and pod.status.phase not in ENDED
+    ]
+    labels = [pod.metadata.labels for pod in alive]
+    made_from = {(have.get(names.LABEL_CAPACITY), have.get("pod-template-hash")) for have in labels}
+    if len(made_from) > len({deployment for deployment, _ in made_from}):
         return obs.spare  # a rollout makes all of them anew
-    coming = max(0, asked - sum(bool(pod.spec.node_name) for pod in alive))
+    bound = sum(bool(pod.spec.node_name) for pod in alive)
+    coming = max(0, max(asked, replicas + obs.spare) - bound)
     short = sum(need.short for need in found)
     if short > coming:
         return min(obs.spare + short - coming, len(found))
