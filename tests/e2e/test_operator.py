@@ -5,12 +5,17 @@ And what reaches it from inside its pods by way of their status alone.
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from conch.api import names
 from conch.fetch import report
-from tests.e2e.bed import NEIGHBOUR, Bed, wait_until_led
-from tests.e2e.room import GOOD, Room, fake
+from tests.e2e.bed import CONCH, NEIGHBOUR, Bed, wait_until_led
+from tests.e2e.room import GOOD, Room, fake, spec
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
 
@@ -63,7 +68,7 @@ async def _uids(room: Room, service: str) -> set[str]:
     }
 
 
-def test_a_pods_puller_tells_how_large_its_model_is(bed: Bed) -> None:
+def test_a_pods_puller_tells_how_large_its_model_is(bed: Bed, tmp_path: Path) -> None:
     """Through a real kubelet, from a container that may write nothing but the model's volume."""
     (pod,) = bed.run(bed.room(NEIGHBOUR.namespace).pods())
     (fetch,) = (
@@ -74,3 +79,15 @@ def test_a_pods_puller_tells_how_large_its_model_is(bed: Bed) -> None:
     ((key, size),) = report.read(fetch["state"]["terminated"]["message"]).items()
     assert key == report.model_key(GOOD, "", {})
     assert 100 < size < 1 << 30
+
+    file = tmp_path / "service.json"
+    meta = {"name": "another", "namespace": NEIGHBOUR.namespace}
+    body = {"apiVersion": names.API_VERSION, "kind": names.INFERENCE_SERVICE, "metadata": meta}
+    file.write_text(json.dumps({**body, "spec": spec()}))
+    asked = subprocess.run(
+        [CONCH, "place", "-f", file, "-o", "json"],
+        env={**os.environ, "KUBECONFIG": str(bed.cluster.kubeconfig)},
+        capture_output=True,
+        check=True,
+    )
+    assert " of model files x 1 instance + 512Mi CUDA context" in json.loads(asked.stdout)["memory"]

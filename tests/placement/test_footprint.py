@@ -43,7 +43,7 @@ def test_the_sum_is_shown() -> None:
         ([Part(GI, OnGpu(1))], 1, GI, "1Gi of model files x 1 instance +"),
         ([Part(GI, OnGpu(1))], 4, GI, "1Gi of model files x 1 instance +"),
         ([Part(8 * GI, OnGpu(1, spread=True))], 4, 2 * GI, "8Gi of model files x 1 instance / 4 u"),
-        ([Part(9, OnGpu(1, spread=True))], 2, 5, "model files x 1 instance / 2 units"),
+        ([Part(9, OnGpu(1, spread=True))], 2, 5, "under 1Mi of model files x 1 instance / 2 un"),
         ([Part(GI, OnGpu(2)), Part(GI, OnGpu(1))], 1, 3 * GI, "3Gi of files of 2 models"),
         ([Part(GI, OnGpu(1)), Part(GI, OnGpu(0))], 1, GI, "1Gi of model files x 1 instance +"),
     ],

@@ -109,11 +109,15 @@ def _on_one(part: Part, units: int) -> int:
 def _files(parts: Sequence[Part], units: int) -> str:
     if len(parts) > 1:
         total = sum(_on_one(part, units) for part in parts)
-        return f"{memory(total)} of files of {len(parts)} models, once per instance"
+        return f"{_size(total)} of files of {len(parts)} models, once per instance"
     (part,) = parts
     copies = part.on_gpu.copies
-    text = f"{memory(part.file_bytes)} of model files x {copies} instance{'s'[: copies > 1]}"
+    text = f"{_size(part.file_bytes)} of model files x {copies} instance{'s'[: copies > 1]}"
     return f"{text} / {units} units" if part.on_gpu.spread and units > 1 else text
+
+
+def _size(amount: int) -> str:
+    return memory(amount) if amount >= 1 << 20 else "under 1Mi"
 
 
 def _all_in(wanted: Collection[str], there: Mapping[str, int]) -> bool:
