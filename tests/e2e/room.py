@@ -201,6 +201,11 @@ class Room:
         """Wait until it is Ready with the present spec."""
         return await self.reports(name, "Ready", "True", "Ready", within_s=within_s)
 
+    async def whole(self, name: str, within_s: float = START_S) -> None:
+        """Wait until it is Ready with all its replicas: one that serves is enough for Ready."""
+        await self.reports(name, "Available", "True", "Available", within_s=within_s)
+        await self.ready(name, within_s)
+
     async def gone(self, name: str, kind: str, within_s: float = LIMIT_S) -> None:
         """Wait until there is no such object."""
 

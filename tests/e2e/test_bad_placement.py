@@ -113,7 +113,7 @@ async def nodes_with_wrong_labels(room: Room) -> None:
 async def capacity_shrinks_under_running_pods(room: Room) -> None:
     async with _there(room, live.NODES, live.node(9300, A16, 2)) as node:
         await room.create("web", fake(["a16"], scaling={"mode": "Fixed", "replicas": 2}))
-        await room.ready("web")
+        await room.whole("web")
         before = {p["metadata"]["uid"] for p in await room.pods()}
         shrunk = {"status": {"allocatable": {RESOURCE: "1"}}}
         await room.api.merge_patch(f"{live.NODES}/{node}/status", shrunk)

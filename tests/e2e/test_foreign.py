@@ -39,7 +39,7 @@ def _autoscaler(kind: str, version: str) -> dict[str, Any]:
 @case
 async def autoscaler_on_our_deployment(room: Room) -> None:
     await room.create("web", fake(scaling={"mode": "Fixed", "replicas": 2}))
-    await room.ready("web")
+    await room.whole("web")
     rule = {"spec": _autoscaler("Deployment", "apps/v1")}
     await room.add("HorizontalPodAutoscaler", "rule", rule)
     says = ("HorizontalPodAutoscaler rule scales", "InferenceService web", "External")

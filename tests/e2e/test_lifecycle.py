@@ -66,7 +66,7 @@ def _managers(obj: Object) -> set[str]:
 @case
 async def children_edited_by_hand(room: Room) -> None:
     await room.create("web", fake(scaling={"mode": "Fixed", "replicas": 2}))
-    await room.ready("web")
+    await room.whole("web")
     pods = {p["metadata"]["uid"] for p in await room.pods()}
 
     async def back(kind: str, patch: Object, was: Any, *where: str | int) -> None:
@@ -91,7 +91,7 @@ async def children_edited_by_hand(room: Room) -> None:
 @case
 async def children_deleted_by_hand(room: Room) -> None:
     await room.create("web", fake(scaling={"mode": "Fixed", "replicas": 2}))
-    await room.ready("web")
+    await room.whole("web")
     for kind in CHILDREN:
         before = (await room.get("web", kind))["metadata"]["uid"]
         await room.delete("web", kind, "Background")
@@ -132,7 +132,7 @@ async def deletion_takes_its_own_and_nothing_else(room: Room) -> None:
     await room.add("Service", "theirs", {"spec": {"ports": [{"port": 80}]}})
     await room.create("web", fake(scaling={"mode": "Fixed", "replicas": 2}))
     await room.create("other", fake())
-    await room.ready("web")
+    await room.whole("web")
     await room.ready("other")
     await room.delete("web")
 
@@ -167,7 +167,7 @@ async def made_again_at_once(room: Room) -> None:
         "uid"
     ]
     assert first != second
-    await room.ready("web")
+    await room.whole("web")
 
     async def whole() -> bool:
         owners = [
@@ -218,7 +218,7 @@ async def namespace_deleted_while_it_starts(room: Room) -> None:
 @case
 async def fixed_is_fixed(room: Room) -> None:
     await room.create("web", fake(scaling={"mode": "Fixed", "replicas": 2}))
-    await room.ready("web")
+    await room.whole("web")
     await room.reports("web", "Scaling", "True", "Fixed")
     await room.change("web", {"spec": {"scaling": {"replicas": 3}}})
     await room.reports("web", "Available", "True", "Available", "All 3 replicas")

@@ -76,7 +76,7 @@ async def _has_pods(room: Room, count: int, ready: int, within_s: float) -> None
 async def replaced_before_the_node_goes(room: Room) -> None:
     async with _nodes(room, A30, 3):
         await room.create("web", fake(["a30"], scaling={"mode": "Fixed", "replicas": 2}))
-        await room.ready("web")
+        await room.whole("web")
         victim = (await room.pods())[0]
         name, node = victim["metadata"]["name"], victim["spec"]["nodeName"]
         await _notice(room, node, AWS)
@@ -99,7 +99,7 @@ async def a_notice_without_room_and_withdrawn(room: Room) -> None:
     """What runs there goes on; who should stand in waits; and without the notice, nobody does."""
     async with _nodes(room, A10, 2):
         await room.create("web", fake(["a10"], scaling={"mode": "Fixed", "replicas": 2}))
-        await room.ready("web")
+        await room.whole("web")
         before = {p["metadata"]["uid"] for p in await room.pods()}
         node = (await room.pods())[0]["spec"]["nodeName"]
         await _notice(room, node, KARPENTER)
