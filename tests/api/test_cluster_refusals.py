@@ -296,7 +296,7 @@ def test_unknown_fields_are_refused_everywhere(server: ApiServer, meta: Kind) ->
     objects = [
         path
         for path in documents.leaves(document["spec"], ("spec",))
-        if path[-1] != "nodeSelector" and isinstance(_at(document, path), dict)
+        if path[-1] not in ("nodeSelector", "nodeLabels") and isinstance(_at(document, path), dict)
     ]
     assert len(objects) >= 1
     for path in objects:
