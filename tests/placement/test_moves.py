@@ -80,10 +80,9 @@ def test_what_runs_needs_room_there_even_if_fewer_would_do() -> None:
 
 
 def test_fewer_than_the_minimum_save_nothing() -> None:
-    dearer = fleet(3.0)
-    strong = running("a", **{**SIZED, "capacity_rps": {"l4": 10.0, "t4": 20.0}})
-    assert classes(dearer, strong, moves=1) == ["t4"], "one for two"
-    assert classes(dearer, replace(strong, min_replicas=2), moves=1) == ["l4"]
+    strong = running("a", capacity_rps={"l4": 10.0, "t4": 20.0}, demand_rps=17.0)
+    assert classes(fleet(3.0), strong, moves=1) == ["t4"], "one for two"
+    assert classes(fleet(3.0), replace(strong, min_replicas=2), moves=1) == ["l4"]
 
 
 def test_who_must_not_move_stays() -> None:
@@ -97,3 +96,21 @@ def test_noise_in_demand_moves_nobody_back_and_forth(demand_rps: float) -> None:
     assert classes(fleet(1.0), running("a", **noisy), moves=1) == ["t4"]
     moved = running("a", current="t4", **noisy)
     assert classes(fleet(1.0), moved, moves=1) == ["t4"]
+
+
+def test_one_replica_that_noise_makes_the_difference_for_is_no_gain() -> None:
+    """Two for three just now; with a tenth less demand two for two."""
+    sized = running("a", bound=3, capacity_rps={"l4": 10.0, "t4": 15.0}, demand_rps=20.5)
+    assert classes(fleet(2.1), sized, moves=1) == ["l4"]
+    assert classes(fleet(2.1), replace(sized, demand_rps=25.0), moves=1) == ["t4"]
+
+
+def test_what_the_nodes_that_have_room_cost_decides() -> None:
+    """The class has cheap spot nodes, and they are full."""
+    spot = replace(T4, price_per_h=1.9, spot_price_per_h=0.5)
+    kinds = (DEAR, spot)
+    full = replace(node("s", "t4", 4, used=4), capacity_type="Spot")
+    nodes = (node("a", "l4", 8, used=4), full, node("b", "t4", 4))
+    assert classes(world(*nodes, kinds=kinds), running("a"), moves=1) == ["l4"]
+    free = replace(full, requested={})
+    assert classes(world(nodes[0], free, nodes[2], kinds=kinds), running("a"), moves=1) == ["t4"]

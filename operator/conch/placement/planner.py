@@ -42,6 +42,8 @@ from conch.placement.provision import Provisions
 from conch.placement.search import search
 from conch.placement.seats import GOOD, Seat, total
 
+# Demand is not known better than this: one replica more or less must not make a move pay.
+_UNSURE = (0.9, 1.0, 1.1)
 _SETTLING = 3  # times that services without a place are tried again on the final layout
 
 
@@ -234,49 +236,65 @@ class _Plan:
         """Let those who run go where it is worth the move, those who gain most first."""
         gains = []
         for position, seat in enumerate(self._keepers):
-            if seat.request.bound and seat.request.movable:
-                here, there = self._compared(seat)
-                if there is not None:
-                    gains.append((there.least - here, position, there))
+            if seat.request.bound and seat.request.movable and (better := self._better(seat)):
+                gains.append((better[0], position, better[1]))
         budget = self._policy.moves
-        for _, position, option in sorted(gains, key=lambda g: g[:2]):
+        for _, position, options in sorted(gains, key=lambda g: g[:2]):
             if not budget:
                 return
             seat = self._keepers[position]
             held = seat.option
             seat.leave(self._ledger)
-            if seat.take_all(self._ledger, option):
-                seat.options = [option]
-                budget -= 1
-            elif held is not None:
-                seat.take(self._ledger, held, held.replicas)
+            for option in options:
+                if seat.take_all(self._ledger, option):
+                    if self._pays(seat, option):
+                        seat.options = [option]
+                        budget -= 1
+                        break
+                    seat.leave(self._ledger)
+            else:
+                if held is not None:
+                    seat.take(self._ledger, held, held.replicas)
 
-    def _compared(self, seat: Seat) -> tuple[float, Option | None]:
-        """What staying is worth, and the option that gains most with what moving costs.
+    def _better(self, seat: Seat) -> tuple[float, list[Option]] | None:
+        """What could be gained, and the options that may be better than staying, best first.
 
         What runs comes along at first, even where fewer would do: so many need room.
         """
-        assert seat.option is not None
-        current = seat.option.kind.name
-        options = self._offers.options(seat.request)
-        here = next((option for option in options if option.kind.name == current), None)
+        here, others = self._here_and_there(seat.request)
         if here is None:
-            return 0.0, None
+            return None
         running = seat.request.unbound + seat.request.bound
-        best = None
-        for option in options:
-            if option.kind.name == current:
-                continue
-            option.extra += self._policy.move_h * option.rent()
-            option.weigh()
-            if option.least >= (best or here).least:
-                continue
-            room = self._ledger.room(option.candidates, option.shape, option.spot_limit)
-            if room >= max(option.replicas, running):
-                best = option
-        if best is not None and best.replicas < running:
-            best.replicas, best.spot_limit = running, spot_limit(seat.request, running)
-        return here.least, best
+        found = []
+        for option in others:
+            value = option.least + self._policy.move_h * option.rent()
+            if value < here.least:
+                option.replicas = max(option.replicas, running)
+                option.spot_limit = spot_limit(seat.request, option.replicas)
+                room = self._ledger.room(option.candidates, option.shape, option.spot_limit)
+                if room >= option.replicas:
+                    found.append((value - here.least, option))
+        found.sort(key=lambda one: one[0])
+        return (found[0][0], [option for _, option in found]) if found else None
+
+    def _pays(self, seat: Seat, taken: Option) -> bool:
+        """Whether a move pays on the nodes that are there for it, with what moving costs; and with
+        a little less demand or more of it, too."""
+        request = seat.request
+        each = (seat.value - taken.fixed()) / taken.replicas * (1 + self._policy.move_h)
+        for part in _UNSURE if request.demand_rps is not None else (1.0,):
+            demand_rps = None if request.demand_rps is None else part * request.demand_rps
+            here, others = self._here_and_there(replace(request, demand_rps=demand_rps))
+            there = next(option for option in others if option.kind.name == taken.kind.name)
+            if here is None or there.fixed() + there.replicas * each >= here.least:
+                return False
+        return True
+
+    def _here_and_there(self, request: PlacementRequest) -> tuple[Option | None, list[Option]]:
+        """The option of the class a service is on, and all others."""
+        options = self._offers.options(request)
+        here = [option for option in options if option.kind.name == request.current]
+        return here[0] if here else None, [o for o in options if o.kind.name != request.current]
 
     # --- reservations ----------------------------------------------------------------------------
 
