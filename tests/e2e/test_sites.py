@@ -50,10 +50,23 @@ async def _nodes(room: Room, model: GpuModel, sites: Mapping[str, int]) -> Async
     for body in bodies:
         await room.api.create(live.NODES, body)
     try:
+        await _usable(room, {body["metadata"]["name"] for body in bodies})
         yield
     finally:
         for body in bodies:
             await _delete(room, path("v1", "nodes", None, body["metadata"]["name"]))
+
+
+async def _usable(room: Room, names_: set[str]) -> None:
+    """Wait until pods may go to the nodes."""
+
+    async def usable() -> bool:
+        nodes = await room.api.list(path("v1", "nodes"))
+        taints = [n["spec"].get("taints", []) for n in nodes if n["metadata"]["name"] in names_]
+        return all(len(on) == 1 for on in taints)  # KWOK's own
+
+    room.now()
+    await room.until(usable, LIMIT_S, room.nothing, "usable nodes")
 
 
 async def _delete(room: Room, what: str) -> None:
@@ -74,20 +87,25 @@ def _service(class_name: str, *sites: str, scaling: Object | None = None) -> Obj
 
 
 async def _here(room: Room) -> Counter[str]:
-    """Ready pods by site."""
+    """The service's ready pods by site."""
     nodes = {n["metadata"]["name"]: n for n in await room.api.list(path("v1", "nodes"))}
     return Counter(
         nodes[p["spec"]["nodeName"]]["metadata"]["labels"][names.LABEL_SITE]
-        for p in await room.pods()
+        for p in await _pods(room)
         if live.is_ready(p) and p["spec"]["nodeName"] in nodes
     )
+
+
+async def _pods(room: Room) -> list[Object]:
+    """The service's pods: there may be somebody else's."""
+    return [p for p in await room.pods() if names.LABEL_SERVICE in p["metadata"].get("labels", {})]
 
 
 async def _stand(room: Room, within_s: float = _MOVED_S, **sites: int) -> None:
     """Wait until so many pods are ready at each site, and no others are."""
 
     async def stand() -> bool:
-        return dict(await _here(room)) == sites and len(await room.pods()) == sum(sites.values())
+        return dict(await _here(room)) == sites and len(await _pods(room)) == sum(sites.values())
 
     async def otherwise() -> str:
         return str(dict(await _here(room)))
