@@ -132,3 +132,7 @@ def test_users_are_the_services_of_the_cluster() -> None:
     raw["status"] = {"accelerator": "l4", "desiredReplicas": 3}
     read = snapshot.Snapshot(kind="", version=1, taken="", nodes=[], pods=[], services=[raw])
     assert capacity.users(snapshot.state(read)) == [User("demo/s", "l4", 3, 2, 12 * GI)]
+    raw["status"]["gpuMemory"] = "5120Mi"
+    assert capacity.users(snapshot.state(read)) == [User("demo/s", "l4", 3, 2, 12 * GI)]
+    del raw["spec"]["placement"]["accelerators"]["minMemory"]
+    assert capacity.users(snapshot.state(read)) == [User("demo/s", "l4", 3, 2, 5 * GI)]

@@ -148,6 +148,27 @@ def test_the_newest_pod_is_believed(cluster: ClusterState, known: Footprints) ->
     assert not known.is_news()
 
 
+def test_two_services_of_one_model_do_not_write_by_turns(
+    cluster: ClusterState, known: Footprints
+) -> None:
+    other = replace(KEY, name="other")
+    cluster.set_service(raw(SPEC, name=other.name, uid="2"))
+    late = staged("late", 5 * GI)  # the file was overwritten before it started
+    labels = {**late.metadata.labels, names.LABEL_SERVICE: other.name}
+    metadata = msgspec.structs.replace(late.metadata, labels=labels)
+    cluster.set_pod(staged("early", 3 * GI))
+    assert found(known, cluster) is not None
+    cluster.set_pod(msgspec.structs.replace(late, metadata=metadata))
+    assert known.of(other, cluster.services[other], "") is not None
+    assert known.is_news()
+    for _ in range(2):
+        told = found(known, cluster)
+        assert told is not None
+        assert told.memory_bytes == 5 * GI + BESIDE
+        known.of(other, cluster.services[other], "")
+        assert not known.is_news()
+
+
 def test_pods_of_another_model_say_nothing(cluster: ClusterState, known: Footprints) -> None:
     cluster.set_pod(staged())
     assert found(known, cluster) is not None

@@ -189,7 +189,7 @@ def _slots(node: NodeCapacity, host: Host) -> int:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Replicas of one service as far as layouts go: 0 bytes when it does not say what it needs."""
+    """Replicas of one service as far as layouts go: 0 bytes when nobody knows what it needs."""
 
     name: str
     class_name: str  # "": none has it yet
@@ -212,7 +212,7 @@ def users(state: ClusterState) -> list[User]:
                 status.accelerator or "",
                 max(status.desired_replicas or 0, status.replicas or 0),
                 accelerators.count,
-                quantity.value(accelerators.min_memory or 0),
+                quantity.value(accelerators.min_memory or status.gpu_memory or 0),
             )
         )
     return found

@@ -85,6 +85,7 @@ class _Living:
     models: Mapping[str, str]  # by model: under which entry its files are known
     server: str  # under which entry the use of all of them is known
     configs: Mapping[str, ModelConfig] = field(default_factory=dict)
+    heard: str = ""  # uid of the pod that told the sizes of the files
     current: str = ""  # the class, as placement asked last,
     given: tuple[object, ...] = ()  # and what it was told
 
@@ -131,8 +132,12 @@ class Footprints:
     def _figure(
         self, key: Key, service: InferenceService, living: _Living, pods: Sequence[Pod]
     ) -> Footprint | None:
-        for pod in pods[-1:]:  # the newest: what is stored may have been overwritten since
-            sizes = _staged(pod)
+        # Once of each newest pod: what is stored may have been overwritten since an older one, and
+        # another service may have heard of that.
+        missing = any(entry not in self._known for entry in living.models.values())
+        if pods and (missing or living.heard != pods[-1].metadata.uid):
+            living.heard = pods[-1].metadata.uid
+            sizes = _staged(pods[-1])
             for model in service.spec.models:
                 size = sizes[living.asked[model.name]]
                 self._learn_files(living.models[model.name], f"{key}: {model.name}", size)
@@ -204,9 +209,7 @@ class Footprints:
     def load(self, entry: str, text: str) -> None:
         """Take in what an earlier operator wrote. Raises ValueError for anything else."""
         known = read(text)
-        self._known[entry] = known
-        if known.kind == _USED:
-            self._peaks[entry] = Peak(known.amount_bytes, time.time())
+        self._take(entry, known)
 
     def only(self, entries: Collection[str]) -> None:
         """Forget all but these."""
@@ -221,19 +224,23 @@ class Footprints:
 
     def _learn_used(self, entry: str, of: str, used: int) -> None:
         now = time.time()
-        peak = self._peaks.get(entry)
-        peak = peak.seen(used, now) if peak is not None else Peak(used, now)
-        self._peaks[entry] = peak
-        known = self._known.get(entry)
-        if known is None or known.amount_bytes != peak.memory_bytes:
+        before = self._peaks.get(entry)
+        peak = before.seen(used, now) if before is not None else Peak(used, now)
+        if before is None or before.memory_bytes != peak.memory_bytes:
             self._note(entry, Known(of, int(now), _USED, peak.memory_bytes))
+        self._peaks[entry] = peak
 
     def _note(self, entry: str, known: Known) -> None:
         if len(self._known) >= 2 * _MOST_ENTRIES:
             newest = sorted(self._known, key=lambda e: -self._known[e].at)
             self.only(newest[:_MOST_ENTRIES])
-        self._known[entry] = known
+        self._take(entry, known)
         self._is_news = True
+
+    def _take(self, entry: str, known: Known) -> None:
+        self._known[entry] = known
+        if known.kind == _USED:
+            self._peaks[entry] = Peak(known.amount_bytes, time.time())
 
     # --- of one service ---------------------------------------------------------------------------
 
@@ -260,7 +267,7 @@ class Footprints:
             living.configs = before.configs
         self._living[uid] = living
         if living.server not in self._peaks and (measured := _told(record)):
-            self._peaks[living.server] = Peak(measured, time.time())
+            self._note(living.server, Known(str(key), int(time.time()), _USED, measured))
         return living
 
 
