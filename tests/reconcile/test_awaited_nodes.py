@@ -11,8 +11,8 @@ from conch.api import names
 from conch.api.conditions import Reason
 from conch.kube import views
 from conch.observe.types import Assignment, Provisioning
-from conch.reconcile.steps import figures, placed
-from tests.reconcile.builders import L4, NOW, observe, pod, state
+from conch.reconcile.steps import available, figures, placed
+from tests.reconcile.builders import L4, NOW, build, observe, pod, state
 
 ADDED = replace(L4, provisioning=Provisioning(4, 8, 600.0))
 WAITS = Assignment(ADDED, Reason.WAITING_FOR_NODE, "on l4; 1 replica waits up to 10 min for a node")
@@ -41,6 +41,20 @@ def test_a_service_with_room_waits_for_nothing() -> None:
     cluster = state(assignment=Assignment(ADDED, Reason.PLACED, "on l4"))
     cluster.set_pod(on("", 1))
     assert placed.judge(observe(cluster)).message == "on l4"
+
+
+def test_no_node_is_as_planned_where_one_is_to_be_added() -> None:
+    pending = views.StatusCondition("PodScheduled", "False", "Unschedulable", "0/3 nodes")
+    told = {}
+    for assignment in (WAITS, replace(WAITS, reason=Reason.PLACED)):
+        cluster = state(assignment=assignment)
+        build(cluster)
+        cluster.set_pod(on("", phase="Pending", conditions=(pending,)))
+        told[assignment.reason] = available.judge(observe(cluster), 1, paused=False).condition
+    found = told[Reason.WAITING_FOR_NODE]
+    assert (found.status, found.reason) == ("False", Reason.WAITING_FOR_NODE)
+    assert found.message == "A node is to be added. kube-scheduler: 0/3 nodes."
+    assert told[Reason.PLACED].reason is Reason.UNSCHEDULABLE
 
 
 def test_nodes_are_named_in_order_and_once() -> None:

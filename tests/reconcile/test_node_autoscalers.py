@@ -168,3 +168,38 @@ async def test_what_grows_waits_for_its_next_node(world: World) -> None:
     assert on(await world.at(WAIT_S - 1)) == ("l4", Reason.WAITING_FOR_NODE)
     # Then all of it goes where there is room for all, one replica at a time.
     assert on(await world.at(WAIT_S + 1)) == ("t4", Reason.PLACED)
+
+
+async def test_it_grows_into_a_class_without_nodes_and_comes_back(world: World) -> None:
+    """One replica runs where there is room for no more; the node that would hold both never comes.
+
+    What runs stays all the while: the rollout ends nothing before its successor is ready.
+    """
+    state = world.state
+    world.node("t", "t4", 1)
+    classes = {"accelerators": {"classes": ["t4", "l4"]}}
+    scaling = {"mode": "Fixed", "replicas": 2}
+    state.set_service(raw({"placement": classes, "scaling": scaling}, resourceVersion="11"))
+    state.assignments[KEY] = Assignment(
+        next(k for k in state.inventory().kinds if k.name == "t4"), Reason.PLACED, ""
+    )
+    build(state, replicas=2)
+    running = waiting("p0", "t4", "t")
+    state.set_pod(running)
+    state.inventory_builder.upsert_pod(running)
+    state.set_pod(waiting("p1", "t4"))
+    assert on(await world.at(1)) == ("t4", Reason.PLACED)
+    assert on(await world.at(10)) == ("l4", Reason.WAITING_FOR_NODE)
+    build(state, replicas=2)
+    state.remove_pod("uid-p1")
+    state.set_pod(waiting("p2", "l4"))
+    assert on(await world.at(20)) == ("l4", Reason.WAITING_FOR_NODE)
+    assert on(await world.at(WAIT_S - 1)) == ("l4", Reason.WAITING_FOR_NODE)
+    found = await world.at(WAIT_S + 1)
+    assert on(found) == ("t4", Reason.PLACED)
+    assert "no room for 1 more replica" in found.message
+    # And stays, although a replica waits there: the other class has had its chance.
+    build(state, replicas=2)
+    state.remove_pod("uid-p2")
+    state.set_pod(waiting("p3", "t4"))
+    assert on(await world.at(WAIT_S + 60)) == ("t4", Reason.PLACED)

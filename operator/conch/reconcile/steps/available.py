@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from conch.api import names
@@ -127,7 +127,10 @@ def _newest(alive: list[Pod]) -> list[Pod]:
 
 
 def _worst(pods: list[Pod], obs: Observation) -> Problem | None:
-    """The problem to tell: one that will not go away by itself before one that may."""
+    """The problem to tell: one that will not go away by itself before one that may.
+
+    That kube-scheduler finds no node is as planned where a node autoscaler is to add one.
+    """
     found = [
         problem
         for pod in pods
@@ -141,7 +144,14 @@ def _worst(pods: list[Pod], obs: Observation) -> Problem | None:
         )
         is not None
     ]
-    return min(found, key=lambda p: (not p.stuck,), default=None)
+    worst = min(found, key=lambda p: (not p.stuck,), default=None)
+    if worst is None or worst.reason is not Reason.UNSCHEDULABLE:
+        return worst
+    if obs.assignment is None or obs.assignment.reason is not Reason.WAITING_FOR_NODE:
+        return worst
+    return replace(
+        worst, reason=Reason.WAITING_FOR_NODE, message=f"A node is to be added. {worst.message}"
+    )
 
 
 def _replica_failure(*deployments: Object | None) -> Problem | None:
