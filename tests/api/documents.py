@@ -178,6 +178,10 @@ STATUS: dict[str, Any] = {
         "capacityPerReplica": "15",
         "horizon": "12s",
     },
+    "capacities": [
+        {"accelerator": "t4", "perReplica": "7.9/s", "estimated": True},
+        {"accelerator": "l4", "perReplica": "15/s"},
+    ],
 }
 """What the operator writes, every field of it."""
 

@@ -16,9 +16,20 @@ from conch.kube import views
 from conch.observe.state import ClusterState
 from conch.observe.types import Outlook, Prospect, ScalingPolicy
 from conch.reconcile.memory import Memory
-from conch.reconcile.prospects import Prospects, fed, outlook_of, ratio_on, steady
+from conch.reconcile.plan import Outcome, conclude, make
+from conch.reconcile.prospects import Prospects, fed, outlook_of, ratio_on, steady, told
 from conch.triton.sample import BatchStat
-from tests.reconcile.builders import KEY, UID, build, decision, pod, raw, state
+from tests.reconcile.builders import (
+    KEY,
+    OPTIONS,
+    UID,
+    build,
+    decision,
+    observe,
+    pod,
+    raw,
+    state,
+)
 
 TWO_CLASSES = {"placement": {"accelerators": {"classes": ["l4", "t4"]}}}
 
@@ -217,3 +228,49 @@ def test_back_where_it_was_it_knows_what_it_knew() -> None:
         move(cluster, name)
         scaler = memory.settle(KEY, record, scaler)
     assert scaler.models["resnet"].curve.service_s(1) == pytest.approx([0.01], rel=0.01)
+
+
+# --- as it is told --------------------------------------------------------------------------------
+
+
+def test_the_status_tells_it_and_is_read_again() -> None:
+    cluster = state()
+    build(cluster)
+    cluster.decisions[KEY] = DECIDED
+    cluster.outlooks[KEY] = Outlook(
+        100.0, {"h100": Prospect(120.4, True), "l4": Prospect(60.0, False), "t4": Prospect(0, True)}
+    )
+    seen = observe(cluster)
+    body = conclude(seen, make(seen, OPTIONS), Outcome()).body
+    assert body["capacities"] == [
+        {"accelerator": "l4", "perReplica": "60/s"},
+        {"accelerator": "h100", "perReplica": "120/s", "estimated": True},
+        {"accelerator": "t4", "perReplica": "0/s", "estimated": True},
+    ]
+    assert told(body) == Outlook(
+        100.0, {"l4": Prospect(60.0, False), "h100": Prospect(120, True), "t4": Prospect(0, True)}
+    )
+
+
+def test_what_an_earlier_operator_told_stays_until_there_is_a_decision() -> None:
+    before = [{"accelerator": "l4", "perReplica": "60/s"}]
+    cluster = state({**raw(), "status": {"observedGeneration": 1, "capacities": before}})
+    seen = observe(cluster)
+    assert conclude(seen, make(seen, OPTIONS), Outcome()).body["capacities"] == before
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        None,
+        {},
+        {"decision": {"bound": "10/s"}},
+        {"decision": {"bound": "10/s"}, "capacities": [{"accelerator": "l4"}]},
+        {"decision": {"bound": "10/s"}, "capacities": [{"accelerator": "l4", "perReplica": 3}]},
+        {"decision": {"bound": "much"}, "capacities": []},
+        {"decision": {"bound": "nan/s"}, "capacities": []},
+        {"decision": [], "capacities": {}},
+    ],
+)
+def test_nonsense_in_a_status_is_no_outlook(status: object) -> None:
+    assert told(status) is None

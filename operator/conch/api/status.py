@@ -109,6 +109,23 @@ class SiteStatus(ApiModel):
     )
 
 
+class CapacityStatus(ApiModel):
+    """What one replica carries on one accelerator class."""
+
+    accelerator: str = Field(description="The class.")
+    per_replica: str = Field(
+        description=(
+            "Requests per second inside the objective; 0/s: not even one request is in time."
+        )
+    )
+    estimated: bool | None = Field(
+        None,
+        description=(
+            "True where it never ran: from what it does on its class, and how the GPUs compare."
+        ),
+    )
+
+
 class ConditionStatus(ApiModel):
     """A standard Kubernetes condition."""
 
@@ -160,6 +177,11 @@ class InferenceServiceStatus(ApiModel):
         None, description="What it costs, draws and emits, as far as that is known."
     )
     decision: ScalingDecision | None = Field(None, description="Last scaling decision.")
+    capacities: list[CapacityStatus] | None = Field(
+        None,
+        description="What a replica carries per class it may use, as far as known; at most 16.",
+        json_schema_extra=list_map("accelerator"),
+    )
     schedule: ScheduleStatus | None = Field(
         None, description="Schedules that hold now; only with scaling.schedules."
     )

@@ -27,7 +27,7 @@ from conch.errors import ConchError
 from conch.kube import quantity
 from conch.observe.catalogue import CATALOGUE
 from conch.observe.state import ClusterState
-from conch.observe.types import AcceleratorKind, Assignment, Footprint, Key
+from conch.observe.types import AcceleratorKind, Assignment, Footprint, Key, Outlook
 from conch.placement import explain
 from conch.placement.fit import Fit
 from conch.reconcile.controller import builtin_runtime
@@ -52,6 +52,8 @@ class ClassAnswer:
     message: str
     price_per_h: float | None  # of one replica on demand; None: not known
     spot_price_per_h: float | None
+    capacity_rps: float | None = None  # of one replica, inside the objective; None: not known
+    capacity_estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ async def place(
             f"{s.replicas} x {s.class_name} {s.capacity_type}{f' in {s.zone}' if s.zone else ''}"
             for s in assignment.shares
         ),
-        classes=tuple(_classes(assignment, kinds, count)),
+        classes=tuple(_classes(assignment, kinds, count, state.outlooks.get(key))),
         additions=tuple(_additions(state, key, assignment, kinds, count, missing)),
         others=tuple(_others(key, before, after)),
         memory=_memory(state.footprints.get(key)),
@@ -152,7 +154,8 @@ async def classes_now(api: Reader, namespace: str, name: str) -> tuple[ClassAnsw
         return None
     kinds = {kind.name: kind for kind in state.inventory().kinds}
     count = record.service.spec.placement.accelerators.count
-    return tuple(_classes(assignment, kinds, count))
+    outlook = state.outlooks.get(Key(namespace, name))
+    return tuple(_classes(assignment, kinds, count, outlook))
 
 
 async def _plan(state: ClusterState, footprints: Footprints) -> dict[Key, Assignment]:
@@ -216,14 +219,27 @@ def _found(state: ClusterState, key: Key, assignment: Assignment) -> int:
 
 
 def _classes(
-    assignment: Assignment, kinds: dict[str, AcceleratorKind], count: int
+    assignment: Assignment,
+    kinds: dict[str, AcceleratorKind],
+    count: int,
+    outlook: Outlook | None,
 ) -> Iterable[ClassAnswer]:
+    capacities = outlook.by_class if outlook is not None else {}
     for verdict in sorted(assignment.verdicts, key=lambda v: v.reason != Fit.CHOSEN):
         kind = kinds.get(verdict.class_name)
         prices = (kind.price_per_h, kind.spot_price_per_h) if kind is not None else (None, None)
         on_demand, spot = (None if p is None else round(p * count, 4) for p in prices)
         message = verdict.message.removeprefix(f"{verdict.class_name}: ")
-        yield ClassAnswer(verdict.class_name, verdict.reason, message, on_demand, spot)
+        known = capacities.get(verdict.class_name)
+        yield ClassAnswer(
+            verdict.class_name,
+            verdict.reason,
+            message,
+            on_demand,
+            spot,
+            known.rps if known is not None else None,
+            known is not None and known.estimated,
+        )
 
 
 def _cost(kind: AcceleratorKind | None, count: int, replicas: int) -> float | None:
@@ -338,16 +354,27 @@ def _headline(found: Answer) -> Text:
     return line
 
 
+def _carried(answer: ClassAnswer) -> str:
+    if answer.capacity_rps is None:
+        return "-"
+    rate = answer.capacity_rps
+    text = f"{rate:.0f}/s" if rate >= 100 else f"{rate:.3g}/s"
+    return f"{text} {'estimated' if answer.capacity_estimated else 'learned'}"
+
+
 def class_table(classes: Sequence[ClassAnswer]) -> Table:
     """One line per class."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("CLASS", no_wrap=True)
     table.add_column("$/H", justify="right", no_wrap=True)
     table.add_column("SPOT", justify="right", no_wrap=True)
+    measured = any(c.capacity_rps is not None for c in classes)
+    if measured:
+        table.add_column("A REPLICA CARRIES", no_wrap=True)
     table.add_column("WHY", overflow="fold")
     for c in classes:
         prices = ["-" if p is None else dollars(p) for p in (c.price_per_h, c.spot_price_per_h)]
         chosen = c.verdict == Fit.CHOSEN
         why = Text(f"{c.verdict}: {c.message}", style="green" if chosen else "")
-        table.add_row(c.name, *prices, why)
+        table.add_row(c.name, *prices, *([_carried(c)] if measured else []), why)
     return table

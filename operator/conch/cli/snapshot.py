@@ -25,6 +25,7 @@ from conch.fetch.admission import shown
 from conch.kube.transport import path
 from conch.kube.views import DeviceClass, Node, Pod, PriorityClass, ResourceClaim, ResourceSlice
 from conch.observe.state import ClusterState
+from conch.reconcile import prospects
 
 V = TypeVar("V")
 
@@ -148,6 +149,9 @@ def state(snapshot: Snapshot, where: str = "the cluster") -> ClusterState:
                 take(raw)
             except (LookupError, TypeError, ValueError, AttributeError) as error:
                 raise UsageError(f"{where}: a {kind} can't be read: {error!r}") from error
+    for key, record in made.services.items():
+        if (outlook := prospects.told(record.raw.get("status"))) is not None:
+            made.outlooks[key] = outlook
     return made
 
 

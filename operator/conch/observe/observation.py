@@ -9,7 +9,7 @@ from conch.api import names, v1alpha1
 from conch.kube.views import Object, Pod
 from conch.observe.activation import Activation
 from conch.observe.foreign import NOBODY, Foreign
-from conch.observe.types import Assignment, Bill, Decision, Footprint, Key
+from conch.observe.types import Assignment, Bill, Decision, Footprint, Key, Outlook
 
 ChildId = tuple[str, str]
 """Kind and name."""
@@ -49,6 +49,7 @@ class Observation:
     sites: Mapping[str, Site] = field(default_factory=dict)  # of a service that is pinned to sites
     leaving: tuple[Pod, ...] = ()  # pods that live on a node which is lost or about to be
     substitutes: int = 0  # replicas that the Deployment is asked for in their stead
+    outlook: Outlook | None = None  # in mode Latency, once there are measurements
     spare: int = 0  # of those: asked for because a site lacks its minimum
 
     @property

@@ -339,6 +339,7 @@ class ClusterState:
             leaving=self.leaving(key),
             sites=self.sites(key),
             substitutes=self.substitutes.get(key, 0),
+            outlook=self.outlooks.get(key),
             spare=self.spares.get(key, 0),
         )
 

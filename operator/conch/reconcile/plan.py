@@ -212,7 +212,7 @@ def conclude(obs: Observation, plan: Plan, outcome: Outcome) -> Status:
             body |= told.numbers(obs)
         body |= figures.nodes(obs) | figures.sites(obs)
         body |= cost.block(obs.raw.get("status", {}).get("cost", {}), obs.bill)
-        body |= figures.memory(obs)
+        body |= figures.memory(obs) | figures.capacities(obs)
         body |= figures.revision(obs) | figures.scheduled(obs, service.spec.scaling)
     old = obs.raw.get("status", {}).get("conditions", [])
     body["conditions"] = conditions.merge(old, everything, generation, obs.now)

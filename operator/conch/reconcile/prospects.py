@@ -9,8 +9,9 @@ Decides nothing about places.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from conch.api import names
 from conch.api.conditions import Reason
@@ -197,3 +198,26 @@ def fed(
         if found.rps > 0 or not found.estimated
     }
     return capacities, outlook.demand_rps
+
+
+def told(status: Any) -> Outlook | None:
+    """The outlook as a status tells it; None where it has none, or nonsense."""
+    try:
+        demand_rps = _rate(status["decision"]["bound"])
+        by_class = {
+            str(one["accelerator"]): Prospect(
+                _rate(one["perReplica"]), one.get("estimated") is True
+            )
+            for one in status["capacities"]
+        }
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return None
+    return Outlook(demand_rps, by_class)
+
+
+def _rate(text: str) -> float:
+    """ "12.5/s". Raises ValueError."""
+    value = float(text.removesuffix("/s"))
+    if not 0 <= value < math.inf:
+        raise ValueError(text)
+    return value

@@ -13,6 +13,8 @@ from conch.reconcile.patience import holds_a_node
 from conch.reconcile.steps import replicas
 from conch.reconcile.steps import sites as minimum
 
+MOST_CLASSES = 16
+"""Classes whose capacity a status holds."""
 MOST_NODES = 16
 """Names of nodes that a status holds."""
 
@@ -106,6 +108,20 @@ def measured(
             "message": f"{decision.message}{note}",
         } | {k: v for k, v in numbers.items() if v is not None}
     return body
+
+
+def capacities(obs: Observation) -> dict[str, Any]:
+    """What a replica carries on each class, the present one first."""
+    if obs.outlook is None or obs.decision is None:
+        return {}
+    on = obs.assignment.kind.name if obs.assignment and obs.assignment.kind else ""
+    found = sorted(obs.outlook.by_class.items(), key=lambda item: (item[0] != on, item[0]))
+    shown = [
+        {"accelerator": name, "perReplica": _rate(one.rps)}
+        | ({"estimated": True} if one.estimated else {})
+        for name, one in found[:MOST_CLASSES]
+    ]
+    return {"capacities": shown}
 
 
 def _rate(value: float | None) -> str | None:

@@ -43,4 +43,5 @@ def numbers(obs: Observation) -> dict[str, Any]:
     status = obs.raw.get("status", {})
     if status.get("observedGeneration") != obs.raw["metadata"].get("generation"):
         return {}
-    return {field: status[field] for field in ("latency", "decision") if field in status}
+    kept_fields = ("latency", "decision", "capacities")
+    return {field: status[field] for field in kept_fields if field in status}
