@@ -18,10 +18,10 @@ from conch.kube import views
 from conch.observe.state import ClusterState
 from conch.observe.types import Footprint, PodSample
 from conch.placement.footprint import CUDA_CONTEXT_BYTES, CUDA_POOL_BYTES
-from conch.reconcile import footprints as module
 from conch.reconcile import looks
 from conch.reconcile import plan as planning
-from conch.reconcile.footprints import PREFIX, Footprints, Known, read
+from conch.reconcile.footprint_book import PREFIX
+from conch.reconcile.footprints import Footprints
 from conch.reconcile.memory import Memory
 from conch.reconcile.placement import PlacementLoop
 from conch.reconcile.queue import WorkQueue
@@ -132,7 +132,7 @@ def test_what_no_puller_of_this_spec_told_is_not_heard(
 ) -> None:
     cluster.set_pod(staged(**what))
     assert found(known, cluster) is None
-    assert not known.is_news()
+    assert not known.book.is_news()
 
 
 def test_the_newest_pod_is_believed(cluster: ClusterState, known: Footprints) -> None:
@@ -142,10 +142,10 @@ def test_the_newest_pod_is_believed(cluster: ClusterState, known: Footprints) ->
         told = found(known, cluster)
         assert told is not None
         assert told.memory_bytes == 5 * GI + BESIDE
-    assert known.is_news()
-    assert not known.is_news()
+    assert known.book.is_news()
+    assert not known.book.is_news()
     found(known, cluster)
-    assert not known.is_news()
+    assert not known.book.is_news()
 
 
 def test_two_services_of_one_model_do_not_write_by_turns(
@@ -160,13 +160,13 @@ def test_two_services_of_one_model_do_not_write_by_turns(
     assert found(known, cluster) is not None
     cluster.set_pod(msgspec.structs.replace(late, metadata=metadata))
     assert known.of(other, cluster.services[other], "") is not None
-    assert known.is_news()
+    assert known.book.is_news()
     for _ in range(2):
         told = found(known, cluster)
         assert told is not None
         assert told.memory_bytes == 5 * GI + BESIDE
         known.of(other, cluster.services[other], "")
-        assert not known.is_news()
+        assert not known.book.is_news()
 
 
 def test_pods_of_another_model_say_nothing(cluster: ClusterState, known: Footprints) -> None:
@@ -322,12 +322,12 @@ async def test_one_that_was_known_before_is_placed_right_at_once(
 ) -> None:
     cluster.set_pod(staged())
     found(known, cluster)
-    written = Memory(cluster, {}, known).data()
+    written = Memory(cluster, {}, known.book).data()
     cluster.remove_pod("uid-p1")
     cluster.remove_service(KEY, UID)
     cluster.set_service(raw(SPEC, uid="another", resourceVersion="20"))
     heir = Footprints(cluster, Settings())
-    Memory(cluster, {}, heir).load(written)
+    Memory(cluster, {}, heir.book).load(written)
     await loop_of(cluster, queue, heir).replan()
     kind = cluster.assignments[KEY].kind
     assert kind is not None
@@ -410,7 +410,7 @@ def test_figures_outlive_the_operator(cluster: ClusterState, known: Footprints) 
     cluster.set_pod(staged())
     found(known, cluster)
     look(known, cluster, seen(gpu_bytes={"G1": 9 * GI}))
-    kept = Memory(cluster, {}, known)
+    kept = Memory(cluster, {}, known.book)
     assert kept.learn(1000.0)
     assert not kept.learn(1060.0)
     look(known, cluster, seen(gpu_bytes={"G1": int(9.3 * GI)}))
@@ -421,9 +421,9 @@ def test_figures_outlive_the_operator(cluster: ClusterState, known: Footprints) 
     assert len(data) == 2
     assert all(entry.startswith(PREFIX) for entry in data)
     heir = Footprints(cluster, Settings())
-    Memory(cluster, {}, heir).load(data)
+    Memory(cluster, {}, heir.book).load(data)
     assert found(heir, cluster) == found(known, cluster)
-    assert not heir.is_news()
+    assert not heir.book.is_news()
 
 
 def test_the_status_is_a_memory_too(cluster: ClusterState) -> None:
@@ -441,47 +441,6 @@ def test_the_status_is_a_memory_too(cluster: ClusterState) -> None:
         )
         told = found(Footprints(cluster, Settings()), cluster)
         assert (told.memory_bytes if told else None) == measured
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "{}",
-        '{"of":"a","at":1,"kind":"used","bytes":0}',
-        '{"of":"a","at":1,"kind":"used","bytes":1e30}',
-        '{"of":"a","at":1,"kind":"other","bytes":5}',
-        '{"of":"a","at":-1,"kind":"used","bytes":5}',
-        '{"of":"a","at":1,"kind":"used","bytes":5,"more":1}',
-        '{"of":"' + "a" * 600 + '","at":1,"kind":"used","bytes":5}',
-    ],
-)
-def test_nonsense_is_not_remembered(
-    text: str, cluster: ClusterState, known: Footprints, caplog: pytest.LogCaptureFixture
-) -> None:
-    with pytest.raises(ValueError, match=r"."):
-        read(text)
-    Memory(cluster, {}, known).load({f"{PREFIX}x": text})
-    assert not known.entries()
-    assert "1 entries cannot be read" in caplog.text
-
-
-def test_a_text_is_read_as_it_was_written() -> None:
-    known = Known("team/m: m", 1000, "files", 5 * GI)
-    assert read(known.text()) == known
-
-
-def test_memory_of_sizes_is_bounded(
-    cluster: ClusterState, known: Footprints, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_MOST_ENTRIES", 5)
-    for number in range(30):
-        uri = f"s3://models/{number}"
-        key = report.model_key(uri, "", {})
-        change(cluster, {"models": [{"name": "m", "source": {"uri": uri}}]}, 2 + number)
-        cluster.set_pod(staged(message=report.text([Staged(key, GI)])))
-        assert found(known, cluster) is not None
-    assert len(known.entries()) <= 10
 
 
 def test_what_is_gone_is_forgotten(cluster: ClusterState, known: Footprints) -> None:

@@ -12,14 +12,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Annotated, Final
+from typing import Final
 from urllib.parse import urlsplit
-
-import msgspec
 
 from conch.api import names
 from conch.api.v1alpha1 import InferenceService, Model
@@ -28,50 +25,14 @@ from conch.kube.views import Pod
 from conch.observe.state import ClusterState, Record
 from conch.observe.types import CPU_CLASS, AcceleratorKind, Footprint, Key, PodSample
 from conch.placement import footprint
-from conch.placement.footprint import Part, Peak
+from conch.placement.footprint import Part
 from conch.reconcile.controller import builtin_runtime
+from conch.reconcile.footprint_book import PREFIX, FootprintBook
 from conch.render.models import overrides
 from conch.settings import Settings
 from conch.triton.configuration import ModelConfig, OnGpu
 
-_MOST_ENTRIES: Final = 1000
 _MEASURED: Final = re.compile(r"([1-9][0-9]{0,6})Mi")
-_FILES, _USED = "files", "used"
-PREFIX: Final = "memory-"
-"""Of the names of entries that are remembered."""
-
-
-class _Text(msgspec.Struct, forbid_unknown_fields=True):
-    of: Annotated[str, msgspec.Meta(max_length=512)]
-    at: Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
-    kind: Annotated[str, msgspec.Meta(pattern=f"^({_FILES}|{_USED})$")]
-    bytes: Annotated[int, msgspec.Meta(gt=0, le=1 << 45)]
-
-
-_DECODER: Final = msgspec.json.Decoder(_Text)
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """One figure. ``of`` is for people; ``at`` is seconds since the epoch."""
-
-    of: str
-    at: int
-    kind: str  # files, of one model; or used, by a server of these models
-    amount_bytes: int
-
-    def text(self) -> str:
-        """One line; ``read`` gives the same back."""
-        return msgspec.json.encode(_Text(self.of, self.at, self.kind, self.amount_bytes)).decode()
-
-
-def read(text: str) -> Known:
-    """What ``Known.text`` wrote. Raises ValueError for anything else."""
-    try:
-        found = _DECODER.decode(text)
-    except (msgspec.DecodeError, UnicodeError) as error:
-        raise ValueError(str(error)) from None
-    return Known(found.of, found.at, found.kind, found.bytes)
 
 
 @dataclass(slots=True)
@@ -91,15 +52,13 @@ class _Living:
 
 
 class Footprints:
-    """Of all services."""
+    """Of all services; what outlives them is in the ``book``."""
 
     def __init__(self, state: ClusterState, settings: Settings) -> None:
         self._state = state
         self._builtin = builtin_runtime(settings)
         self._living: dict[str, _Living] = {}  # by the service's uid
-        self._known: dict[str, Known] = {}
-        self._peaks: dict[str, Peak] = {}
-        self._is_news = False
+        self.book = FootprintBook()
 
     # --- for placement ----------------------------------------------------------------------------
 
@@ -134,23 +93,23 @@ class Footprints:
     ) -> Footprint | None:
         # Once of each newest pod: what is stored may have been overwritten since an older one, and
         # another service may have heard of that.
-        missing = any(entry not in self._known for entry in living.models.values())
+        missing = any(self.book.files(entry) is None for entry in living.models.values())
         if pods and (missing or living.heard != pods[-1].metadata.uid):
             living.heard = pods[-1].metadata.uid
             sizes = _staged(pods[-1])
             for model in service.spec.models:
                 size = sizes[living.asked[model.name]]
-                self._learn_files(living.models[model.name], f"{key}: {model.name}", size)
-        if (peak := self._peaks.get(living.server)) is not None:
-            return footprint.measured(peak.memory_bytes)
+                self.book.learn_files(living.models[model.name], f"{key}: {model.name}", size)
+        if (used := self.book.used(living.server)) is not None:
+            return footprint.measured(used)
         parts = []
         units = service.spec.placement.accelerators.count
         for model in service.spec.models:
-            known = self._known.get(living.models[model.name])
+            known = self.book.files(living.models[model.name])
             if known is None:
                 return None
             told = living.configs.get(model.name)
-            parts.append(Part(known.amount_bytes, told.on_gpu if told else _guess(model, units)))
+            parts.append(Part(known, told.on_gpu if told else _guess(model, units)))
         return _estimated(tuple(parts), units)
 
     def _fails_on(self, key: Key, class_name: str, pods: Iterable[Pod]) -> bool:
@@ -186,7 +145,7 @@ class Footprints:
                 sample.gpu_bytes, sample.model_bytes, sample.configs, kind, units
             )
             if used:
-                self._learn_used(living.server, str(key), used)
+                self.book.learn_used(living.server, str(key), used)
         now = self._found(key, service, living, living.current)
         return bool(living.given) and _gist(now, living.current) != living.given
 
@@ -194,53 +153,6 @@ class Footprints:
         if name == CPU_CLASS.name:
             return None
         return next((k for k in self._state.inventory().kinds if k.name == name), None)
-
-    # --- what is remembered -----------------------------------------------------------------------
-
-    def is_news(self) -> bool:
-        """Whether anything is to be written down since this was asked last."""
-        news, self._is_news = self._is_news, False
-        return news
-
-    def entries(self) -> Mapping[str, Known]:
-        """What is worth remembering, each under its own name."""
-        return self._known
-
-    def load(self, entry: str, text: str) -> None:
-        """Take in what an earlier operator wrote. Raises ValueError for anything else."""
-        known = read(text)
-        self._take(entry, known)
-
-    def only(self, entries: Collection[str]) -> None:
-        """Forget all but these."""
-        for entry in self._known.keys() - set(entries):
-            del self._known[entry]
-            self._peaks.pop(entry, None)
-
-    def _learn_files(self, entry: str, of: str, size: int) -> None:
-        known = self._known.get(entry)
-        if known is None or known.amount_bytes != size:
-            self._note(entry, Known(of, int(time.time()), _FILES, size))
-
-    def _learn_used(self, entry: str, of: str, used: int) -> None:
-        now = time.time()
-        before = self._peaks.get(entry)
-        peak = before.seen(used, now) if before is not None else Peak(used, now)
-        if before is None or before.memory_bytes != peak.memory_bytes:
-            self._note(entry, Known(of, int(now), _USED, peak.memory_bytes))
-        self._peaks[entry] = peak
-
-    def _note(self, entry: str, known: Known) -> None:
-        if len(self._known) >= 2 * _MOST_ENTRIES:
-            newest = sorted(self._known, key=lambda e: -self._known[e].at)
-            self.only(newest[:_MOST_ENTRIES])
-        self._take(entry, known)
-        self._is_news = True
-
-    def _take(self, entry: str, known: Known) -> None:
-        self._known[entry] = known
-        if known.kind == _USED:
-            self._peaks[entry] = Peak(known.amount_bytes, time.time())
 
     # --- of one service ---------------------------------------------------------------------------
 
@@ -266,8 +178,8 @@ class Footprints:
         if before is not None and before.server == living.server:
             living.configs = before.configs
         self._living[uid] = living
-        if living.server not in self._peaks and (measured := _told(record)):
-            self._note(living.server, Known(str(key), int(time.time()), _USED, measured))
+        if self.book.used(living.server) is None and (measured := _told(record)):
+            self.book.learn_used(living.server, str(key), measured)
         return living
 
 

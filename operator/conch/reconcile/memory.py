@@ -26,9 +26,8 @@ from conch.kube.views import Object
 from conch.observe.state import ClusterState, Record
 from conch.observe.types import AcceleratorKind, Key
 from conch.reconcile.apply import Writer
-from conch.reconcile.footprints import PREFIX, Footprints, Known
+from conch.reconcile.footprint_book import PREFIX, FootprintBook, Known
 from conch.reconcile.patience import holds_a_node
-from conch.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -46,11 +45,11 @@ class Memory:
         self,
         state: ClusterState,
         scalers: Mapping[str, ScalerState],
-        footprints: Footprints | None = None,
+        book: FootprintBook | None = None,
     ) -> None:
         self._state = state
         self._scalers = scalers
-        self._footprints = footprints or Footprints(state, Settings())
+        self._book = book or FootprintBook()
         self._entries: dict[str, memory.Learned] = {}
         self._doubted: set[str] = set()
         self._on: dict[str, str] = {}  # by uid: the class that a scaler's curves are of
@@ -113,7 +112,7 @@ class Memory:
 
     def learn(self, now: float) -> bool:
         """Take in what scalers know now (``now``: the time of day); whether there is any news."""
-        news = self._footprints.is_news()
+        news = self._book.is_news()
         for key, record in list(self._state.services.items()):
             uid = str(record.raw["metadata"]["uid"])
             scaler = self._scalers.get(uid)
@@ -142,7 +141,7 @@ class Memory:
         size = 0
         entries: dict[str, memory.Learned | Known] = {
             **self._entries,
-            **self._footprints.entries(),
+            **self._book.entries(),
         }
         newest = sorted(entries.items(), key=lambda item: -item[1].at)
         for entry, learned in newest[:_MOST_ENTRIES]:
@@ -152,7 +151,7 @@ class Memory:
                 break
             kept[entry] = text
         self._entries = {e: learned for e, learned in self._entries.items() if e in kept}
-        self._footprints.only(kept)
+        self._book.only(kept)
         return kept
 
     def load(self, data: Mapping[str, Any]) -> None:
@@ -161,7 +160,7 @@ class Memory:
         for entry, text in list(data.items())[:_MOST_ENTRIES]:
             try:
                 if entry.startswith(PREFIX):
-                    self._footprints.load(entry, str(text))
+                    self._book.load(entry, str(text))
                 else:
                     self._entries[entry] = memory.read(str(text))
             except ValueError as error:

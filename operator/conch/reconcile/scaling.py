@@ -73,7 +73,7 @@ class ScalingLoop:
         self._to_zero = ToZero(state)
         self._footprints = footprints or Footprints(state, settings)
         self._replan = replan
-        self.memory = Memory(state, self._scalers, self._footprints)
+        self.memory = Memory(state, self._scalers, self._footprints.book)
         self._prospects = Prospects(state, self.memory)
         self.last_round_s = 0.0
 
