@@ -268,6 +268,29 @@ async def test_numbers_in_a_message_wake_nobody_at_once(
     assert await woken(queue) == set()
 
 
+async def test_room_at_a_site_that_lacks_its_minimum_wakes_the_service(queue: WorkQueue) -> None:
+    cluster = ClusterState()
+    for name, site in (("n1", "oslo"), ("n2", "rome")):
+        labels = {**node().metadata.labels, names.LABEL_SITE: site}
+        meta = views.Metadata(name=name, labels=labels)
+        cluster.inventory_builder.upsert_node(views.Node(meta, node().spec, node(1).status))
+    theirs = views.Container(resources=views.ResourceRequirements({"nvidia.com/gpu": "1"}))
+    spec = views.PodSpec(node_name="n2", containers=(theirs,))
+    cluster.inventory_builder.upsert_pod(views.Pod(views.Metadata(uid="theirs"), spec))
+    sites = {"sites": ["oslo", "rome"], "minReplicasPerSite": 1}
+    cluster.set_service(service("web", placement=sites))
+    loop = loop_of(cluster, queue)
+    await loop.replan()
+    assert cluster.assignments[key("web")].site_room == {"oslo": 1, "rome": 0}
+    await woken(queue)
+    await loop.replan()
+    assert await woken(queue) == set()
+    cluster.inventory_builder.remove_pod("theirs")
+    await loop.replan()
+    assert cluster.assignments[key("web")].site_room == {"oslo": 1, "rome": 1}
+    assert await woken(queue) == {"web"}
+
+
 async def test_a_trigger_while_planning_is_not_lost(
     cluster: ClusterState, queue: WorkQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:

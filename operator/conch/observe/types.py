@@ -235,7 +235,7 @@ class Assignment:
     least: int = 0  # replicas to hold while it moves: what the class it goes to needs
     room_to_come: int = 0  # of ``room``: on nodes that are not there, or not with their units
     # Of a service with a minimum at each site: for how many of its replicas without a node there is
-    # room at each; a site without a node that it may use is absent.
+    # room at each, up to the minimum; a site without a node that it may use is absent.
     site_room: Mapping[str, int] = field(default_factory=dict)
 
 

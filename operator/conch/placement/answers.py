@@ -12,7 +12,7 @@ from conch.api.conditions import Reason
 from conch.observe.types import AcceleratorKind, Assignment, ClassVerdict, PlacementRequest, Share
 from conch.placement import explain
 from conch.placement.fit import PERMANENT, Fit
-from conch.placement.ledger import UNLIMITED, Candidates, Ledger, Shape
+from conch.placement.ledger import Candidates, Ledger, Shape
 from conch.placement.options import Entry, Offers, Option, price_per_h, replicas_on, spot_limit
 from conch.placement.seats import Seat
 
@@ -125,15 +125,16 @@ class Answers:
         return known
 
     def _site_room(self, seat: Seat, option: Option) -> dict[str, int]:
-        """For how many replicas without a node each site has room, what is left over included."""
+        """For how many replicas without a node each site has room, up to its minimum."""
         found: dict[str, int] = {}
         for index in option.candidates.nodes:
             site = self._ledger.node(index).site
             slots = self._ledger.slots_on(index, option.shape)
-            found[site] = min(UNLIMITED, found.get(site, 0) + slots)
+            found[site] = found.get(site, 0) + slots
         for index, replicas in seat.grants:
             found[self._ledger.node(index).site] += replicas
-        return found
+        least = seat.request.min_per_site
+        return {site: min(least, room) for site, room in found.items()}
 
     # --- numbers ---------------------------------------------------------------------------------
 

@@ -177,7 +177,7 @@ class PlacementLoop:
             self._state.assignments[key] = assignment
             if before is None:
                 self._queue.add(key, Priority.USER)
-            elif (before.kind, before.reason) != (assignment.kind, assignment.reason):
+            elif _essence(before) != _essence(assignment):
                 self._queue.add(key, Priority.CHILD)
             elif before.message != assignment.message:
                 self._queue.add_after(key, _RETELL_S)
@@ -291,6 +291,11 @@ class PlacementLoop:
             seconds(spec.objectives.latency.target),
         )
         return able, shunned(request, outlook, replicas.limits(obs, spec.scaling).most)
+
+
+def _essence(assignment: Assignment) -> object:
+    """What of it is acted on at once."""
+    return assignment.kind, assignment.reason, assignment.site_room
 
 
 def _uid(record: Record) -> str:
