@@ -194,6 +194,25 @@ def move(cluster: ClusterState, name: str) -> str:
     return name
 
 
+def test_on_its_way_there_is_no_outlook_and_for_a_while_after() -> None:
+    cluster, scaler = world()
+    prospects = Prospects(cluster, Memory(cluster, {}))
+    record = cluster.services[KEY]
+
+    def looks(now_s: float) -> bool:
+        prospects.look(KEY, record, policy(0.2, "resnet"), scaler, DECIDED, now_s)
+        return KEY in cluster.outlooks
+
+    assert looks(0.0)
+    cluster.set_pod(on("old", "l4"))
+    move(cluster, "t4")
+    assert not looks(2.0)
+    assert not looks(200.0), "some are still on the class it leaves"
+    cluster.remove_pod("uid-old")
+    assert not looks(202.0)
+    assert looks(321.0)
+
+
 def on(name: str, accelerator: str) -> views.Pod:
     made = pod(name)
     made.metadata.labels.update({names.LABEL_ACCELERATOR: accelerator})

@@ -82,6 +82,11 @@ class Memory:
         }
         return replace(scaler, models=models)
 
+    def is_settled(self, key: Key, record: Record) -> bool:
+        """Whether all that a service's scaler sees is of one class, and known as that."""
+        uid, on = str(record.raw["metadata"]["uid"]), _class_of_all(self._state, key)
+        return on is not None and self._on.get(uid, on) == on
+
     def forget(self, living: Collection[str]) -> None:
         """Services with other uids are gone."""
         for uid in self._on.keys() - living:

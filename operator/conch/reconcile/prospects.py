@@ -54,11 +54,21 @@ class Prospects:
         decision: Decision,
         now_s: float,
     ) -> None:
-        """Take in what a service's scaler knows after a step."""
+        """Take in what a service's scaler knows after a step.
+
+        While it goes to another class, and until its scaler has seen that one for two minutes,
+        there is no outlook: what is measured is of both.
+        """
         uid = str(record.raw["metadata"]["uid"])
         current = self._current(key)
-        at_s, there, found = self._known.get(uid, (float("-inf"), "", {}))
-        if now_s - at_s >= _EVERY_S or there != current:
+        at_s, there, found = self._known.get(uid, (float("-inf"), current, {}))
+        if there != current or not self._memory.is_settled(key, record):
+            self._known[uid] = (now_s, current, {})
+            self._state.outlooks.pop(key, None)
+            return
+        if not found and now_s - at_s < _EVERY_S:
+            return
+        if now_s - at_s >= _EVERY_S:
             found = self._ratios(key, record, policy, scaler, current)
             self._known[uid] = (now_s, current, found)
         outlook = outlook_of(decision, current, found)
