@@ -9,9 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conch.api.conditions import Reason
-from conch.observe.types import Assignment, Inventory, Key, NodeCapacity, PlacementRequest
+from conch.observe.types import (
+    AcceleratorKind,
+    Assignment,
+    Inventory,
+    Key,
+    NodeCapacity,
+    PlacementRequest,
+    Provisioning,
+)
 from conch.placement.ledger import Ledger
 from conch.placement.planner import plan, plan_on
+from conch.placement.provision import Provisions
 from tests.placement.worlds import A100, GI, GPU, L4, T4, node, service
 
 KINDS = (A100, L4, T4)
@@ -35,9 +44,19 @@ def nodes(draw: st.DrawFn, name: str) -> NodeCapacity:
 
 
 @st.composite
-def inventories(draw: st.DrawFn) -> Inventory:
+def inventories(draw: st.DrawFn, *, added: bool = True) -> Inventory:
+    """``added``: a node autoscaler may add nodes to some of the classes."""
     count = draw(st.integers(0, 6))
-    return Inventory(tuple(draw(nodes(f"n{i}")) for i in range(count)), KINDS)
+    return Inventory(
+        tuple(draw(nodes(f"n{i}")) for i in range(count)), draw(kinds()) if added else KINDS
+    )
+
+
+@st.composite
+def kinds(draw: st.DrawFn) -> tuple[AcceleratorKind, ...]:
+    how = st.builds(Provisioning, st.integers(1, 3), st.integers(1, 4), st.just(600.0))
+    adds = st.one_of(st.none(), st.none(), how)
+    return tuple(replace(kind, provisioning=draw(adds)) for kind in KINDS)
 
 
 @st.composite
@@ -88,6 +107,7 @@ def kinds_of(plans: Mapping[Key, Assignment]) -> dict[Key, str]:
 
 @given(inventories(), running())
 def test_no_node_is_overcommitted(inventory: Inventory, requests: list[PlacementRequest]) -> None:
+    inventory = Provisions().lay_on(inventory)
     ledger = Ledger(inventory)
     plan_on(ledger, inventory.kinds, requests)
     for one in inventory.nodes:
@@ -102,8 +122,9 @@ def test_every_request_is_answered_and_only_placed_ones_have_a_class(
     plans = plan(inventory, requests)
     assert plans.keys() == {r.key for r in requests}
     for assignment in plans.values():
-        assert (assignment.kind is not None) == (assignment.reason is Reason.PLACED)
-        assert assignment.room >= 0
+        there = assignment.reason in (Reason.PLACED, Reason.WAITING_FOR_NODE)
+        assert (assignment.kind is not None) == there
+        assert assignment.room >= assignment.room_to_come >= 0
         assert 0 < len(assignment.message) <= 900
 
 
@@ -128,7 +149,7 @@ def test_planning_again_on_the_same_world_moves_nothing(
     assert {k: p.room for k, p in again.items()} == {k: p.room for k, p in first.items()}
 
 
-@given(inventories(), demands(one_shape=True), nodes("added"))
+@given(inventories(added=False), demands(one_shape=True), nodes("added"))
 def test_a_new_node_unplaces_nobody(
     inventory: Inventory, requests: list[PlacementRequest], added: NodeCapacity
 ) -> None:
@@ -139,7 +160,7 @@ def test_a_new_node_unplaces_nobody(
     assert {key: after.get(key) for key in kinds_of(before)} == kinds_of(before)
 
 
-@given(inventories(), demands(), nodes("zzz"))
+@given(inventories(added=False), demands(), nodes("zzz"))
 def test_a_new_node_that_is_tried_last_unplaces_nobody_of_any_shape(
     inventory: Inventory, requests: list[PlacementRequest], added: NodeCapacity
 ) -> None:
