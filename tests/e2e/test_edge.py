@@ -1,4 +1,4 @@
-"""A site that is cut off from the API server: it serves on, nothing is replaced, nothing restarts.
+"""A site that is cut off from the API server: it serves on, nothing is replaced or scaled down.
 
 The node is real, and so is the cut: its programs' packets vanish, nobody is told. Requests and the
 operator's looks at the pod come from inside the same machine and still pass. On reconnection
@@ -67,6 +67,10 @@ async def _cut_off(cluster: Cluster) -> tuple[tuple[Told, ...], list[str]]:
             with cluster.cut_off():
                 await _until(client, _NODES, lambda all_: not _node_is_ready(all_), _NOTICED_S)
                 await _until(client, _PATH, lambda all_: _site(all_)["connected"] is False, 10)
+                # Of a site that is cut off Kubernetes would end the pod first.
+                await real_world.change(client, _NAME, {"scaling": {"replicas": 0}})
+                await _until(client, _PATH, _is_held, 10)
+                await real_world.change(client, _NAME, {"scaling": {"replicas": 1}})
                 assert not sending.done()
                 meanwhile = await sending
             # What the node has to say comes late, and is no reason to do anything.
@@ -115,6 +119,13 @@ def _site(there: Objects) -> Object:
     (site,) = there[_NAME]["status"]["sites"]
     found: Object = site
     return found
+
+
+def _is_held(there: Objects) -> bool:
+    status = there[_NAME]["status"]
+    scaling = next(c for c in status["conditions"] if c["type"] == "Scaling")
+    held = f"1 replicas. (not scaled down while {_SITE} is cut off)"
+    return status["desiredReplicas"] == 1 and held in scaling["message"]
 
 
 def _at_rest(there: Objects) -> bool:
