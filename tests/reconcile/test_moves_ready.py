@@ -157,6 +157,14 @@ def test_a_paused_one_is_left_alone() -> None:
     assert not able(observe(cluster))
 
 
+def test_one_with_a_minimum_per_site_stays() -> None:
+    cluster = world()
+    at_sites = {"placement": {"sites": ["a", "b"], "minReplicasPerSite": 1}}
+    cluster.set_service({**raw(at_sites, resourceVersion="11"), **READY})
+    assert cluster.services[KEY].service is not None
+    assert not able(observe(cluster))
+
+
 def test_pods_that_end_do_not_count() -> None:
     cluster = world()
     ending = replica("c")
