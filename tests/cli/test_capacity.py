@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from conch.cli import capacity, snapshot
 from conch.cli.capacity import ClassLine, Fleet, User, default_host, fleet, mig_advice
-from conch.observe.types import Inventory
+from conch.cli.capacity_screen import notes
+from conch.observe.types import Inventory, Provisioning
 from tests.cli import fleets
 from tests.cli.fleets import GPU, Object, node, pod
 
@@ -62,6 +65,17 @@ def test_gpu_and_spot_taints_keep_nobody_off() -> None:
         {"key": "kubernetes.azure.com/scalesetpriority", "value": "spot", "effect": "NoSchedule"},
     ]
     assert only([node("a", "NVIDIA-L4", taints=taints)]).usable_nodes == 1
+
+
+def test_what_a_node_autoscaler_may_add_is_told() -> None:
+    added = Provisioning(max_nodes=3, units_per_node=4, wait_s=600.0)
+    here = inventory([node("a", "NVIDIA-L4")])
+    kinds = tuple(replace(kind, provisioning=added) for kind in here.kinds)
+    found = fleet(replace(here, kinds=kinds), [], default_host())
+    assert [line.addable for line in found.classes] == [2]
+    (told,) = [note for note in notes(found) if "added" in note]
+    assert told == "l4: up to 2 nodes can be added by a node autoscaler."
+    assert only([node("a", "NVIDIA-L4")]).addable == 0
 
 
 def test_money() -> None:

@@ -18,6 +18,7 @@ from conch.observe.catalogue import lookup, mig_memory_mib
 from conch.observe.spot import SPOT, SPOT_TOLERATIONS
 from conch.observe.state import ClusterState
 from conch.observe.types import CPU_CLASS, AcceleratorKind, Inventory, NodeCapacity
+from conch.placement import provision
 from conch.placement.fit import carries, implied_tolerations, repelling_taint
 
 SIZES: Final = (1, 2, 4, 8)  # units per replica that are asked about
@@ -62,6 +63,7 @@ class ClassLine:
     max_watts: float | None
     shared_by: int
     mig_profile: str
+    addable: int  # nodes that a node autoscaler may still add
     zones: tuple[str, ...]
     sites: tuple[str, ...]
 
@@ -147,6 +149,7 @@ def _count(
         max_watts=kind.max_watts,
         shared_by=kind.shared_by,
         mig_profile=kind.mig_profile,
+        addable=provision.addable(kind, inventory.nodes),
         zones=tuple(sorted({node.zone for node in members if node.zone})),
         sites=tuple(sorted({node.site for node in members if node.site})),
     )

@@ -46,6 +46,8 @@ def notes(found: Fleet) -> Iterable[str]:
                 f"{line.name}: {_nodes(line.nodes - line.usable_nodes)} no new pod goes to "
                 f"({why}), {line.unusable} units free there."
             )
+        if line.addable:
+            yield f"{line.name}: up to {_nodes(line.addable)} can be added by a node autoscaler."
         if line.stranded:
             yield (
                 f"{line.name}: {line.stranded} free units are stranded, their nodes have no CPU, "

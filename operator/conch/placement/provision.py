@@ -75,7 +75,7 @@ class Provisions:
                         known = (node, kind, _with_units(node, kind, kind.provisioning))
                     starting[node.name] = known
                     started[node.name] = known[2]
-            left = max(0, kind.provisioning.max_nodes - len(here))
+            left = _left(kind.provisioning, here)
             added += self._addable_nodes(kind, kind.provisioning)[:left]
         self._starting = starting
         if started:
@@ -100,6 +100,11 @@ def starting(inventory: Inventory) -> set[str]:
     }
 
 
+def addable(kind: AcceleratorKind, nodes: Iterable[NodeCapacity]) -> int:
+    """How many nodes the class may still get."""
+    return _left(kind.provisioning, members(kind, nodes)) if kind.provisioning is not None else 0
+
+
 def members(kind: AcceleratorKind, nodes: Iterable[NodeCapacity]) -> list[NodeCapacity]:
     """The nodes that count towards the class's limit: one on its way out is replaced already."""
     return [n for n in nodes if carries(n.labels, kind.node_selector) and not n.reclaimed]
@@ -111,6 +116,10 @@ def is_starting(kind: AcceleratorKind, node: NodeCapacity) -> bool:
         return False
     up = node.ready and node.allocatable.get(kind.resource)
     return not up or any(map(_goes_by_itself, node.taints))
+
+
+def _left(how: Provisioning, here: Sequence[NodeCapacity]) -> int:
+    return max(0, how.max_nodes - len(here))
 
 
 def _with_units(node: NodeCapacity, kind: AcceleratorKind, how: Provisioning) -> NodeCapacity:
