@@ -204,6 +204,17 @@ def test_the_budget_is_the_clusters() -> None:
     assert world.class_of(other) == "l4"
 
 
+def test_one_that_must_go_elsewhere_neither_hinders_others_nor_is_called_back() -> None:
+    """Its class is not among those it allows any more; perhaps it is paused, and stays for long."""
+    sent = replace(REQUEST, key=Key("team", "sent"), age_rank="2", classes=("t4",))
+    lost = replace(REQUEST, key=Key("team", "lost"), age_rank="3", classes=("h100",))
+    world = World(room=inventory(a100=4, l4=4, t4=2))
+    for _ in range(6):
+        world.look(REQUEST, sent, lost)
+        assert (world.class_of(sent), world.class_of(lost)) == ("t4", "")
+    assert world.class_of() == "l4"
+
+
 # --- on the way -----------------------------------------------------------------------------------
 
 

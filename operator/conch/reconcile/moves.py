@@ -201,24 +201,15 @@ class Moves:
             if not journey.departed and key in found and _name(found[key]) != journey.heading:
                 del self._journeys[key]  # the room went before it had left
         self._drop_without_room(inventory, requests)
-        if self._may_look(requests, found):
+        if self._may_look():
             self._looked_s = self._now_s
-            found = self._look(planning, inventory, requests, found)
+            settled = {k: _as_found(one, found[k]) for k, one in requests.items() if k in found}
+            found = self._look(planning, inventory, settled, found)
         return {key: self._told(key, assignment) for key, assignment in found.items()}
 
-    def _may_look(
-        self, requests: Mapping[Key, PlacementRequest], found: Mapping[Key, Assignment]
-    ) -> bool:
-        if len(self._starts_s) >= self._per_h or not self._able:
-            return False
-        if self._now_s - self._looked_s < LOOK_S:
-            return False
-        # While others are sent elsewhere for want of room, nobody is moved to save money.
-        return all(
-            _name(found[key]) == request.current
-            for key, request in requests.items()
-            if request.bound and key in found and key not in self._journeys
-        )
+    def _may_look(self) -> bool:
+        left = len(self._starts_s) < self._per_h
+        return left and bool(self._able) and self._now_s - self._looked_s >= LOOK_S
 
     def _look(
         self,
@@ -303,6 +294,14 @@ class Moves:
             return replace(assignment, least=journey.least)
         why = Reason.MOVING_BACK if journey.returning else Reason.MOVING
         return replace(assignment, reason=why, message=journey.told(), least=journey.least)
+
+
+def _as_found(request: PlacementRequest, assignment: Assignment) -> PlacementRequest:
+    """The request as if what was found for it had come true: others' moves are not to be undone."""
+    there = _name(assignment)
+    if not there or there == request.current or not request.bound:
+        return request
+    return replace(request, current=there, bound=0, unbound=request.unbound + request.bound)
 
 
 def _name(assignment: Assignment) -> str:
