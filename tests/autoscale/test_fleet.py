@@ -1,5 +1,7 @@
 import random
 from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -11,11 +13,19 @@ from conch.autoscale.fleet import Fleet
 from .sim import service
 
 CURVE = service(0.040, 0.020, 8)
+ONE_BY_ONE = (0.250,)
 TARGET_S = 0.5
 FULL_RPS = 40.0
 
 
-def late_shares(replicas: int, rate: float, reject_after_s: float, even: bool) -> float:
+def late_shares(
+    replicas: int,
+    rate: float,
+    reject_after_s: float,
+    even: bool,
+    curve: Sequence[float] = CURVE,
+    target_s: float = TARGET_S,
+) -> float:
     """Replicas request by request, late ones refused; shares no code with what it checks."""
     rng = random.Random(3)
     queues: list[deque[float]] = [deque() for _ in range(replicas)]
@@ -31,12 +41,12 @@ def late_shares(replicas: int, rate: float, reject_after_s: float, even: bool) -
                 while queues[r] and free[r] - queues[r][0] > reject_after_s:
                     queues[r].popleft()
                     late += 1
-                running[r] = min(8, len(queues[r]))
+                running[r] = min(len(curve), len(queues[r]))
                 if not running[r]:
                     break
-                took = CURVE[running[r] - 1]
+                took = curve[running[r] - 1]
                 batch = [queues[r].popleft() for _ in range(running[r])]
-                late += sum(free[r] + took - arrived > TARGET_S for arrived in batch)
+                late += sum(free[r] + took - arrived > target_s for arrived in batch)
                 free[r] += took
         load = [len(queues[r]) + (running[r] if free[r] > now else 0) for r in range(replicas)]
         chosen = load.index(min(load)) if even else rng.randrange(replicas)
@@ -57,6 +67,21 @@ def test_lateness_agrees_with_a_simulation(replicas: int, load: float) -> None:
     expected = fleet().late_share(load * replicas, replicas)
     found = late_shares(replicas, load * replicas * FULL_RPS, 0.26, even=True)
     assert found == pytest.approx(expected, abs=0.006 + 0.1 * expected)
+
+
+@pytest.mark.parametrize(("replicas", "load"), [(2, 0.8), (6, 0.9), (6, 1.0)])
+def test_lateness_agrees_with_a_simulation_one_by_one(replicas: int, load: float) -> None:
+    alone = capacity(ONE_BY_ONE, 1, 99, 1.0)
+    model = Fleet(alone.rate / alone.throughput, False, 1.0, 0.01, reject=True)
+    expected = model.late_share(load * replicas, replicas)
+    found = late_shares(replicas, load * replicas * 4.0, 0.725, True, ONE_BY_ONE, 1.0)
+    assert found == pytest.approx(expected, abs=0.004 + 0.1 * expected)
+
+
+def test_who_may_wait_for_long_loses_few_to_batches_cut_short() -> None:
+    hasty, patient = replace(fleet(), patience=1.0), replace(fleet(), patience=4.0)
+    assert patient.late_share(7.6, 8) < 0.5 * hasty.late_share(7.6, 8)
+    assert patient.carries(8) > 1.02 * hasty.carries(8)
 
 
 def test_capacity_agrees_with_a_simulation() -> None:

@@ -43,7 +43,7 @@ def test_a_steady_load_is_held_without_going_blind(period_s: float) -> None:
 def test_a_rise_is_followed_once_it_is_seen() -> None:
     world = World(pods=2)
     serve(world, 20, 200, 15.0)
-    decisions = serve(world, 45, 40, 15.0)
+    decisions = serve(world, 55, 40, 15.0)
     assert decisions[-1].replicas > 2
 
 

@@ -8,13 +8,17 @@ FLEET = Fleet(0.8, True, 1.0, 0.01, reject=True)
 
 
 def play(
-    demand: list[float], fleet: Fleet = FLEET, cold_start_s: float = 20.0, allowed: float = 0.009
+    demand: list[float],
+    fleet: Fleet = FLEET,
+    cold_start_s: float = 20.0,
+    allowed: float = 0.009,
+    lag_s: float = 0.0,
 ) -> Shadows:
     forecast, shadows = Forecast(), Shadows()
     for turn, busy in enumerate(demand):
         forecast = forecast.after(5.0 * turn, busy, busy, cold_start_s + 5)
         shadows = shadows.after(
-            5.0 * turn, busy, forecast, fleet, cold_start_s, 0.2, 1.0, 1, 50, allowed
+            5.0 * turn, busy, forecast, fleet, cold_start_s, lag_s, 0.2, 1.0, 1, 50, allowed
         )
     return shadows
 
@@ -60,6 +64,18 @@ def test_a_rise_is_late_for_a_cold_start() -> None:
     assert of(slow, 0, 0.5, 15.0)[1] > 3 * of(fast, 0, 0.5, 15.0)[1]
 
 
+def test_what_is_looked_at_late_is_late_for_longer() -> None:
+    rise = [2.0] * 100 + [8.0] * 50
+    assert of(play(rise, lag_s=20.0), 0, 0.5, 15.0)[1] > 1.5 * of(play(rise), 0, 0.5, 15.0)[1]
+
+
+def test_starts_are_counted_beside_the_cost() -> None:
+    number = SETTINGS.index(Setting(0, LEVELS.index((0.5, 1.0)), 0))
+    calm, waves = play([3.0] * 300), play([3.0 + 3 * (turn // 20 % 2) for turn in range(300)])
+    assert calm.starts[number] < 3
+    assert waves.starts[number] > 10
+
+
 def test_without_rejecting_a_backlog_makes_later_ones_late_too() -> None:
     rise = [2.0] * 100 + [8.0] * 20 + [4.0] * 30
     patient = Fleet(0.8, True, 1.0, 0.01, reject=False)
@@ -88,7 +104,7 @@ def test_memory_is_bounded() -> None:
 def test_a_pause_is_no_free_time() -> None:
     shadows = play([3.0] * 100)
     forecast = Forecast().after(1000.0, 3.0, 3.0, 20.0)
-    after = shadows.after(1000.0, 3.0, forecast, FLEET, 20.0, 0.2, 1.0, 1, 50, 0.01)
+    after = shadows.after(1000.0, 3.0, forecast, FLEET, 20.0, 0.0, 0.2, 1.0, 1, 50, 0.01)
     assert after.watched_s - shadows.watched_s == 30.0
 
 

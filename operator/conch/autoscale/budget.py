@@ -14,7 +14,7 @@ _RECENT_S: Final = 900.0
 _AHEAD_S: Final = 1800.0  # the budget is spread over what is behind and this much ahead
 _SPENT: Final = 0.7  # of the budget; the rest is for what is not seen
 _LEAST: Final = 0.1
-_YOUNG: Final = 0.4  # of the budget may be spent by settings that were watched for a short time
+_YOUNG: Final = 0.6  # of the budget may be spent by settings that were watched for a short time
 
 
 @dataclass(frozen=True, slots=True)

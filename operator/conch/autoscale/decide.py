@@ -13,7 +13,16 @@ from typing import Final
 from conch.api.conditions import Reason
 from conch.autoscale import explain
 from conch.autoscale.horizon import cold_start_s
-from conch.autoscale.picture import Picture, draw, fleet, late, latencies_s, learn, throughputs
+from conch.autoscale.picture import (
+    Picture,
+    draw,
+    fleet,
+    late,
+    latencies_s,
+    learn,
+    longest_wait_s,
+    throughputs,
+)
 from conch.autoscale.signals import STALE_S, Signals, gather
 from conch.autoscale.state import ModelState, ScalerState
 from conch.autoscale.tuning import Moment, Tuning
@@ -24,10 +33,6 @@ _QUIET_S: Final = 60.0  # silence is believed after this long: frozen counters l
 _PACE_S: Final = 5.0
 _PACE: Final = 3  # one part in this many goes at a time
 _LONGEST_GAP_S: Final = 600.0  # between two steps; beyond it, the clock has jumped
-_SERVED: Final = 1.1  # times the largest batch's time: the rest of a request's way
-# Of a full batch's time: one that arrived just after it began has waited that long, and can still
-# be in time in the next, smaller one.
-_LEAST_WAIT: Final = 0.8
 _NEW_WAIT: Final = 0.2
 _TOO_LONG: Final = 0.05
 _STARTS: Final = 16
@@ -158,8 +163,9 @@ def _tuned(
     late_now, seen = late(policy, intervals, latencies)
     uneven = [i.unevenness for i in intervals.values() if i.unevenness is not None]
     spent_s = max(load.spent_s(1.5) for load in picture.loads)
+    at_s = max(s.at_s for s in signals.baselines.values())
     moment = Moment(
-        at_s=max(s.at_s for s in signals.baselines.values()),
+        at_s=at_s,
         level=picture.level,
         demand=sum(intervals[name].rate / load.capacity.throughput for name, load in known.items()),
         seconds=max(i.length_s for i in intervals.values()),
@@ -171,6 +177,7 @@ def _tuned(
         slack_s=max(0.1 * policy.target_s, policy.target_s - spent_s),
         cold_start_s=usual_s,
         horizon_s=picture.horizon_s,
+        lag_s=max(0.0, picture.observation.now_s - at_s),
         heavier=picture.heavier(before),
     )
     least = min(policy.min_replicas, policy.max_replicas)
@@ -187,9 +194,7 @@ def _reject_after_s(picture: Picture, before: float | None) -> float | None:
         return None
     if not picture.loads or not all(load.capacity.reachable for load in picture.loads):
         return before
-    slowest_s = max(load.service_s for load in picture.loads)
-    spent_s = max(load.spent_s(_SERVED) for load in picture.loads)
-    wait_s = max(_LEAST_WAIT * slowest_s, policy.target_s - spent_s)
+    wait_s = longest_wait_s(policy, picture.loads)
     # Too long a wait makes requests late that were let in; too short a one refuses a few.
     if before is not None and -_TOO_LONG * before <= wait_s - before <= _NEW_WAIT * before:
         return before

@@ -7,8 +7,11 @@ One replica keeps the objective up to a share u of its throughput (``capacity``)
 share their work (least outstanding requests) wait for each other: the share to spare falls with
 c to the power -0.65 (-0.83 without batches). Replicas that are chosen at random gain nothing. With
 late ones rejected, what is late is what a normal variable exceeds capacity by; its mean is the
-load, its deviation 0.75 (1 - u) + 0.015. Both are fitted to a simulation of 1 to 16 replicas and
-three service curves: capacity within 2 % from two replicas on, lateness within 0.3 points. Pure.
+load, its deviation 0.62 (1 - u), less with more replicas. Batches add to it that are cut short by
+what was refused: much where a request may not wait for much longer than one of them (its
+*patience*, in full batches), nothing from about three on. All are fitted to the twin with 1 to 16
+replicas and twelve service curves: capacity within 2 % from two replicas on; lateness of up to 2 %
+within 0.3 points in 87 of 100 points, never off by more than 0.9. Pure.
 """
 
 from __future__ import annotations
@@ -24,6 +27,10 @@ _UNBATCHED: Final = 0.83
 _LARGEST: Final = 1000  # replicas in the table; beyond it, capacity is proportional
 _USED: Final = 0.8  # of the late share allowed: what a full fleet is planned for
 _LEAST_LOAD: Final = 0.05
+_SCATTER: Final = 0.62  # deviation of lateness over what one replica has to spare
+_CUT_SHORT: Final = 0.07  # what batches add at a patience of 1: its cube less with more
+_MOST_CUT_SHORT: Final = 0.2
+_ROUNDING: Final = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +38,8 @@ class Fleet:
     """Replicas that serve one mix of models. ``used`` is u of one replica, 0..1.
 
     ``evenness`` is 1 where requests go to the replica with the fewest outstanding, 0 where they go
-    to any. ``late`` is the share the objective allows. Round the first two: tables are cached.
+    to any. ``late`` is the share the objective allows. ``patience``: how many full batches' time a
+    request may wait before it is refused. Round what is not a choice: tables are cached.
     """
 
     used: float
@@ -39,6 +47,7 @@ class Fleet:
     evenness: float
     late: float
     reject: bool
+    patience: float = 1.5
 
     def needed(self, demand: float, most: int) -> int:
         """The fewest replicas that carry ``demand`` busy replicas: at least 1, at most ``most``."""
@@ -82,9 +91,16 @@ _EXCESSES: Final = tuple(_excess(z) for z in _GRID)
 @lru_cache(maxsize=64)
 def _shapes(fleet: Fleet) -> tuple[tuple[float, float], ...]:
     """For each number of replicas: the share to spare, and the deviation of its lateness."""
-    gain = (_BATCHED if fleet.batched else _UNBATCHED) * fleet.evenness
-    spare = [(1 - fleet.used) * max(c, 1) ** -gain for c in range(_LARGEST + 1)]
-    return tuple((s, 0.75 * s + 0.015) for s in spare)
+    alone = 1 - fleet.used
+    if fleet.batched:
+        gain = scatter_gain = _BATCHED * fleet.evenness
+        least = min(_MOST_CUT_SHORT, _CUT_SHORT * fleet.patience**-3)
+    else:
+        # Where requests may wait for many others, queues of several replicas even out better.
+        gain, scatter_gain = _UNBATCHED * fleet.evenness, (1 - 0.4 * alone) * fleet.evenness
+        least = _ROUNDING
+    counts = [max(c, 1) for c in range(_LARGEST + 1)]
+    return tuple((alone * c**-gain, _SCATTER * alone * c**-scatter_gain + least) for c in counts)
 
 
 @lru_cache(maxsize=64)

@@ -26,7 +26,12 @@ _NOISE_STEP: Final = 0.03
 _DRAIN_S: Final = 10.0  # a backlog is to be gone this long after new replicas are ready
 _MOST_DRAIN: Final = 0.5  # of the demand: the backlog sits on old replicas, new ones help little
 _USED_STEPS: Final = 100
+_MOST_PATIENT: Final = 4.0  # full batches; more makes no difference
 _LEAST_TARGET: Final = 0.01  # of the target, where others use it up: no size reaches it then
+_SERVED: Final = 1.1  # times the largest batch's time: the rest of a request's way
+# Of a full batch's time: one that arrived just after it began has waited that long, and can still
+# be in time in the next, smaller one.
+_LEAST_WAIT: Final = 0.8
 _LATE_MEAN: Final = 0.8  # of the target: a mean latency beyond it is a backlog
 
 
@@ -135,7 +140,22 @@ def fleet(policy: ScalingPolicy, loads: Sequence[Load], tuning: Tuning) -> Fleet
         evenness=tuning.evenness,
         late=1 - policy.percentile / 100,
         reject=policy.late_reject,
+        patience=round(min(_MOST_PATIENT, _patience(policy, loads)), 1),
     )
+
+
+def longest_wait_s(policy: ScalingPolicy, loads: Sequence[Load]) -> float:
+    """The wait in a queue after which a request of any model is late anyway."""
+    slowest_s = max(load.service_s for load in loads)
+    spent_s = max(load.spent_s(_SERVED) for load in loads)
+    return max(_LEAST_WAIT * slowest_s, policy.target_s - spent_s)
+
+
+def _patience(policy: ScalingPolicy, loads: Sequence[Load]) -> float:
+    """That wait in full batches of the slowest model."""
+    if not loads:
+        return _MOST_PATIENT
+    return longest_wait_s(policy, loads) / max(load.service_s for load in loads)
 
 
 def _used(found: Capacity) -> float:

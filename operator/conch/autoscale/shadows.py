@@ -2,9 +2,9 @@
 
 Decides which forecast (base and quantile) and which hold time to follow: the one that would have
 been cheapest among those that keep the error budget. Every setting has a *shadow*: at each slot
-it asks for replicas by what was known then, gets them a cold start later, and pays for them; what
-its ready ones could not carry is late. A slot costs a fraction of a millisecond whatever lies
-behind: nothing is replayed. Pure.
+it asks for replicas by what was known then, gets them a cold start after that could be looked at,
+and pays for them; what its ready ones could not carry is late. A slot costs a fraction of a
+millisecond whatever lies behind: nothing is replayed. Pure.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ HOLDS_S: Final = (15.0, 60.0, 300.0)
 _HOLDS: Final = len(HOLDS_S)
 _LUCK: Final = 0.25  # of what the next bolder setting was late beyond this one
 FORGETTING_S: Final = 5400.0
-_TRIAL_S: Final = 240.0  # before it, the first setting is followed
+_TRIAL_S: Final = 150.0  # before it, the first setting is followed
 _PENALTY: Final = 40.0  # of cost, for all requests late beyond the budget
 _HOPELESS: Final = 2.0  # times the objective's late share: what is beyond can't be bought back
 _HOPELESS_PENALTY: Final = 20.0
 _PREFERENCE: Final = 0.3  # for late ones within the budget
 _WORTH_SWITCHING: Final = 0.01
 _LONGEST_SLOT_S: Final = 30.0
-_CHURN_S: Final = 30.0  # replica-seconds that a start is taken to cost beyond its cold start
+_CHURN_S: Final = 30.0  # replica-seconds that a start is held to be worth avoiding for
 # What has not been seen may still come: as if a tenth of some time had been 15 % above the level.
 _UNSEEN_S: Final = 300.0
 _UNSEEN_COLD_STARTS: Final = 8.0  # or as many, if that is longer
@@ -72,6 +72,7 @@ class Shadows:
     backlog: tuple[float, ...] = (0.0,) * len(SETTINGS)
     cost: tuple[float, ...] = (0.0,) * len(SETTINGS)
     late: tuple[float, ...] = (0.0,) * len(SETTINGS)
+    starts: tuple[float, ...] = (0.0,) * len(SETTINGS)
     due: tuple[int, ...] = ()  # replicas that each slot's demand needed
     ideal: float = 0.0  # replica-seconds that foresight would have cost
     arrived: float = 0.0
@@ -100,14 +101,16 @@ class Shadows:
         forecast: Forecast,
         fleet: Fleet,
         cold_start_s: float,
+        lag_s: float,
         slack_s: float,
         trim: float,
         least: int,
         most: int,
         allowed: float,
     ) -> Shadows:
-        """With one more slot; ``slack_s`` is how long a request may wait and still be in time."""
-        played = self._played(at_s, demand * trim, fleet, cold_start_s, slack_s)
+        """With one more slot; ``slack_s`` is how long a request may wait and still be in time,
+        ``lag_s`` how much later than ``at_s`` this is."""
+        played = self._played(at_s, demand * trim, fleet, cold_start_s, lag_s, slack_s)
         keep = at_s - max(HOLDS_S[-1], 1.3 * cold_start_s) - _LONGEST_SLOT_S
         drop = bisect_left(played.at_s, keep)
         due = max(least, fleet.needed(_TIGHT * demand * trim, most))
@@ -136,6 +139,7 @@ class Shadows:
             played.backlog,
             played.cost,
             played.late,
+            played.starts,
             (*played.due[drop:], due),
             played.ideal,
             played.arrived,
@@ -145,15 +149,23 @@ class Shadows:
         )
 
     def _played(
-        self, at_s: float, demand: float, fleet: Fleet, cold_start_s: float, slack_s: float
+        self,
+        at_s: float,
+        demand: float,
+        fleet: Fleet,
+        cold_start_s: float,
+        lag_s: float,
+        slack_s: float,
     ) -> Shadows:
         if not self.at_s:
             return self
         seconds = min(_LONGEST_SLOT_S, max(0.0, at_s - self.at_s[-1]))
         keep = math.exp(-seconds / FORGETTING_S)
-        # A replica is ready when it has been wanted all through a cold start.
+        # A replica is ready when it has been wanted all through a cold start, before the middle of
+        # the slot.
         end = max(1, bisect_right(self.at_s, at_s - 1e-3))
-        start = min(end - 1, bisect_left(self.at_s, at_s - 1.05 * cold_start_s))
+        since_s = at_s - seconds / 2 - lag_s - 1.05 * cold_start_s
+        start = min(end - 1, bisect_left(self.at_s, since_s))
         ready = list(map(min, zip(*self.asked[start:end], strict=True)))
         early = min(end - 1, bisect_left(self.at_s, at_s - _FORESIGHT * cold_start_s))
         lost = {c: fleet.late_share(demand, c) for c in set(ready)}
@@ -171,11 +183,12 @@ class Shadows:
             self.wishes,
             self.asked,
             tuple(backlog),
-            tuple(
-                paid * keep + now * seconds + _CHURN_S * max(0, now - then)
-                for paid, now, then in zip(self.cost, asked, before, strict=True)
-            ),
+            tuple(paid * keep + now * seconds for paid, now in zip(self.cost, asked, strict=True)),
             tuple(late),
+            tuple(
+                started * keep + max(0, now - then)
+                for started, now, then in zip(self.starts, asked, before, strict=True)
+            ),
             self.due,
             self.ideal * keep + seconds * max(self.due[early:]),
             self.arrived * keep + demand * seconds,
@@ -202,11 +215,11 @@ class Shadows:
             late / self.arrived + f for late, f in zip(smoothed(self.late), feared, strict=True)
         ]
         regret = [
-            paid / self.ideal
+            (paid + _CHURN_S * started) / self.ideal
             + _DEARER * max(0.0, paid - dear) / self.ideal
             + _penalty(share - allowed, hopeless)
             + _PREFERENCE * share
-            for paid, share in zip(self.cost, shares, strict=True)
+            for paid, started, share in zip(self.cost, self.starts, shares, strict=True)
         ]
         best = min(range(len(regret)), key=regret.__getitem__)
         return best if regret[best] < regret[self.chosen] - _WORTH_SWITCHING else self.chosen

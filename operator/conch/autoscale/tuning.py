@@ -29,7 +29,7 @@ class Moment:
 
     ``level`` is the demand now, ``demand`` what came since the last look; ``heavier`` is the work
     of a request over what it was at the last look; ``slack_s`` is how long a request may wait in
-    the queue and still be in time.
+    the queue and still be in time; ``lag_s`` is how old the counts are when they are looked at.
     """
 
     at_s: float
@@ -44,6 +44,7 @@ class Moment:
     slack_s: float
     cold_start_s: float
     horizon_s: float
+    lag_s: float = 0.0
     heavier: float = 1.0
 
 
@@ -105,6 +106,7 @@ class Tuning:
             forecast,
             fleet,
             moment.cold_start_s,
+            moment.lag_s,
             moment.slack_s,
             correction.factor,
             least,
