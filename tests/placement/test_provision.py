@@ -199,6 +199,15 @@ def test_waited_in_vain() -> None:
     assert "l4: left alone for now: no node came" in [v.message for v in found.verdicts]
 
 
+def test_what_runs_moves_to_a_better_class_only_when_that_is_there() -> None:
+    asked = service("a", "l4", "t4", current="t4", bound=1, unbound=0)
+    here = node("t", "t4", units=2, used=1)
+    for inventory, expected in ((zero(here), "t4"), (zero(here, node("n1")), "l4")):
+        found = Planner().plan(inventory, [asked], 1)[asked.key]
+        assert found.kind is not None
+        assert found.kind.name == expected
+
+
 def test_a_story_planned_by_one_planner() -> None:
     planner = Planner()
     asked = service("a", "l4", "t4")

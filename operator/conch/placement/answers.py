@@ -36,7 +36,7 @@ class Answers:
         placed = seat.placed
         text = self._counted(option.kind, option.candidates, option.shape)
         left = self._ledger.room(option.candidates, option.shape)
-        to_come = self._ledger.room_to_come(option.candidates, option.shape)
+        to_come = left - self._ledger.room(option.candidates, option.shape, to_come=False)
         awaited = sum(n for index, n in seat.grants if self._ledger.node(index).coming)
         return Assignment(
             option.kind,

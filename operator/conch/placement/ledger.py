@@ -261,15 +261,19 @@ class Ledger:
             candidates.slots[shape] = known
         return known
 
-    def room(self, candidates: Candidates, shape: Shape, spot_limit: int = UNLIMITED) -> int:
-        """How many more replicas of that shape would find room now."""
-        found = _within(candidates.lots, self.slots(candidates, shape), spot_limit)
-        return min(found, UNLIMITED)
-
-    def room_to_come(self, candidates: Candidates, shape: Shape) -> int:
-        """Of that room: on nodes that are not there yet, or not with their units."""
-        slots = zip(candidates.lots, self.slots(candidates, shape), strict=True)
-        return min(sum(slots for lot, slots in slots if lot.coming), UNLIMITED)
+    def room(
+        self,
+        candidates: Candidates,
+        shape: Shape,
+        spot_limit: int = UNLIMITED,
+        *,
+        to_come: bool = True,
+    ) -> int:
+        """How many more replicas of that shape would find room now, and on nodes to come."""
+        lots, slots = candidates.lots, self.slots(candidates, shape)
+        if not to_come:
+            slots = tuple(0 if lot.coming else n for lot, n in zip(lots, slots, strict=True))
+        return min(_within(lots, slots, spot_limit), UNLIMITED)
 
     def units(self, candidates: Candidates, resource: str) -> Units:
         """The sums of a resource as of now."""

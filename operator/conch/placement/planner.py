@@ -259,7 +259,8 @@ class _Plan:
     def _better(self, seat: Seat) -> tuple[float, list[Option]] | None:
         """What could be gained, and the options that may be better than staying, best first.
 
-        What runs comes along at first, even where fewer would do: so many need room.
+        What runs comes along at first, even where fewer would do: so many need room, and on nodes
+        that are there.
         """
         here, others = self._here_and_there(seat.request)
         if here is None:
@@ -271,7 +272,9 @@ class _Plan:
             if value < here.least:
                 option.replicas = max(option.replicas, running)
                 option.spot_limit = spot_limit(seat.request, option.replicas)
-                room = self._ledger.room(option.candidates, option.shape, option.spot_limit)
+                room = self._ledger.room(
+                    option.candidates, option.shape, option.spot_limit, to_come=False
+                )
                 if room >= option.replicas:
                     found.append((value - here.least, option))
         found.sort(key=lambda one: one[0])
