@@ -17,9 +17,10 @@ from conch.kube.transport import path
 from conch.kube.views import Object
 from e2e.placement import live
 from e2e.testbed.gpus import RESOURCE, GpuModel
+from e2e.testbed.images import triton
 from tests.e2e.bed import Bed
 from tests.e2e.cases import Cases
-from tests.e2e.room import Room, fake
+from tests.e2e.room import LIMIT_S, Room, fake
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
 
@@ -27,6 +28,7 @@ case = Cases()
 
 A2 = GpuModel("NVIDIA-A2", 15356, "ampere", (8, 6), "a2-machine", 2)
 A16 = GpuModel("NVIDIA-A16", 15356, "ampere", (8, 6), "a16-machine", 2)
+A6000 = GpuModel("NVIDIA-RTX-A6000", 49140, "ampere", (8, 6), "a6000-machine", 2)
 A40 = GpuModel("NVIDIA-A40", 46068, "ampere", (8, 6), "a40-machine", 2)
 PRODUCT = "nvidia.com/gpu.product"
 SLICES = path("resource.k8s.io/v1", "resourceslices")
@@ -107,6 +109,40 @@ async def nodes_with_wrong_labels(room: Room) -> None:
         await room.create("sane", fake(["l40s"]))
         await room.reports("odd", "Placed", "False", "NoCapacity", "a2")
         await room.ready("sane")
+
+
+@case
+async def nodes_that_the_image_does_not_run_on(room: Room) -> None:
+    """kube-scheduler agrees: it would have spread over both nodes."""
+    runtime = {
+        "apiVersion": names.API_VERSION,
+        "kind": "TritonRuntime",
+        "metadata": {"name": "amd-alone"},
+        "spec": {"image": triton.TAG, "release": "24.10", "architectures": ["amd64"]},
+    }
+    arm, amd = (live.node(9500 + number, A6000, 2) for number in range(2))
+    arm["metadata"]["labels"] |= {names.LABEL_ARCH: "arm64"}
+    amd["metadata"]["labels"] |= {names.LABEL_DRIVER: "450"}
+    body = fake(["rtx-a6000"], runtime="amd-alone", scaling={"mode": "Fixed", "replicas": 2})
+    runtimes = path(names.API_VERSION, "tritonruntimes")
+    async with AsyncExitStack() as stack:
+        name = await stack.enter_async_context(_there(room, runtimes, runtime))
+        await stack.enter_async_context(_there(room, live.NODES, arm))
+        await room.create("web", body)
+        says = "1 node, 1 arm64, and the TritonRuntime is for amd64"
+        await room.reports("web", "Placed", "False", "NoCapacity", says)
+        node = await stack.enter_async_context(_there(room, live.NODES, amd))
+        old = "1 with NVIDIA driver 450, and the TritonRuntime needs 470 or newer"
+
+        async def told() -> bool:
+            return old in str((await room.get("web")).get("status"))
+
+        room.now()
+        await room.until(told, 4 * LIMIT_S, room.nothing, "the driver is named")
+        room.now()
+        await room.api.merge_patch(f"{runtimes}/{name}", {"spec": {"minDriver": 450}})
+        await room.ready("web")
+        assert {p["spec"]["nodeName"] for p in await room.pods()} == {node}
 
 
 @case

@@ -20,6 +20,7 @@ from conch.placement.ledger import SPOT, UNLIMITED, Candidates, Ledger, Shape, s
 # One step down a service's own order of classes, in the unit of values. More than a service of a
 # thousand of the dearest accelerators costs.
 RANK = 10_000.0
+_MOST_CLASSES = 32  # that a service may name
 # A price nobody knows: dearer than any that is known, and among such, smallest memory first.
 _UNPRICED_PER_GIB = 1e-3
 _UNKNOWN_MEMORY_GIB = 1024.0
@@ -137,6 +138,7 @@ class Offers:
             self._told_apart(request),
             request.min_compute_capability,
             request.integrated,
+            request.min_per_site,
             request.allow_cpu,
             request.cpu_milli,
             request.memory_bytes,
@@ -216,12 +218,24 @@ class Offers:
             rank = position
             if not ordered:
                 rank = 2 if kind is CPU_CLASS else int(price_per_h(kind, "OnDemand") is None)
+            rank += self._sites_without(request, candidates)
             refusal = class_refusal(kind, request)
             if refusal is None and name in request.avoid:
                 refusal = Fit.AVOIDED
             needs = shape(kind, request)
             worth = self._worth(kind, candidates, needs.count or 1, request.optimise)
             yield Entry(name, kind, refusal, candidates, needs, rank, worth)
+
+    def _sites_without(self, request: PlacementRequest, candidates: Candidates) -> int:
+        """Steps down for sites that have a minimum and no node of the class: more than any order.
+
+        Fewer than being left out costs, however many they are.
+        """
+        if not request.min_per_site:
+            return 0
+        there = {self._ledger.node(index).site for index in candidates.nodes}
+        missing = len(set(request.sites) - there)
+        return _MOST_CLASSES + missing * _MOST_CLASSES // len(request.sites) if missing else 0
 
     def _worth(
         self, kind: AcceleratorKind, candidates: Candidates, count: int, optimise: str
