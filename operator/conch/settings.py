@@ -66,6 +66,9 @@ class Settings:
     placement_moves_per_h: int = _setting(
         6, "Services that run and may be moved to a better class within an hour; 0: none."
     )
+    placement_steady_s: float = _setting(
+        300.0, "Seconds a class has to be better for a service before it moves there."
+    )
     scrape_interval_s: float = _setting(2.0, "Seconds between looks at every Triton pod.")
     scrape_timeout_s: float = _setting(1.5, "Seconds a Triton pod has to answer.")
     scrape_source: str = _setting(
@@ -171,6 +174,8 @@ class Settings:
             raise SettingsError("CONCH_PLACEMENT_WINDOW_S must be 0 to 60")
         if self.placement_moves_per_h < 0:
             raise SettingsError("CONCH_PLACEMENT_MOVES_PER_H must be 0 or more")
+        if not 1 <= self.placement_steady_s <= 86400:
+            raise SettingsError("CONCH_PLACEMENT_STEADY_S must be 1 to 86400")
         for name in ("probe_port", "metrics_port"):
             if not 0 <= getattr(self, name) <= 65535:
                 raise SettingsError(f"CONCH_{name.upper()} must be a port, 1 to 65535")

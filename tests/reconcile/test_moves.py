@@ -331,14 +331,16 @@ def test_a_cleaner_grid_moves_who_asked_for_little_carbon() -> None:
     assert world.told()[1] == "moves from a100 to l4: 150 g CO2e/h less"
 
 
-def test_it_looks_again_while_somebody_may_move() -> None:
+def test_it_looks_again_as_long_as_somebody_runs() -> None:
     world = World()
-    world.look(able=False)
+    world.look(replace(REQUEST, bound=0, unbound=2), able=False)
     assert world.moves.next_s() is None
+    world.look(able=False)
+    assert world.moves.next_s() == world.now_s + STEADY_S, "nobody tells when it is well again"
     world.look()
     assert world.moves.next_s() == world.now_s + LOOK_S
-    stays = replace(REQUEST, current="l4")
-    world.look(stays)
-    due_s = world.moves.next_s()
-    assert due_s is not None
-    assert due_s > world.now_s + LOOK_S
+    world.look(replace(REQUEST, current="l4"))
+    assert world.moves.next_s() == world.now_s + STEADY_S
+    without = World(per_h=0)
+    without.look()
+    assert without.moves.next_s() is None

@@ -153,6 +153,8 @@ def test_a_move_is_an_event_and_so_is_its_failure() -> None:
     assert not told(Reason.PLACED, before=Reason.MOVING)
 
 
-def test_a_busy_hour_of_moves_is_bounded_by_a_setting() -> None:
+def test_settings_that_mean_nothing_are_refused() -> None:
     with pytest.raises(SettingsError, match="CONCH_PLACEMENT_MOVES_PER_H"):
         Settings(placement_moves_per_h=-1)
+    with pytest.raises(SettingsError, match="CONCH_PLACEMENT_STEADY_S"):
+        Settings(placement_steady_s=0.0)

@@ -26,9 +26,8 @@ from conch.reconcile.patience import holds_a_node
 logger = logging.getLogger(__name__)
 
 STEADY_S: Final = 300.0
-"""A class has to be better for so long."""
-LOOK_S: Final = 60.0  # between two looks; each costs a plan
-_IDLE_LOOK_S: Final = 300.0  # while nobody is about to move
+"""A class has to be better for so long, unless the settings say otherwise."""
+LOOK_S: Final = 60.0  # between two looks; each costs a plan. Longer while nobody wishes to move
 REST_S: Final = 3600.0
 """Between two moves of a service."""
 STALL_S: Final = 900.0
@@ -77,10 +76,15 @@ class _Wish:
 
 
 class Moves:
-    """Who moves for a gain; ``per_h`` is how many services may in an hour, 0: none."""
+    """Who moves for a gain; ``per_h`` is how many services may in an hour, 0: none.
 
-    def __init__(self, per_h: int) -> None:
+    ``steady_s`` is for how long a class must be better.
+    """
+
+    def __init__(self, per_h: int, steady_s: float = STEADY_S) -> None:
         self._per_h = per_h
+        self._steady_s = steady_s
+        self._look_s = min(LOOK_S, steady_s / 5)
         self._journeys: dict[Key, _Journey] = {}
         self._wishes: dict[Key, _Wish] = {}
         self._failed: dict[Key, dict[str, float]] = {}  # class → until when it is left alone
@@ -88,6 +92,7 @@ class Moves:
         self._starts_s: list[float] = []
         self._uids: dict[Key, str] = {}
         self._able: dict[Key, frozenset[str]] = {}  # who may be moved now, and where not to
+        self._running = False  # whether there is anybody who might be moved some day
         self._looked_s = float("-inf")
         self._now_s = 0.0
 
@@ -97,6 +102,7 @@ class Moves:
         """A new look; ``uids`` are the services there are, ``now_s`` is a time since the epoch."""
         self._now_s = now_s
         self._able.clear()
+        self._running = False
         memories: tuple[dict[Key, Any], ...] = (
             self._journeys,
             self._wishes,
@@ -124,6 +130,7 @@ class Moves:
         journey = self._journeys.get(request.key)
         if journey is not None:
             return replace(self._on_its_way(journey, request, pods), movable=False)
+        self._running |= request.bound > 0 and self._per_h > 0
         rested_s = self._now_s - self._moved_s.get(request.key, float("-inf"))
         if able and self._per_h and rested_s >= REST_S:
             self._able[request.key] = frozenset(shunned) | self._left_alone(request.key)
@@ -183,11 +190,13 @@ class Moves:
     def next_s(self) -> float | None:
         """When to look again although nothing has changed; None: never."""
         if self._journeys:
-            return self._now_s + LOOK_S
-        if not self._able:
+            return self._now_s + self._look_s
+        if not self._running:
             return None
-        due_s = self._looked_s + (LOOK_S if self._wishes else _IDLE_LOOK_S)
-        return due_s if due_s > self._now_s else self._now_s + LOOK_S
+        # Nobody tells when a service has become well, or a grid clean.
+        every_s = self._look_s if self._wishes else self._steady_s
+        due_s = self._looked_s + every_s
+        return due_s if due_s > self._now_s else self._now_s + every_s
 
     def plan(
         self,
@@ -209,7 +218,7 @@ class Moves:
 
     def _may_look(self) -> bool:
         left = len(self._starts_s) < self._per_h
-        return left and bool(self._able) and self._now_s - self._looked_s >= LOOK_S
+        return left and bool(self._able) and self._now_s - self._looked_s >= self._look_s
 
     def _look(
         self,
@@ -241,7 +250,7 @@ class Moves:
 
     def _is_due(self, key: Key) -> bool:
         wish = self._wishes.get(key)
-        return wish is not None and self._now_s - wish.since_s >= STEADY_S
+        return wish is not None and self._now_s - wish.since_s >= self._steady_s
 
     def _asked(
         self, requests: Mapping[Key, PlacementRequest], able: Collection[Key]

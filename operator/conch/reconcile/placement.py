@@ -73,7 +73,7 @@ class PlacementLoop:
         self._defects: dict[Key, str] = {}
         self._patience = Patience()
         self._relief = Relief()
-        self._moves = Moves(settings.placement_moves_per_h)
+        self._moves = Moves(settings.placement_moves_per_h, settings.placement_steady_s)
         self._planner = Planner()
 
     def trigger(self) -> None:

@@ -1,0 +1,171 @@
+"""A move for a gain on a real API server: Deployment controller and kube-scheduler carry it out.
+
+Nothing runs on the nodes: a few lines here tell of pods what a kubelet would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from conch.api import names
+from conch.errors import ConchError
+from conch.kube.transport import Api, Object, path
+from tests.reconcile.builders import raw
+from tests.reconcile.test_cluster_node_autoscaler import (
+    CLASSES,
+    NODES,
+    OPERATOR,
+    OWN,
+    accelerator,
+    heartbeats,
+    node,
+    there,
+    until,
+)
+
+if TYPE_CHECKING:
+    from e2e.testbed import Cluster
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
+
+NAMESPACE = "moves"
+REPLICAS = 3
+SERVICES = path(names.API_VERSION, "inferenceservices", NAMESPACE)
+PODS = path("v1", "pods", NAMESPACE)
+EVENTS = path("v1", "events", NAMESPACE)
+
+
+@pytest.fixture
+async def api(cluster: Cluster) -> AsyncIterator[Api]:
+    async with await Api.connect(cluster.kubeconfig) as client:
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+        await client.apply(path("v1", "namespaces", name=NAMESPACE), namespace, "test")
+        yield client
+
+
+@pytest.fixture
+async def operator(cluster: Cluster, api: Api) -> AsyncIterator[None]:
+    settings = {
+        "PYTHONPATH": str(OPERATOR),
+        "KUBECONFIG": str(cluster.kubeconfig),
+        "CONCH_NAMESPACES": NAMESPACE,
+        "CONCH_OPERATOR_NAMESPACE": NAMESPACE,
+        "CONCH_PROBE_PORT": "0",
+        "CONCH_METRICS_PORT": "0",
+        "CONCH_BIND_ADDRESS": "127.0.0.1",
+        "CONCH_PLACEMENT_STEADY_S": "5",
+    }
+    run = "import sys; from conch.cli import main; sys.exit(main())"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", run, "run", env={**os.environ, **settings}
+    )
+    yield
+    assert process.returncode is None, "the operator ended by itself"
+    process.kill()
+    await process.wait()
+
+
+def service() -> Object:
+    placement = {
+        "accelerators": {"classes": ["moves-first", "moves-second"]},
+        "tolerations": [{**OWN, "operator": "Exists"}],
+    }
+    made = raw({"placement": placement, "scaling": {"mode": "Fixed", "replicas": REPLICAS}})
+    return {**made, "metadata": {"name": "mover", "namespace": NAMESPACE}}
+
+
+async def kubelet(api: Api, cluster: Cluster) -> None:
+    """Pods that are bound become ready; those that end are gone."""
+    at_once = (
+        "delete",
+        "pod",
+        "--force",
+        "--grace-period=0",
+        "--ignore-not-found",
+        "-n",
+        NAMESPACE,
+    )
+    while True:
+        pods = await api.list(PODS)
+        ending = [p["metadata"]["name"] for p in pods if "deletionTimestamp" in p["metadata"]]
+        if ending:
+            await asyncio.to_thread(cluster.kubectl, *at_once, *ending)
+        for pod in pods:
+            name = f"{PODS}/{pod['metadata']['name']}"
+            with contextlib.suppress(ConchError):
+                if "deletionTimestamp" in pod["metadata"]:
+                    continue
+                if pod["spec"].get("nodeName") and not is_ready(pod):
+                    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+                    ready = {"type": "Ready", "status": "True", "lastTransitionTime": now}
+                    status = {"phase": "Running", "podIP": "10.0.0.1", "conditions": [ready]}
+                    await api.merge_patch(f"{name}/status", {"status": status})
+        await asyncio.sleep(0.3)
+
+
+def is_ready(pod: Object) -> bool:
+    conditions = pod["status"].get("conditions", ())
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+    return ready and "deletionTimestamp" not in pod["metadata"]
+
+
+async def nodes_of_ready(api: Api) -> list[str]:
+    """Where the pods that are ready and not ending are."""
+    return sorted(p["spec"]["nodeName"] for p in await api.list(PODS) if is_ready(p))
+
+
+async def test_a_service_goes_to_the_class_it_prefers_and_serves_on_meanwhile(
+    cluster: Cluster, api: Api, operator: None
+) -> None:
+    here = (
+        (CLASSES, accelerator("moves-first", added=False)),
+        (CLASSES, accelerator("moves-second", added=False)),
+        (NODES, node("moves-b", "moves-second", 4)),
+        (SERVICES, service()),
+    )
+    async with there(api, *here), asyncio.TaskGroup() as tasks:
+        beside = [tasks.create_task(heartbeats(api)), tasks.create_task(kubelet(api, cluster))]
+
+        async def all_on(name: str) -> bool:
+            return await nodes_of_ready(api) == [name] * REPLICAS
+
+        await until(lambda: all_on("moves-b"))
+        async with there(api, (NODES, node("moves-a", "moves-first", 4))):
+            fewest = REPLICAS
+
+            async def arrives() -> bool:
+                nonlocal fewest
+                ready = await nodes_of_ready(api)
+                fewest = min(fewest, len(ready))
+                return ready == ["moves-a"] * REPLICAS
+
+            await until(arrives, 120)
+            assert fewest == REPLICAS, "each new one was ready before an old one ended"
+
+            async def told() -> list[str]:
+                events = await api.list(EVENTS)
+                return [e["message"] for e in events if e["reason"] == "Moving"]
+
+            moved = "moves from moves-second to moves-first: it prefers moves-first"
+            assert await until(told) == [moved]
+
+            async def settled() -> bool:
+                live = await api.get(f"{SERVICES}/mover")
+                conditions = {c["type"]: c for c in live["status"]["conditions"]}
+                return bool(
+                    conditions["Placed"]["reason"] == "Placed"
+                    and conditions["Ready"]["status"] == "True"
+                    and live["status"]["accelerator"] == "moves-first"
+                )
+
+            await until(settled)
+        for task in beside:
+            task.cancel()
