@@ -20,15 +20,8 @@ from conch.observe.types import (
     PlacementRequest,
 )
 from conch.placement import Planner
-from conch.reconcile.moves import (
-    FORGET_S,
-    LOOK_S,
-    REST_S,
-    SETTLE_S,
-    STALL_S,
-    STEADY_S,
-    Moves,
-)
+from conch.reconcile.moves import FORGET_S, LOOK_S, REST_S, STEADY_S, Moves
+from conch.reconcile.moves_journey import SETTLE_S, STALL_S
 from tests.reconcile.builders import KEY, pod
 
 PRICES = {"l4": 0.8, "t4": 0.4, "a100": 3.6}
@@ -307,6 +300,20 @@ def test_one_that_others_sent_back_is_not_moved_there_again() -> None:
     world.look(pods=pods("a100"), able=False)  # its Deployment names the old class again
     for _ in range(12):
         assert world.look(after_s=REST_S / 4, pods=pods("a100")) == "a100"
+
+
+def test_one_that_others_send_elsewhere_on_its_way_back_is_let_go() -> None:
+    world = on_its_way()
+    stuck = replace(REQUEST, current="l4", bound=1, unbound=1)
+    both = [*pods("l4", 1, ready=False), *pods("a100")]
+    world.look(stuck, pods=both, able=False)
+    world.look(stuck, pods=both, after_s=STALL_S, able=False)
+    half = replace(REQUEST, bound=1, unbound=1)
+    world.look(half, pods=both, able=False)
+    assert world.told()[0] is Reason.MOVING_BACK
+    elsewhere = replace(REQUEST, current="l4", bound=1, unbound=1)
+    assert world.look(elsewhere, pods=both, able=False) == "l4"
+    assert world.told()[0] is Reason.PLACED
 
 
 def test_a_namesake_begins_anew() -> None:

@@ -18,10 +18,11 @@ from typing import Any, Final
 
 from conch.api.conditions import Reason
 from conch.kube.views import Pod
-from conch.observe.types import AcceleratorKind, Assignment, Inventory, Key, PlacementRequest
-from conch.placement.options import price_per_h, replicas_on
-from conch.reconcile.moves_ready import class_of, free_units, named
-from conch.reconcile.patience import holds_a_node
+from conch.observe.types import Assignment, Inventory, Key, PlacementRequest
+from conch.placement.options import replicas_on
+from conch.reconcile.moves_gain import gain
+from conch.reconcile.moves_journey import Journey
+from conch.reconcile.moves_ready import free_units, named
 
 logger = logging.getLogger(__name__)
 
@@ -30,41 +31,10 @@ STEADY_S: Final = 300.0
 LOOK_S: Final = 60.0  # between two looks; each costs a plan. Longer while nobody wishes to move
 REST_S: Final = 3600.0
 """Between two moves of a service."""
-STALL_S: Final = 900.0
-"""A move on which no further replica becomes ready for so long has failed."""
 FORGET_S: Final = 86400.0
 """A class on which a move failed is left alone for so long."""
-SETTLE_S: Final = 600.0
-"""After a move to a slower class its number of replicas is held until the scaler knows it."""
-_DEPART_S: Final = 60.0  # the Deployment names the new class by then, or the move is off
 
 Planning = Callable[[Inventory, Iterable[PlacementRequest], int], dict[Key, Assignment]]
-
-
-@dataclass(slots=True)
-class _Journey:
-    """A service on its way. ``least``: replicas held meanwhile; ``more``: it is more than ran."""
-
-    source: str
-    target: str
-    why: str
-    least: int
-    more: bool
-    began_s: float
-    progress_s: float
-    ready: int = 0
-    departed: bool = False
-    returning: bool = False
-    arrived_s: float | None = None
-
-    @property
-    def heading(self) -> str:
-        return self.source if self.returning else self.target
-
-    def told(self) -> str:
-        if self.returning:
-            return f"moves back from {self.target} to {self.source}: {self.why}"
-        return f"moves from {self.source} to {self.target}: {self.why}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +55,7 @@ class Moves:
         self._per_h = per_h
         self._steady_s = steady_s
         self._look_s = min(LOOK_S, steady_s / 5)
-        self._journeys: dict[Key, _Journey] = {}
+        self._journeys: dict[Key, Journey] = {}
         self._wishes: dict[Key, _Wish] = {}
         self._failed: dict[Key, dict[str, float]] = {}  # class → until when it is left alone
         self._moved_s: dict[Key, float] = {}
@@ -129,7 +99,12 @@ class Moves:
         """
         journey = self._journeys.get(request.key)
         if journey is not None:
-            return replace(self._on_its_way(journey, request, pods), movable=False)
+            request = journey.follow(request, pods, self._now_s)
+            if journey.failed:
+                self._failed.setdefault(request.key, {})[journey.target] = self._now_s + FORGET_S
+            if journey.over:
+                del self._journeys[request.key]
+            return replace(request, movable=False)
         self._running |= request.bound > 0 and self._per_h > 0
         rested_s = self._now_s - self._moved_s.get(request.key, float("-inf"))
         if able and self._per_h and rested_s >= REST_S:
@@ -141,49 +116,6 @@ class Moves:
     def _left_alone(self, key: Key) -> frozenset[str]:
         failed = self._failed.get(key, {})
         return frozenset(name for name, until_s in failed.items() if until_s > self._now_s)
-
-    def _on_its_way(
-        self, journey: _Journey, request: PlacementRequest, pods: Collection[Pod]
-    ) -> PlacementRequest:
-        alive = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
-        current = request.current
-        if current == journey.heading:
-            journey.departed = True
-            self._follow(journey, request, alive)
-        elif journey.departed and not journey.returning:
-            # Relief, its patience or a person has sent it elsewhere: it did not work out.
-            self._fail(request.key, journey.target)
-            del self._journeys[request.key]
-        elif not journey.departed and self._now_s - journey.began_s >= _DEPART_S:
-            del self._journeys[request.key]
-        if request.key not in self._journeys or current == journey.heading:
-            return request
-        wanted = max(request.unbound + request.bound, journey.least)
-        there = sum(holds_a_node(pod) and class_of(pod) == journey.heading for pod in alive)
-        missing = max(0, wanted - there)
-        return replace(request, current=journey.heading, bound=there, unbound=missing)
-
-    def _follow(self, journey: _Journey, request: PlacementRequest, alive: list[Pod]) -> None:
-        key, now_s = request.key, self._now_s
-        there = [pod for pod in alive if class_of(pod) == journey.heading]
-        ready = sum(pod.ready for pod in there)
-        if ready > journey.ready:
-            journey.ready, journey.progress_s = ready, now_s
-        if journey.arrived_s is None and len(there) == len(alive) == ready > 0:
-            journey.arrived_s = now_s
-            logger.info("%s: moved from %s to %s", key, journey.source, journey.target)
-        if journey.arrived_s is not None:
-            held_s = SETTLE_S if journey.more and not journey.returning else 0.0
-            if now_s - journey.arrived_s >= held_s:
-                del self._journeys[key]
-        elif not journey.returning and now_s - journey.progress_s >= STALL_S:
-            self._fail(key, journey.target)
-            journey.returning, journey.departed = True, False
-            journey.why = f"no further replica became ready there in {STALL_S / 60:.0f} min"
-            journey.began_s, journey.progress_s, journey.ready = now_s, now_s, 0
-
-    def _fail(self, key: Key, target: str) -> None:
-        self._failed.setdefault(key, {})[target] = self._now_s + FORGET_S
 
     # --- deciding ---------------------------------------------------------------------------------
 
@@ -285,9 +217,9 @@ class Moves:
     ) -> None:
         key, target = request.key, _name(assignment)
         least = max(request.bound, replicas_on(request, target))
-        why = reason(request, target, inventory)
+        why = gain(request, target, inventory)
         more = least > request.bound
-        journey = _Journey(request.current, target, why, least, more, self._now_s, self._now_s)
+        journey = Journey(request.current, target, why, least, more, self._now_s)
         self._journeys[key] = journey
         self._moved_s[key] = self._now_s
         self._starts_s.append(self._now_s)
@@ -315,35 +247,3 @@ def _as_found(request: PlacementRequest, assignment: Assignment) -> PlacementReq
 
 def _name(assignment: Assignment) -> str:
     return assignment.kind.name if assignment.kind is not None else ""
-
-
-def reason(request: PlacementRequest, target: str, inventory: Inventory) -> str:
-    """What a move gains, in words."""
-    here, there = named(inventory.kinds, request.current), named(inventory.kinds, target)
-    if here is None or there is None:
-        return "its class has gone"
-    saved = ""
-    prices = [_per_h(request, kind) for kind in (here, there)]
-    if prices[0] is not None and prices[1] is not None and prices[0] > prices[1]:
-        saved = f"${prices[0] - prices[1]:.3g}/h less"
-    if target in request.classes:
-        return f"it prefers {target}, {saved}" if saved else f"it prefers {target}"
-    if request.optimise == "Latency":
-        return "a replica carries more there"
-    if request.optimise == "Cost":
-        return saved or "it costs less there, on spot"
-    watts = [(kind.max_watts or 0.0) * _units(request, kind) for kind in (here, there)]
-    if request.optimise == "Energy" or not inventory.carbon:
-        return f"{watts[0] - watts[1]:.3g} W less"
-    intensities = (inventory.carbon.get(kind.name, 0.0) for kind in (here, there))
-    grams = [w / 1000 * g_per_kwh for w, g_per_kwh in zip(watts, intensities, strict=True)]
-    return f"{grams[0] - grams[1]:.3g} g CO2e/h less"
-
-
-def _per_h(request: PlacementRequest, kind: AcceleratorKind) -> float | None:
-    price = price_per_h(kind, "OnDemand")
-    return None if price is None else price * _units(request, kind)
-
-
-def _units(request: PlacementRequest, kind: AcceleratorKind) -> int:
-    return replicas_on(request, kind.name) * request.count
