@@ -16,7 +16,14 @@ from conch.api.conditions import Reason
 from conch.autoscale import ScalerState
 from conch.kube import views
 from conch.observe.state import ClusterState
-from conch.observe.types import Decision, Key, ScalingObservation, ScalingPolicy
+from conch.observe.types import (
+    Decision,
+    Key,
+    Outlook,
+    Prospect,
+    ScalingObservation,
+    ScalingPolicy,
+)
 from conch.reconcile import looks, scaling, sources
 from conch.reconcile.queue import WorkQueue
 from conch.reconcile.scaling import ScalingLoop
@@ -25,7 +32,7 @@ from conch.telemetry.catalog import Metrics
 from conch.triton.configuration import ModelConfig
 from conch.triton.sample import ModelCounters, PodSample
 from tests.kube.fake_api import until
-from tests.reconcile.builders import KEY, build, decision, placed, pod, raw, state
+from tests.reconcile.builders import KEY, UID, build, decision, placed, pod, raw, state
 
 OTHER = Key(KEY.namespace, "other")
 
@@ -105,6 +112,21 @@ async def test_only_what_matters_is_published(world: World) -> None:
     world.answer = decision(1, Reason.AT_MAXIMUM, demand_rps=101.0)
     await world.round()
     assert await world.woken() == {KEY}
+
+
+async def test_what_a_replica_carries_is_known_to_placement(world: World) -> None:
+    world.answer = decision(1, Reason.WITHIN_OBJECTIVE, bound_rps=80.0, capacity_rps=60.0)
+    await world.round()
+    assert world.cluster.outlooks[KEY] == Outlook(80.0, {"l4": Prospect(60.0, False)})
+    assert world.cluster.budget_left[KEY] is None, "nothing was counted"
+    world.answer = decision(
+        1, Reason.WITHIN_OBJECTIVE, bound_rps=80.0, capacity_rps=60.0, ended=1000.0, late=5.0
+    )
+    await world.round()
+    assert world.cluster.budget_left[KEY] == pytest.approx(0.5)
+    world.cluster.remove_service(KEY, UID)
+    assert KEY not in world.cluster.outlooks
+    assert KEY not in world.cluster.budget_left
 
 
 async def test_a_decision_that_is_not_carried_out_is_not_told_each_round(world: World) -> None:
