@@ -12,11 +12,17 @@ from typing import IO, TYPE_CHECKING
 
 import pytest
 from aiohttp.web_runner import BaseRunner
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from e2e.testbed import Cluster
 
 REPOSITORY = Path(__file__).parents[1]
+
+# The same examples in every run, and no limit on the time of one: what fails here fails for all.
+# To look for more: pytest --hypothesis-profile=default.
+settings.register_profile("steady", derandomize=True, deadline=None)
+settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")

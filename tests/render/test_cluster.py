@@ -58,7 +58,8 @@ def _read(cluster: Any, child: Object) -> Object:
 def _in_test_namespace(child: Object, case: Case, namespace: str) -> Object:
     moved = copy.deepcopy(child)
     # No owner: the garbage collector would take what belongs to a service that does not exist.
-    moved["metadata"] |= {"namespace": namespace, "name": case.name, "ownerReferences": []}
+    name = case.name + child["metadata"]["name"].removeprefix(case.service.metadata.name)
+    moved["metadata"] |= {"namespace": namespace, "name": name, "ownerReferences": []}
     return moved
 
 
