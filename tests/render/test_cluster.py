@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from conch.api import names
 from conch.kube.views import Object
 from conch.render import needs_apply
 from tests.render.cases import CASES, Case
@@ -58,7 +59,9 @@ def _read(cluster: Any, child: Object) -> Object:
 def _in_test_namespace(child: Object, case: Case, namespace: str) -> Object:
     moved = copy.deepcopy(child)
     # No owner: the garbage collector would take what belongs to a service that does not exist.
-    name = case.name + child["metadata"]["name"].removeprefix(case.service.metadata.name)
+    name = case.name + child["metadata"]["name"].removeprefix(
+        child["metadata"]["labels"][names.LABEL_SERVICE]
+    )
     moved["metadata"] |= {"namespace": namespace, "name": name, "ownerReferences": []}
     return moved
 
