@@ -12,24 +12,29 @@ def spent(share: float, minutes: float) -> Budget:
 
 
 def test_a_fresh_budget_allows_what_the_objective_does() -> None:
-    assert Budget().left(0.01) == 0.01
+    assert Budget().left(0.01, 40.0) == 0.01
 
 
 def test_an_overspent_budget_allows_little_and_never_nothing() -> None:
-    assert spent(0.05, 20).left(0.01) == pytest.approx(0.001)
-    assert spent(0.011, 20).left(0.01) < spent(0.009, 20).left(0.01)
+    assert spent(0.05, 20).left(0.01, 40.0) == pytest.approx(0.001)
+    assert spent(0.011, 20).left(0.01, 40.0) < spent(0.009, 20).left(0.01, 40.0)
 
 
 def test_what_is_unspent_is_not_spent_at_once() -> None:
-    assert spent(0.0, 60).left(0.01) == pytest.approx(0.01)
+    assert spent(0.0, 60).left(0.01, 40.0) == pytest.approx(0.01)
 
 
 def test_little_is_spent_before_much_was_seen() -> None:
-    assert spent(0.0, 3).left(0.01) < 0.007
+    assert spent(0.0, 3).left(0.01, 40.0) < 0.007
+
+
+def test_less_is_spent_where_a_surprise_lasts_for_longer() -> None:
+    budget = spent(0.008, 60)
+    assert budget.left(0.01, 120.0) < budget.left(0.01, 60.0) == budget.left(0.01, 10.0)
 
 
 def test_old_lateness_is_forgotten() -> None:
     budget = spent(0.05, 20)
     for _ in range(12 * 60 * 12):
         budget = budget.after(5.0, 500.0, 0.0)
-    assert budget.left(0.01) > 0.008
+    assert budget.left(0.01, 40.0) > 0.008

@@ -12,7 +12,10 @@ from typing import Final
 _MEMORY_S: Final = 4 * 3600.0
 _RECENT_S: Final = 900.0
 _AHEAD_S: Final = 1800.0  # the budget is spread over what is behind and this much ahead
-_SPENT: Final = 0.7  # of the budget; the rest is for what is not seen
+# Of the budget; the rest is for what is not seen, which lasts for longer where cold starts do.
+_SPENT: Final = 0.7
+_SPENT_LESS: Final = 0.15  # for each minute beyond the first of a cold start
+_SPENT_LEAST: Final = 0.5
 _LEAST: Final = 0.1
 _YOUNG: Final = 0.6  # of the budget may be spent by settings that were watched for a short time
 
@@ -40,11 +43,12 @@ class Budget:
     def _rate(self) -> float:
         return self.recent_arrived / max(60.0, min(_RECENT_S, self.watched_s))
 
-    def left(self, allowed: float) -> float:
+    def left(self, allowed: float, cold_start_s: float) -> float:
         """The late share that the near future may have, so that the whole keeps ``allowed``."""
         ahead = self._rate * _AHEAD_S
         if ahead <= 0:
             return allowed
-        spare = (_SPENT * allowed * (self.arrived + ahead) - self.late) / ahead
+        spent = max(_SPENT_LEAST, _SPENT - _SPENT_LESS * max(0.0, cold_start_s / 60 - 1))
+        spare = (spent * allowed * (self.arrived + ahead) - self.late) / ahead
         young = _YOUNG + (1 - _YOUNG) * self.watched_s / _AHEAD_S
         return min(young * allowed, max(_LEAST * allowed, spare))

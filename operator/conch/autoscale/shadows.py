@@ -31,10 +31,13 @@ _PREFERENCE: Final = 0.3  # for late ones within the budget
 _WORTH_SWITCHING: Final = 0.01
 _LONGEST_SLOT_S: Final = 30.0
 _CHURN_S: Final = 30.0  # replica-seconds that a start is held to be worth avoiding for
-# What has not been seen may still come: as if a tenth of some time had been 15 % above the level.
+# What has not been seen may still come: as if a tenth of some time had been 15 % above the level;
+# more of it where a cold start is longer than a minute, since a rise is late for as long.
 _UNSEEN_S: Final = 300.0
 _UNSEEN_COLD_STARTS: Final = 8.0  # or as many, if that is longer
 _UNSEEN_SHARE: Final = 0.1
+_UNSEEN_SHORT_S: Final = 60.0
+_MOST_UNSEEN: Final = 0.3
 _UNSEEN_RISE: Final = 1.15
 _UNSEEN_RISE_QUEUED: Final = 1.2  # where what is missed once has to be worked off
 # Beyond this many times what foresight would have cost, money buys little: it is not a matter of
@@ -204,7 +207,8 @@ class Shadows:
         dear = _DEAR * self.ideal + _GRACE * self.lasted
         rise_unseen = _UNSEEN_RISE if fleet.reject else _UNSEEN_RISE_QUEUED
         fear_s = max(_UNSEEN_S, _UNSEEN_COLD_STARTS * cold_start_s)
-        unseen = _UNSEEN_SHARE * fear_s / (fear_s + self.watched_s)
+        share = min(_MOST_UNSEEN, _UNSEEN_SHARE * max(1.0, cold_start_s / _UNSEEN_SHORT_S))
+        unseen = share * fear_s / (fear_s + self.watched_s)
         feared = [
             unseen * max(0.0, 1 - rise / rise_unseen)
             for rises in forecast.rises

@@ -111,7 +111,7 @@ class Tuning:
             correction.factor,
             least,
             most,
-            budget.left(fleet.late),
+            budget.left(fleet.late, moment.cold_start_s),
         )
         return Tuning(forecast, shadows, budget, correction, unevenness, weight)
 
