@@ -15,6 +15,7 @@ from conch.kube.reflector import Change, Reflector
 from conch.kube.transport import Api, Object, path
 from conch.kube.views import whole
 from tests.kube.fake_api import until
+from tests.running import connected
 
 if TYPE_CHECKING:
     from e2e.testbed import Cluster
@@ -27,9 +28,7 @@ MAPS = path("v1", "configmaps", NAMESPACE)
 
 @pytest.fixture
 async def api(cluster: Cluster) -> AsyncIterator[Api]:
-    async with await Api.connect(cluster.kubeconfig) as client:
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-        await client.apply(path("v1", "namespaces", name=NAMESPACE), namespace, "test")
+    async with connected(cluster, NAMESPACE) as client:
         for item in await client.list(MAPS, label_selector="conch.test/kube"):
             await client.delete(f"{MAPS}/{item['metadata']['name']}")
         yield client

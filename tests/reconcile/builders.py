@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ from conch.api import names, v1alpha1
 from conch.api.conditions import Reason
 from conch.kube import views
 from conch.observe.state import ClusterState, Observation
-from conch.observe.types import AcceleratorKind, Assignment, Decision, Key
+from conch.observe.types import AcceleratorKind, Assignment, Decision, Key, NodeCapacity
 from conch.reconcile import plan as planning
 
 NOW = "2026-01-01T00:00:00Z"
@@ -128,6 +129,22 @@ def container(
         waiting=views.Waiting(*waiting) if waiting else None, terminated=ended
     )
     return views.ContainerStatus(name=name, image=image, state=state_now)
+
+
+def nodes_with(free: Mapping[str, int]) -> tuple[NodeCapacity, ...]:
+    """One node of each class, with so many free units."""
+    return tuple(
+        NodeCapacity(
+            name=f"node-{name}",
+            labels={"gpu": name},
+            taints=(),
+            ready=True,
+            unschedulable=False,
+            allocatable={"nvidia.com/gpu": units, "cpu": 64000, "memory": 1 << 40},
+            requested={},
+        )
+        for name, units in free.items()
+    )
 
 
 def decision(replicas: int, reason: Reason = Reason.SCALE_UP, **numbers: Any) -> Decision:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -18,11 +16,9 @@ import pytest
 from conch.api import names
 from conch.errors import ConchError
 from conch.kube.transport import Api, Object, path
-from tests.reconcile.builders import raw
-from tests.reconcile.test_cluster_node_autoscaler import (
+from tests.reconcile.added_nodes import (
     CLASSES,
     NODES,
-    OPERATOR,
     OWN,
     accelerator,
     heartbeats,
@@ -30,6 +26,8 @@ from tests.reconcile.test_cluster_node_autoscaler import (
     there,
     until,
 )
+from tests.reconcile.builders import raw
+from tests.running import connected, operating
 
 if TYPE_CHECKING:
     from e2e.testbed import Cluster
@@ -45,32 +43,16 @@ EVENTS = path("v1", "events", NAMESPACE)
 
 @pytest.fixture
 async def api(cluster: Cluster) -> AsyncIterator[Api]:
-    async with await Api.connect(cluster.kubeconfig) as client:
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-        await client.apply(path("v1", "namespaces", name=NAMESPACE), namespace, "test")
+    async with connected(cluster, NAMESPACE) as client:
         yield client
 
 
 @pytest.fixture
 async def operator(cluster: Cluster, api: Api) -> AsyncIterator[None]:
-    settings = {
-        "PYTHONPATH": str(OPERATOR),
-        "KUBECONFIG": str(cluster.kubeconfig),
-        "CONCH_NAMESPACES": NAMESPACE,
-        "CONCH_OPERATOR_NAMESPACE": NAMESPACE,
-        "CONCH_PROBE_PORT": "0",
-        "CONCH_METRICS_PORT": "0",
-        "CONCH_BIND_ADDRESS": "127.0.0.1",
-        "CONCH_PLACEMENT_STEADY_S": "5",
-    }
-    run = "import sys; from conch.cli import main; sys.exit(main())"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", run, "run", env={**os.environ, **settings}
-    )
-    yield
-    assert process.returncode is None, "the operator ended by itself"
-    process.kill()
-    await process.wait()
+    steady = {"CONCH_PLACEMENT_STEADY_S": "5"}
+    async with operating(cluster, NAMESPACE, **steady) as process:
+        yield
+        assert process.returncode is None, "the operator ended by itself"
 
 
 def service() -> Object:

@@ -6,21 +6,29 @@ Nothing runs on these nodes; what counts is where kube-scheduler binds the pods.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from conch.api import names
 from conch.errors import NotFound
 from conch.kube.transport import Api, Object, path
+from tests.reconcile.added_nodes import (
+    CLASSES,
+    GPU,
+    NODES,
+    OWN,
+    WAIT_S,
+    accelerator,
+    heartbeats,
+    node,
+    there,
+    until,
+)
 from tests.reconcile.builders import raw
+from tests.running import connected, operating
 
 if TYPE_CHECKING:
     from e2e.testbed import Cluster
@@ -28,79 +36,21 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
 NAMESPACE = "added-nodes"
-OPERATOR = Path(__file__).parents[2] / "operator"
 SERVICES = path(names.API_VERSION, "inferenceservices", NAMESPACE)
-CLASSES = path(names.API_VERSION, "acceleratorclasses")
 PODS = path("v1", "pods", NAMESPACE)
-NODES = path("v1", "nodes")
-GPU = "nvidia.com/gpu"
-POOL = "karpenter.sh/nodepool"
-# Other tests' pods stay off these nodes.
-OWN = {"key": "conch.test/added-nodes", "effect": "NoSchedule"}
-READY = {
-    "type": "Ready",
-    "status": "True",
-    "reason": "KubeletReady",
-    "lastTransitionTime": "2026-01-01T00:00:00Z",
-}
-WAIT_S = 30.0
 
 
 @pytest.fixture
 async def api(cluster: Cluster) -> AsyncIterator[Api]:
-    async with await Api.connect(cluster.kubeconfig) as client:
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-        await client.apply(path("v1", "namespaces", name=NAMESPACE), namespace, "test")
+    async with connected(cluster, NAMESPACE) as client:
         yield client
 
 
 @pytest.fixture
 async def operator(cluster: Cluster, api: Api) -> AsyncIterator[None]:
-    settings = {
-        "PYTHONPATH": str(OPERATOR),
-        "KUBECONFIG": str(cluster.kubeconfig),
-        "CONCH_NAMESPACES": NAMESPACE,
-        "CONCH_OPERATOR_NAMESPACE": NAMESPACE,
-        "CONCH_PROBE_PORT": "0",
-        "CONCH_METRICS_PORT": "0",
-        "CONCH_BIND_ADDRESS": "127.0.0.1",
-    }
-    run = "import sys; from conch.cli import main; sys.exit(main())"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", run, "run", env={**os.environ, **settings}
-    )
-    yield
-    assert process.returncode is None, "the operator ended by itself"
-    process.kill()
-    await process.wait()
-
-
-def node(name: str, pool: str, gpus: int) -> Object:
-    amounts = {"cpu": "32", "memory": "128Gi", "pods": "110"} | ({GPU: str(gpus)} if gpus else {})
-    return {
-        "apiVersion": "v1",
-        "kind": "Node",
-        "metadata": {"name": name, "labels": {POOL: pool, "kubernetes.io/os": "linux"}},
-        "spec": {"taints": [OWN]},
-        "status": {
-            "capacity": amounts,
-            "allocatable": amounts,
-            "conditions": [READY],
-        },
-    }
-
-
-def accelerator(name: str, *, added: bool) -> Object:
-    spec: Object = {"nodeSelector": {POOL: name}, "memory": "24Gi"}
-    if added:
-        spec["provisioning"] = {"maxNodes": 1, "unitsPerNode": 1, "waitFor": f"{WAIT_S:.0f}s"}
-    meta = {"name": name}
-    return {
-        "apiVersion": names.API_VERSION,
-        "kind": names.ACCELERATOR_CLASS,
-        "metadata": meta,
-        "spec": spec,
-    }
+    async with operating(cluster, NAMESPACE) as process:
+        yield
+        assert process.returncode is None, "the operator ended by itself"
 
 
 def service(name: str, *classes: str) -> Object:
@@ -110,40 +60,6 @@ def service(name: str, *classes: str) -> Object:
     }
     made = raw({"placement": placement, "scaling": {"mode": "Fixed", "replicas": 1}})
     return {**made, "metadata": {"name": name, "namespace": NAMESPACE}}
-
-
-async def heartbeats(api: Api) -> None:
-    """What kubelets would tell, for those of our nodes that are there: that they live."""
-    while True:
-        for live in await api.list(NODES):
-            if any(t["key"] == OWN["key"] for t in live["spec"].get("taints", ())):
-                now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-                ready = {**READY, "lastHeartbeatTime": now}
-                body = {"status": {"conditions": [ready]}}
-                with contextlib.suppress(NotFound):
-                    await api.merge_patch(f"{NODES}/{live['metadata']['name']}/status", body)
-        await asyncio.sleep(5)
-
-
-@asynccontextmanager
-async def there(api: Api, *objects: tuple[str, Object]) -> AsyncIterator[None]:
-    """These objects, for as long as the test lasts."""
-    for collection, body in objects:
-        await api.create(collection, body)
-    try:
-        yield
-    finally:
-        for collection, body in reversed(objects):
-            await api.delete(f"{collection}/{body['metadata']['name']}")
-
-
-async def until(look: Callable[[], Awaitable[Any]], within_s: float = 60) -> Any:
-    """What ``look`` finds, as soon as it finds anything."""
-    async with asyncio.timeout(within_s):
-        while True:
-            if found := await look():
-                return found
-            await asyncio.sleep(0.2)
 
 
 async def placed(api: Api, name: str) -> tuple[str, str]:

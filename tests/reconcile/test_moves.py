@@ -16,13 +16,12 @@ from conch.observe.types import (
     Assignment,
     Inventory,
     Key,
-    NodeCapacity,
     PlacementRequest,
 )
 from conch.placement import Planner
 from conch.reconcile.moves import FORGET_S, LOOK_S, REST_S, STEADY_S, Moves
 from conch.reconcile.moves_journey import SETTLE_S, STALL_S
-from tests.reconcile.builders import KEY, pod
+from tests.reconcile.builders import KEY, nodes_with, pod
 
 PRICES = {"l4": 0.8, "t4": 0.4, "a100": 3.6}
 REQUEST = PlacementRequest(
@@ -45,25 +44,14 @@ REQUEST = PlacementRequest(
 
 def inventory(**free: int) -> Inventory:
     """One node of each class, with so many free units."""
-    nodes = [
-        NodeCapacity(
-            name=f"node-{name}",
-            labels={"gpu": name},
-            taints=(),
-            ready=True,
-            unschedulable=False,
-            allocatable={"nvidia.com/gpu": units, "cpu": 64000, "memory": 1 << 40},
-            requested={},
-        )
-        for name, units in free.items()
-    ]
+    nodes = nodes_with(free)
     kinds = [
         AcceleratorKind(
             name, {"gpu": name}, "nvidia.com/gpu", 24 << 30, (8, 9), False, PRICES[name]
         )
         for name in free
     ]
-    return Inventory(tuple(nodes), tuple(kinds))
+    return Inventory(nodes, tuple(kinds))
 
 
 def replica(name: str, on: str, *, ready: bool = True) -> views.Pod:

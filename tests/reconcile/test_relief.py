@@ -16,12 +16,11 @@ from conch.observe.types import (
     Assignment,
     Inventory,
     Key,
-    NodeCapacity,
     PlacementRequest,
 )
 from conch.placement import plan
 from conch.reconcile.relief import CROWDED_S, Relief
-from tests.reconcile.builders import KEY, NOW, pod
+from tests.reconcile.builders import KEY, NOW, nodes_with, pod
 
 MADE_S = datetime.fromisoformat(NOW).timestamp()
 LATE_S = MADE_S + CROWDED_S
@@ -33,19 +32,7 @@ def kind(name: str) -> AcceleratorKind:
 
 def inventory(**free: int) -> Inventory:
     """One node of each class, with so many free units."""
-    nodes = [
-        NodeCapacity(
-            name=f"node-{name}",
-            labels={"gpu": name},
-            taints=(),
-            ready=True,
-            unschedulable=False,
-            allocatable={"nvidia.com/gpu": units, "cpu": 64000, "memory": 1 << 40},
-            requested={},
-        )
-        for name, units in free.items()
-    ]
-    return Inventory(tuple(nodes), tuple(kind(name) for name in free))
+    return Inventory(nodes_with(free), tuple(kind(name) for name in free))
 
 
 REQUEST = PlacementRequest(

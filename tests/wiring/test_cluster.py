@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +14,7 @@ from conch.errors import NotFound
 from conch.kube.transport import Api, Object, path
 from conch.wiring.runtime import LEASE_NAME
 from tests.reconcile.builders import raw
+from tests.running import connected, operating
 
 if TYPE_CHECKING:
     from e2e.testbed import Cluster
@@ -24,38 +22,20 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.cluster
 
 NAMESPACE = "wiring"
-OPERATOR = Path(__file__).parents[2] / "operator"
-_RUN = "import sys; from conch.cli import main; sys.exit(main())"
 SERVICES = path(names.API_VERSION, "inferenceservices", NAMESPACE)
 LEASE = path("coordination.k8s.io/v1", "leases", NAMESPACE, LEASE_NAME)
 
 
 @pytest.fixture
 async def api(cluster: Cluster) -> AsyncIterator[Api]:
-    async with await Api.connect(cluster.kubeconfig) as client:
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-        await client.apply(path("v1", "namespaces", name=NAMESPACE), namespace, "test")
+    async with connected(cluster, NAMESPACE) as client:
         yield client
 
 
 @pytest.fixture
 async def operator(cluster: Cluster, api: Api) -> AsyncIterator[asyncio.subprocess.Process]:
-    settings = {
-        "PYTHONPATH": str(OPERATOR),
-        "KUBECONFIG": str(cluster.kubeconfig),
-        "CONCH_NAMESPACES": NAMESPACE,
-        "CONCH_OPERATOR_NAMESPACE": NAMESPACE,
-        "CONCH_PROBE_PORT": "0",
-        "CONCH_METRICS_PORT": "0",
-        "CONCH_BIND_ADDRESS": "127.0.0.1",
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _RUN, "run", env={**os.environ, **settings}
-    )
-    yield process
-    if process.returncode is None:
-        process.kill()
-        await process.wait()
+    async with operating(cluster, NAMESPACE) as process:
+        yield process
 
 
 async def ready_reason(api: Api, name: str, unlike: str = "") -> str:
