@@ -103,6 +103,7 @@ async def test_the_reflector_mirrors_what_happens(api: Api) -> None:
         await until(lambda: len(reflector.store) == 1)
     finally:
         task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
     kinds = [(change.kind, change.name) for change in told]
     assert len(kinds) == 1 + 30 * 3
     assert kinds.count(("modified", "first")) == 30

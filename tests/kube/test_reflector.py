@@ -101,6 +101,7 @@ async def test_without_being_optional_it_is_waited_for(server: FakeApi, api: Api
     server.put(PODS, "a")
     await until(waiting.synced.is_set)
     task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_the_store_cannot_be_written(world: FakeApi, api: Api) -> None:
@@ -116,6 +117,7 @@ async def test_views_and_whole_objects(server: FakeApi, api: Api) -> None:
     task = asyncio.create_task(reflector.run())
     await until(lambda: told)
     task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
     assert told[0].new is not None
     assert told[0].new.status.pod_ip == "10.0.0.1"
     raw = b'{"metadata": {"name": "a", "managedFields": [{}]}, "spec": {"x": [1]}}'
@@ -354,6 +356,7 @@ async def test_a_listener_that_fails_misses_only_its_own(
     task = asyncio.create_task(reflector.run())
     await until(lambda: reflector.synced.is_set())
     task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
     assert told == ["a", "c"]
     assert [record.message for record in caplog.records if record.exc_info] == [
         "pods ns/b: the listener failed"

@@ -337,6 +337,7 @@ async def test_a_person_waits_for_a_short_rest_only(monkeypatch: pytest.MonkeyPa
     placement.hurry()
     await asyncio.wait_for(planned.wait(), 5)
     running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
     rest_s = plans[1] - plans[0] - 0.1
     assert 0.2 <= rest_s < 1, "two rests of the plan's own time, not twenty"
 
@@ -361,6 +362,7 @@ async def test_a_replica_that_has_waited_long_enough_cuts_a_rest_short(
     for _ in range(2):
         await asyncio.wait_for(plans.get(), 5)
     running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_rest_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,3 +383,4 @@ async def test_a_rest_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         loop.trigger()
         await asyncio.wait_for(plans.get(), 5)
     running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
