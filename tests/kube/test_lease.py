@@ -142,7 +142,8 @@ async def test_a_leader_cut_off_says_so_before_anybody_can_take_over(
     server: FakeApi, api: Api
 ) -> None:
     async with Api(Credentials.anonymous(server.url)) as mine:
-        one, two = elector(mine, "one"), elector(api, "two")
+        times = {"duration_s": 3.0, "renew_deadline_s": 1.0}
+        one, two = elector(mine, "one", **times), elector(api, "two", **times)
         async with running(one) as task:
             await until(one.is_leader.is_set)
             loop = asyncio.get_running_loop()
@@ -152,7 +153,7 @@ async def test_a_leader_cut_off_says_so_before_anybody_can_take_over(
                 await mine.close()
                 mine._credentials.host = "http://127.0.0.1:1"
                 await until(one.lost.is_set)
-                assert loop.time() - began <= 0.6 + 0.1
+                assert loop.time() - began < 2.5, "before anybody may take over"
                 assert not one.is_leader.is_set()
                 assert not two.is_leader.is_set()
                 await until(two.is_leader.is_set)
@@ -160,13 +161,13 @@ async def test_a_leader_cut_off_says_so_before_anybody_can_take_over(
 
 
 async def test_a_request_that_hangs_does_not_hide_the_deadline(server: FakeApi, api: Api) -> None:
-    one = elector(api, "one")
+    one = elector(api, "one", duration_s=3.0, renew_deadline_s=1.0)
     async with running(one):
         await until(one.is_leader.is_set)
         gate = server.hold("PUT")
         began = asyncio.get_running_loop().time()
         await until(one.lost.is_set)
-        assert asyncio.get_running_loop().time() - began <= 0.6 + 0.1
+        assert asyncio.get_running_loop().time() - began < 2.5, "before anybody may take over"
         assert not one.still_leader()
         gate.set()
 

@@ -56,9 +56,9 @@ def accelerator(name: str, *, added: bool) -> Object:
     }
 
 
-async def heartbeats(api: Api) -> None:
+async def heartbeats(api: Api, over: asyncio.Event) -> None:
     """What kubelets would tell, for those of our nodes that are there: that they live."""
-    while True:
+    while not over.is_set():
         for live in await api.list(NODES):
             if any(t["key"] == OWN["key"] for t in live["spec"].get("taints", ())):
                 now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -66,7 +66,13 @@ async def heartbeats(api: Api) -> None:
                 body = {"status": {"conditions": [ready]}}
                 with contextlib.suppress(NotFound):
                     await api.merge_patch(f"{NODES}/{live['metadata']['name']}/status", body)
-        await asyncio.sleep(5)
+        await rest(over, 5)
+
+
+async def rest(over: asyncio.Event, at_most_s: float) -> None:
+    """Until it is over. A request that is cancelled would leave its connection behind."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(over.wait(), at_most_s)
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ from tests.reconcile.added_nodes import (
     accelerator,
     heartbeats,
     node,
+    rest,
     there,
     until,
 )
@@ -64,7 +65,7 @@ def service() -> Object:
     return {**made, "metadata": {"name": "mover", "namespace": NAMESPACE}}
 
 
-async def kubelet(api: Api, cluster: Cluster) -> None:
+async def kubelet(api: Api, cluster: Cluster, over: asyncio.Event) -> None:
     """Pods that are bound become ready; those that end are gone."""
     at_once = (
         "delete",
@@ -75,7 +76,7 @@ async def kubelet(api: Api, cluster: Cluster) -> None:
         "-n",
         NAMESPACE,
     )
-    while True:
+    while not over.is_set():
         pods = await api.list(PODS)
         ending = [p["metadata"]["name"] for p in pods if "deletionTimestamp" in p["metadata"]]
         if ending:
@@ -90,7 +91,7 @@ async def kubelet(api: Api, cluster: Cluster) -> None:
                     ready = {"type": "Ready", "status": "True", "lastTransitionTime": now}
                     status = {"phase": "Running", "podIP": "10.0.0.1", "conditions": [ready]}
                     await api.merge_patch(f"{name}/status", {"status": status})
-        await asyncio.sleep(0.3)
+        await rest(over, 0.3)
 
 
 def is_ready(pod: Object) -> bool:
@@ -114,7 +115,9 @@ async def test_a_service_goes_to_the_class_it_prefers_and_serves_on_meanwhile(
         (SERVICES, service()),
     )
     async with there(api, *here), asyncio.TaskGroup() as tasks:
-        beside = [tasks.create_task(heartbeats(api)), tasks.create_task(kubelet(api, cluster))]
+        over = asyncio.Event()
+        tasks.create_task(heartbeats(api, over))
+        tasks.create_task(kubelet(api, cluster, over))
 
         async def all_on(name: str) -> bool:
             return await nodes_of_ready(api) == [name] * REPLICAS
@@ -149,5 +152,4 @@ async def test_a_service_goes_to_the_class_it_prefers_and_serves_on_meanwhile(
                 )
 
             await until(settled)
-        for task in beside:
-            task.cancel()
+        over.set()

@@ -94,7 +94,8 @@ async def test_a_node_comes_and_another_never_does(api: Api, operator: None) -> 
         (NODES, new),
     )
     async with there(api, *world[:-1]), asyncio.TaskGroup() as tasks:
-        beating = tasks.create_task(heartbeats(api))
+        over = asyncio.Event()
+        tasks.create_task(heartbeats(api, over))
         for name in ("comes", "never"):
 
             async def waits(name: str = name) -> bool:
@@ -147,6 +148,6 @@ async def test_a_node_comes_and_another_never_does(api: Api, operator: None) -> 
                 return (await placed(api, "comes"))[0] == "Placed"
 
             await until(no_more)
-        beating.cancel()
+        over.set()
     with pytest.raises(NotFound):
         await api.get(f"{NODES}/new")

@@ -152,6 +152,10 @@ class Api:
                 raise _unreachable("watch", path, error) from error
             finally:
                 self._watches.discard(response)
+                if (connection := response.connection) is not None and connection.transport:
+                    # Not ended by the server: a TLS connection that is closed in order stays open
+                    # until the server has agreed.
+                    connection.transport.abort()
 
     # --- writing ----------------------------------------------------------------------------------
 
