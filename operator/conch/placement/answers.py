@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from conch.api.conditions import Reason
 from conch.observe.types import AcceleratorKind, Assignment, ClassVerdict, PlacementRequest, Share
 from conch.placement import explain
+from conch.placement.candidates import Candidates, Shape
 from conch.placement.fit import PERMANENT, Fit
-from conch.placement.ledger import Candidates, Ledger, Shape
+from conch.placement.ledger import Ledger
 from conch.placement.options import Entry, Offers, Option, price_per_h, replicas_on, spot_limit
 from conch.placement.seats import Seat
 

@@ -17,7 +17,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from conch.placement.ledger import SPOT, Ledger, Shape
+from conch.placement.candidates import SPOT, Shape
+from conch.placement.ledger import Ledger
 from conch.placement.options import Option
 from conch.placement.seats import OUTSIDE, Seat
 

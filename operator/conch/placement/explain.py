@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from conch.observe.types import AcceleratorKind, ClassVerdict, PlacementRequest, Taint
+from conch.placement.candidates import Candidates, Shape
 from conch.placement.fit import Fit
-from conch.placement.ledger import Candidates, Ledger, Shape
+from conch.placement.ledger import Ledger
 
 MAX_MESSAGE = 900  # a condition holds 1024 characters; the reader adds a next step
 NO_ACCELERATOR_AT_ALL = (

@@ -10,7 +10,8 @@ import math
 import operator
 from collections.abc import Iterator, Sequence
 
-from conch.placement.ledger import SPOT, Ledger
+from conch.placement.candidates import SPOT
+from conch.placement.ledger import Ledger
 from conch.placement.options import Option
 from conch.placement.seats import GOOD, OUTSIDE, Seat
 

@@ -14,8 +14,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from conch.observe.types import CPU_CLASS, AcceleratorKind, PlacementRequest
+from conch.placement.candidates import SPOT, Candidates, Shape, shape
 from conch.placement.fit import Filter, Fit, class_refusal
-from conch.placement.ledger import SPOT, UNLIMITED, Candidates, Ledger, Shape, shape
+from conch.placement.ledger import UNLIMITED, Ledger
 
 # One step down a service's own order of classes, in the unit of values. More than a service of a
 # thousand of the dearest accelerators costs.

@@ -28,8 +28,9 @@ from conch.observe.types import (
 )
 from conch.placement import exact
 from conch.placement.answers import Answers
+from conch.placement.candidates import shape
 from conch.placement.fit import class_refusal
-from conch.placement.ledger import Ledger, shape
+from conch.placement.ledger import Ledger
 from conch.placement.options import (
     LIVE,
     Offers,

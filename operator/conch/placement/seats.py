@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from conch.observe.types import PlacementRequest
-from conch.placement.ledger import SPOT, UNLIMITED, Grants, Ledger
+from conch.placement.candidates import SPOT
+from conch.placement.ledger import UNLIMITED, Grants, Ledger
 from conch.placement.options import RANK, Option
 
 GOOD = 1e-9  # what counts as no difference
