@@ -74,6 +74,8 @@ class NodeCapacity:
     reclaimed: bool = False  # the provider takes the node away within minutes
     # Starting: it is there, its units are not yet. Addable: a node autoscaler could make it.
     coming: Literal["", "Starting", "Addable"] = ""
+    # Units that it will have, told by who makes it, while its device plugin has told none.
+    foretold: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def lot(self) -> tuple[str, bool]:
@@ -86,6 +88,15 @@ class NodeCapacity:
 
 
 @dataclass(frozen=True, slots=True)
+class NewNode:
+    """One node that a NodePool may still add."""
+
+    units: int
+    labels: Mapping[str, str]  # beside those of the class
+    taints: tuple[Taint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Provisioning:
     """What a node autoscaler may add to a class: nodes like this, so many of them in all."""
 
@@ -93,6 +104,7 @@ class Provisioning:
     units_per_node: int
     wait_s: float  # a replica waits so long for a node, then another class is tried
     labels: Mapping[str, str] = field(default_factory=dict)  # beside those of the class
+    more: tuple[NewNode, ...] = ()  # beside ``max_nodes``, whatever is there: as NodePools tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +326,12 @@ class ScalingObservation:
     cold_start_s: tuple[float, ...]
     room: int
     samples: tuple[PodSample, ...]
+    # Of services with replicas that are not alike (PodSample.group): the groups of those that are
+    # not Ready, in the order of their ages; the group of those added next; that of those given up
+    # first. "": not known.
+    starting_groups: tuple[str, ...] = ()
+    growing: str = ""
+    shrinking: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,3 +355,5 @@ class Decision:
     # of the late ones cannot be seen when Triton reports no latencies.
     ended: float = 0.0
     late: float = 0.0
+    # Of replicas that are not alike, what one of each group carries, in requests/s.
+    group_rps: Mapping[str, float] = field(default_factory=dict)

@@ -77,3 +77,4 @@ class PodSample:
     gpu_bytes: Mapping[str, int] = field(default_factory=dict)
     # What models took of the GPU that holds most of them, as they were loaded; those that tell.
     model_bytes: Mapping[str, int] = field(default_factory=dict)
+    group: str = ""  # pods of one group are alike: the accelerator class
