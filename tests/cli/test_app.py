@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.cli.conftest import FakeCluster, Run
 
 COMMANDS = (
     "run",
+    "activator",
     "status",
     "why",
     "capacity",
@@ -37,17 +39,19 @@ def test_every_command_has_help(run: Run, command: str) -> None:
     code, out, _ = run(command, "--help")
     assert code == 0
     assert out.startswith("Usage: conch " + command)
+    options = out.partition("Options:")[2]
+    assert not re.search(r"--\S+ <[a-z\[\] ]+>", options)  # words of Python's, not of people's
 
 
 def test_help_lists_every_command_and_an_example(run: Run) -> None:
     _, out, _ = run("--help")
     assert all(f"\n  {command} " in out for command in COMMANDS)
-    for command in set(COMMANDS) - {"generate", "version"}:
+    for command in set(COMMANDS) - {"activator", "generate", "version"}:
         assert "Example" in run(command, "-h")[1]
 
 
 def test_version(run: Run) -> None:
-    assert run("version") == (0, f"{__version__}\n", "")
+    assert run("version") == run("--version") == (0, f"{__version__}\n", "")
 
 
 def test_status_of_the_contexts_namespace(run: Run) -> None:
@@ -196,6 +200,14 @@ def test_crds_can_be_piped_into_kubectl(run: Run) -> None:
     code, out, _ = run("crds")
     assert code == 0
     assert out.count("kind: CustomResourceDefinition") == 3
+
+
+def test_crds_where_nothing_can_be_written(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    code, out, err = run("crds", "-d", str(tmp_path / "file"))
+    assert (code, out) == (2, "")
+    assert "file/conch.dev_inferenceservices.yaml can't be written: " in err
+    assert len(err.splitlines()) == 1
 
 
 def test_the_puller_starts_without_the_command_line_library() -> None:

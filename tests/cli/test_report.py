@@ -209,7 +209,7 @@ def test_nothing_there(asked: Cluster, capsys: pytest.CaptureFixture[str]) -> No
         (["--hours", "0"], "--hours 0: give more than 0, at most 24"),
         (["--hours", "25"], "at most 24"),
         (["--hours", "nan"], "--hours nan"),
-        (["-o", "report.pdf"], "must end in .html, .csv, .json"),
+        (["-o", "report.pdf"], "give a file whose name ends in .html, .csv, .json"),
         (["-o", "/not/there/report.csv"], "can't be written"),
         (["--by", " "], "--by: give namespace"),
         (["-A", "-n", "demo"], "leave out -n, or leave out -A"),

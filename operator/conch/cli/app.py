@@ -20,6 +20,7 @@ import typer
 from conch import __version__
 from conch.cli import fleet, twin
 from conch.cli.options import (
+    AllNamespaces,
     Context,
     Format,
     Kubeconfig,
@@ -27,6 +28,7 @@ from conch.cli.options import (
     LogLevel,
     Namespace,
     Output,
+    Service,
 )
 from conch.cli.report import report
 from conch.errors import (
@@ -53,6 +55,22 @@ app = typer.Typer(
     "As a kubectl plugin it is called kubectl conch.",
     epilog="Also: conch fetch --help (the model puller that runs in every pod).",
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def conch(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """What stands before a command."""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -86,76 +104,15 @@ def _fail(message: str, code: int) -> int:
 
 
 @app.command(
-    "run",
-    short_help="Run the operator.",
-    epilog="Example, outside a cluster: conch run --kubeconfig ~/.kube/config --no-leader-election "
-    "--log-format text",
-)
-def run_operator(
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-    namespace: Annotated[
-        list[str] | None,
-        typer.Option("-n", "--namespace", help="Namespace to serve (repeat); default: all."),
-    ] = None,
-    leader_election: Annotated[
-        bool | None,
-        typer.Option("--leader-election/--no-leader-election", help="Elect a leader by a Lease."),
-    ] = None,
-    log_level: LogLevel = None,
-    log_format: LogFormat = None,
-) -> None:
-    """Run the operator until it is told to stop.
-
-    Every other setting is a CONCH_* variable: docs/reference/settings.md lists them.
-    """
-    from conch.cli.context import check
-
-    check(kubeconfig, context)
-    chosen = _settings(
-        namespaces=tuple(namespace) if namespace else None,
-        leader_election=leader_election,
-        log_level=log_level,
-        log_format=log_format,
-    )
-    from conch.wiring import runtime  # last: it takes a second, and a mistake should not
-
-    raise typer.Exit(runtime.run(chosen, kubeconfig=kubeconfig, context=context))
-
-
-@app.command(
-    short_help="Run the activator.",
-    epilog="The chart runs it, in two replicas beside the operator: docs/to-zero.md",
-)
-def activator(
-    kubeconfig: Kubeconfig = None,
-    context: Context = None,
-    log_level: LogLevel = None,
-    log_format: LogFormat = None,
-) -> None:
-    """Hold connections to services without a replica, until one is ready.
-
-    Settings are CONCH_* variables: docs/reference/settings.md lists them.
-    """
-    from conch.cli.context import check
-
-    check(kubeconfig, context)
-    chosen = _settings(log_level=log_level, log_format=log_format)
-    from conch.activator import run as process
-
-    raise typer.Exit(process.run(chosen, kubeconfig=kubeconfig, context=context))
-
-
-@app.command(
     short_help="List services: ready, replicas, latency, decision.",
     epilog="Examples: conch status; conch status -A; conch status resnet -o json",
 )
 def status(
-    name: Annotated[str | None, typer.Argument(help="One service; default: all.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="One service; default: all.")
+    ] = None,
     namespace: Namespace = None,
-    all_namespaces: Annotated[
-        bool, typer.Option("-A", "--all-namespaces", help="The services of every namespace.")
-    ] = False,
+    all_namespaces: AllNamespaces = False,
     output: Format = Output.TABLE,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
@@ -191,10 +148,10 @@ def status(
 
 @app.command(
     short_help="Explain one service on one screen.",
-    epilog="Examples: conch why resnet; kubectl conch why resnet -n vision; -o json",
+    epilog="Examples: conch why resnet; conch why resnet -n vision -o json",
 )
 def why(
-    name: Annotated[str, typer.Argument(help="The InferenceService.")],
+    name: Service,
     namespace: Namespace = None,
     output: Format = Output.TABLE,
     kubeconfig: Kubeconfig = None,
@@ -251,40 +208,6 @@ app.command(
 
 
 @app.command(
-    short_help="Print or write the CRDs.",
-    epilog="Examples: conch crds | kubectl apply --server-side -f -; conch crds -d crds",
-)
-def crds(
-    directory: Annotated[
-        Path | None, typer.Option("-d", "--directory", help="Write one file each into it.")
-    ] = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; exit 1 when a file is out of date.")
-    ] = False,
-) -> None:
-    """Print the CustomResourceDefinitions, or write them into a directory."""
-    from conch.cli import crds as command
-
-    raise typer.Exit(command.run(directory, check))
-
-
-@app.command(
-    short_help="For developers: write the generated files.",
-    epilog="Example: conch generate --check",
-)
-def generate(
-    root: Annotated[Path, typer.Option("--root", help="Root of the repository.")] = Path(),
-    check: Annotated[
-        bool, typer.Option("--check", help="Write nothing; exit 1 when a file is out of date.")
-    ] = False,
-) -> None:
-    """For developers: write crds/ and docs/reference/ from the code."""
-    from conch.cli import generate as command
-
-    raise typer.Exit(command.run(root, check))
-
-
-@app.command(
     short_help="Print a model directory's digest.",
     epilog="Example: conch digest ./resnet",
 )
@@ -297,6 +220,106 @@ def digest(
     from conch.fetch.digest import tree
 
     print(tree(directory))
+
+
+@app.command(
+    short_help="Print or write the CRDs.",
+    epilog="Examples: conch crds | kubectl apply --server-side -f -; conch crds -d crds",
+)
+def crds(
+    directory: Annotated[
+        Path | None,
+        typer.Option("-d", "--directory", metavar="DIR", help="Write one file each into it."),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit 1 when a file is out of date.")
+    ] = False,
+) -> None:
+    """Print the CustomResourceDefinitions, or write them into a directory."""
+    from conch.cli import crds as command
+
+    raise typer.Exit(command.run(directory, check))
+
+
+@app.command(
+    "run",
+    short_help="Run the operator.",
+    epilog="Example, outside a cluster: conch run --kubeconfig ~/.kube/config --no-leader-election "
+    "--log-format text",
+)
+def run_operator(
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    namespace: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-n", "--namespace", metavar="NAME", help="Namespace to serve (repeat); default: all."
+        ),
+    ] = None,
+    leader_election: Annotated[
+        bool | None,
+        typer.Option("--leader-election/--no-leader-election", help="Elect a leader by a Lease."),
+    ] = None,
+    log_level: LogLevel = None,
+    log_format: LogFormat = None,
+) -> None:
+    """Run the operator until it is told to stop.
+
+    Every other setting is a CONCH_* variable: docs/reference/settings.md lists them.
+    """
+    from conch.cli.context import check
+
+    check(kubeconfig, context)
+    chosen = _settings(
+        namespaces=tuple(namespace) if namespace else None,
+        leader_election=leader_election,
+        log_level=log_level,
+        log_format=log_format,
+    )
+    from conch.wiring import runtime  # last: it takes a second, and a mistake should not
+
+    raise typer.Exit(runtime.run(chosen, kubeconfig=kubeconfig, context=context))
+
+
+@app.command(
+    short_help="Run the activator.",
+    epilog="The chart runs it, in two replicas beside the operator: docs/to-zero.md",
+)
+def activator(
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    log_level: LogLevel = None,
+    log_format: LogFormat = None,
+) -> None:
+    """Hold connections to services without a replica, until one is ready.
+
+    Settings are CONCH_* variables: docs/reference/settings.md lists them.
+    """
+    from conch.cli.context import check
+
+    check(kubeconfig, context)
+    chosen = _settings(log_level=log_level, log_format=log_format)
+    from conch.activator import run as process
+
+    raise typer.Exit(process.run(chosen, kubeconfig=kubeconfig, context=context))
+
+
+@app.command(
+    short_help="For developers: write the generated files.",
+    epilog="Example: conch generate --check",
+)
+def generate(
+    root: Annotated[
+        Path, typer.Option("--root", metavar="DIR", help="Root of the repository.")
+    ] = Path(),
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit 1 when a file is out of date.")
+    ] = False,
+) -> None:
+    """For developers: write crds/ and docs/reference/ from the code."""
+    from conch.cli import generate as command
+
+    raise typer.Exit(command.run(root, check))
 
 
 @app.command()

@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 
 SnapshotFile = Annotated[
     Path | None,
-    typer.Option("--snapshot", help="A file that --save wrote, instead of the cluster."),
+    typer.Option(
+        "--snapshot",
+        metavar="FILE",
+        help="What conch capacity --save wrote, instead of the cluster.",
+    ),
 ]
 
 
 def capacity(
     save: Annotated[
-        Path | None, typer.Option("--save", help="Write what was read into a file, for later.")
+        Path | None,
+        typer.Option("--save", metavar="FILE", help="Write what was read into a file, for later."),
     ] = None,
     snapshot: SnapshotFile = None,
     output: Format = Output.TABLE,
@@ -59,10 +64,15 @@ def capacity(
 
 
 def place(
-    file: Annotated[Path, typer.Option("-f", "--file", help="File with the InferenceService.")],
+    file: Annotated[
+        Path,
+        typer.Option("-f", "--file", metavar="FILE", help="File with the InferenceService."),
+    ],
     replicas: Annotated[
         int | None,
-        typer.Option("--replicas", min=1, help="How many; default: as many as it starts with."),
+        typer.Option(
+            "--replicas", min=1, metavar="N", help="How many; default: as many as it starts with."
+        ),
     ] = None,
     snapshot: SnapshotFile = None,
     namespace: Namespace = None,

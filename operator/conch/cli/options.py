@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from conch.settings import Settings
+
 
 class Output(StrEnum):
-    """How `status` and `why` print."""
+    """How a command prints its answer."""
 
     TABLE = "table"
     JSON = "json"
@@ -29,12 +31,24 @@ class _LogFormat(StrEnum):
 
 
 Kubeconfig = Annotated[
-    Path | None, typer.Option("--kubeconfig", help="Kubeconfig file; default: as kubectl.")
+    Path | None,
+    typer.Option("--kubeconfig", metavar="FILE", help="Kubeconfig file; default: as kubectl."),
 ]
-Context = Annotated[str | None, typer.Option("--context", help="Context of the kubeconfig.")]
+Context = Annotated[
+    str | None, typer.Option("--context", metavar="NAME", help="Context of the kubeconfig.")
+]
 Namespace = Annotated[
-    str | None, typer.Option("-n", "--namespace", help="Namespace; default: the context's.")
+    str | None,
+    typer.Option("-n", "--namespace", metavar="NAME", help="Namespace; default: the context's."),
 ]
+AllNamespaces = Annotated[
+    bool, typer.Option("-A", "--all-namespaces", help="The services of every namespace.")
+]
+OperatorNamespace = Annotated[
+    str, typer.Option("--operator-namespace", metavar="NAME", help="Where Conch itself runs.")
+]
+OPERATOR_NAMESPACE: Final = Settings().operator_namespace  # where the chart puts it
+Service = Annotated[str, typer.Argument(metavar="NAME", help="The InferenceService.")]
 Format = Annotated[Output, typer.Option("-o", "--output", help="For people, or for programs.")]
 LogLevel = Annotated[
     _LogLevel | None, typer.Option("--log-level", help="How much is logged; default: info.")

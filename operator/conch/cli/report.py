@@ -17,9 +17,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from conch.cli.options import Context, Kubeconfig, Namespace
+from conch.cli.options import (
+    OPERATOR_NAMESPACE,
+    AllNamespaces,
+    Context,
+    Kubeconfig,
+    Namespace,
+    OperatorNamespace,
+)
 from conch.errors import UsageError
-from conch.settings import Settings
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,21 +42,24 @@ _COLUMNS: Final = (
 
 def report(
     namespace: Namespace = None,
-    all_namespaces: Annotated[
-        bool, typer.Option("-A", "--all-namespaces", help="The services of every namespace.")
-    ] = False,
+    all_namespaces: AllNamespaces = False,
     by: Annotated[
         str,
-        typer.Option("--by", help="namespace, service, class, or a label of the services: team."),
+        typer.Option(
+            "--by",
+            metavar="WHAT",
+            help="namespace, service, class, or a label of the services: team.",
+        ),
     ] = "namespace",
-    hours: Annotated[float, typer.Option("--hours", help="The last so many, at most 24.")] = 24.0,
+    hours: Annotated[
+        float,
+        typer.Option("--hours", metavar="N", help="The last so many, at most 24."),
+    ] = 24,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="File to write: .html, .csv or .json."),
+        typer.Option("-o", "--output", metavar="FILE", help="File to write: .html, .csv or .json."),
     ] = None,
-    operator_namespace: Annotated[
-        str, typer.Option("--operator-namespace", help="Where Conch itself runs.")
-    ] = Settings().operator_namespace,
+    operator_namespace: OperatorNamespace = OPERATOR_NAMESPACE,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
 ) -> None:
@@ -58,7 +67,7 @@ def report(
     if not 0 < hours <= LONGEST_H:
         raise UsageError(f"--hours {hours:g}: give more than 0, at most {LONGEST_H:g}")
     if output is not None and output.suffix not in _SUFFIXES:
-        raise UsageError(f"{output}: its name must end in {', '.join(_SUFFIXES)}")
+        raise UsageError(f"-o {output}: give a file whose name ends in {', '.join(_SUFFIXES)}")
     if not by.strip():
         raise UsageError("--by: give namespace, service, class, or the key of a label")
     if all_namespaces and namespace:

@@ -10,8 +10,14 @@ from typing import Annotated
 
 import typer
 
-from conch.cli.options import Context, Kubeconfig, Namespace
-from conch.settings import Settings
+from conch.cli.options import (
+    OPERATOR_NAMESPACE,
+    Context,
+    Kubeconfig,
+    Namespace,
+    OperatorNamespace,
+    Service,
+)
 
 
 def simulate(
@@ -21,22 +27,32 @@ def simulate(
             metavar="SERVICE", help="File with the InferenceService; with --from-cluster its name."
         ),
     ],
-    trace: Annotated[Path, typer.Option("--trace", help="What arrives: docs/simulate.md.")],
+    trace: Annotated[
+        Path, typer.Option("--trace", metavar="FILE", help="What arrives: docs/simulate.md.")
+    ],
     cold_start: Annotated[
         str | None,
-        typer.Option("--cold-start", help="From asking for a replica until it serves, e.g. 40s."),
+        typer.Option(
+            "--cold-start",
+            metavar="TIME",
+            help="From asking for a replica until it serves, e.g. 40s.",
+        ),
     ] = None,
     service_time: Annotated[
         str | None,
         typer.Option(
-            "--service-time", help='Time of a batch of b: "40ms+20ms*b", 250ms, or a list.'
+            "--service-time",
+            metavar="TIMES",
+            help='Time of a batch of b: "40ms+20ms*b", 250ms, or a list.',
         ),
     ] = None,
     max_batch: Annotated[
-        int | None, typer.Option("--max-batch", help="Largest batch; default: the service's.")
+        int | None,
+        typer.Option("--max-batch", metavar="N", help="Largest batch; default: the service's."),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("--model", help="Which model, when the service has several.")
+        str | None,
+        typer.Option("--model", metavar="NAME", help="Which model, when the service has several."),
     ] = None,
     from_cluster: Annotated[
         bool,
@@ -48,22 +64,33 @@ def simulate(
         str,
         typer.Option(
             "--compare",
+            metavar="RULES",
             help="Beside Conch: keda,hpa@0.6,static+reject,oracle…, all or none.",
         ),
     ] = "keda,hpa,static",
-    scale: Annotated[float, typer.Option("--scale", help="This many times the trace.")] = 1.0,
+    scale: Annotated[
+        float, typer.Option("--scale", metavar="N", help="This many times the trace.")
+    ] = 1.0,
     routing: Annotated[
-        str, typer.Option("--routing", help="least (busy replica), random, or connections.")
+        str,
+        typer.Option(
+            "--routing", metavar="HOW", help="least (busy replica), random, or connections."
+        ),
     ] = "least",
     noise: Annotated[
-        float, typer.Option("--noise", help="Relative scatter of one execution's time.")
+        float,
+        typer.Option("--noise", metavar="N", help="Relative scatter of one execution's time."),
     ] = 0.05,
     price: Annotated[
-        str | None, typer.Option("--price", help='A replica for an hour, e.g. "0.80 EUR".')
+        str | None,
+        typer.Option("--price", metavar="PRICE", help='A replica for an hour, e.g. "0.80 EUR".'),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Another seed, other chances.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", help="Another seed, other chances.")
+    ] = 0,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Write a report: one HTML file.")
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Write a report: one HTML file."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
     namespace: Namespace = None,
@@ -101,20 +128,20 @@ def simulate(
 
 
 def trace(
-    name: Annotated[str, typer.Argument(help="The InferenceService.")],
+    name: Service,
     namespace: Namespace = None,
     minutes: Annotated[
-        float, typer.Option("--minutes", help="The last so many, at most 60.")
+        float, typer.Option("--minutes", metavar="N", help="The last so many, at most 60.")
     ] = 60.0,
     model: Annotated[
-        str | None, typer.Option("--model", help="Which model, when the service has several.")
+        str | None,
+        typer.Option("--model", metavar="NAME", help="Which model, when the service has several."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="File to write; default: print it.")
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="File to write; default: print it."),
     ] = None,
-    operator_namespace: Annotated[
-        str, typer.Option("--operator-namespace", help="Where Conch itself runs.")
-    ] = Settings().operator_namespace,
+    operator_namespace: OperatorNamespace = OPERATOR_NAMESPACE,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
 ) -> None:
