@@ -293,6 +293,9 @@ def _down(picture: Picture, state: ScalerState, floor: int) -> tuple[int, str]:
         return current, explain.was_higher(floor, hold_s)
     if picture.silent:
         return current, explain.silent(picture.silent, observation.ready)
+    if any(m.pending > 0 and m.demand.level() <= 0 for m in state.models.values()):
+        # Servers that hang, or counters that stand still: either way that is no end of demand.
+        return current, explain.unanswered()
     if not picture.arriving and state.arriving_s is not None:
         quiet_s = now_s - state.arriving_s
         if quiet_s < _QUIET_S:

@@ -137,5 +137,9 @@ def quiet(quiet_s: float, enough_s: float) -> str:
     return f"no requests for {quiet_s:.0f} s: silence is believed after {enough_s:.0f} s"
 
 
+def unanswered() -> str:
+    return "requests wait, and none was counted as answered lately"
+
+
 def pausing(pause_s: float) -> str:
     return f"one step down every {pause_s:.0f} s"
