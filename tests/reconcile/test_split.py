@@ -1,143 +1,26 @@
-"""Replicas that must not be on spot: a second Deployment, and a split that changes gap-free."""
+"""Further Deployments of a service: not on spot, on another class; splits change gap-free."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from conch.api import names
 from conch.api.conditions import ConditionType
 from conch.kube import views
 from conch.kube.views import Autoscaler, AutoscalerSpec, ScaleTarget
 from conch.observe.spot import SPOT_LABELS
-from conch.observe.state import ClusterState
 from conch.reconcile import plan as planning
-from tests.reconcile.builders import KEY, OPTIONS, decision, observe, pod, raw, state
+from tests.reconcile.builders import KEY, OPTIONS, observe
+from tests.reconcile.split_world import World
 
-SECOND = names.on_demand_name(KEY.name)
-BOTH = ["Spot", "OnDemand"]
-
-
-def spec(least: int | None, **scaling: Any) -> dict[str, Any]:
-    placement: dict[str, Any] = {"capacityTypes": BOTH}
-    if least is not None:
-        placement["minOnDemand"] = least
-    return raw(
-        {
-            "placement": placement,
-            "scaling": {"mode": "Latency", "minReplicas": 0, "maxReplicas": 10, **scaling},
-        }
-    )
+SECOND = names.part_name(KEY.name, names.ON_DEMAND)
+ON_T4, ON_A100 = names.part_on("t4"), names.part_on("a100")
 
 
-class World:
-    """A cluster whose Deployments get their pods: one is created and made ready at each turn."""
-
-    def __init__(self, least: int | None, wanted: int) -> None:
-        self.cluster: ClusterState = state(spec(least))
-        self.version = 10
-        self.pods = 0
-        self.want(wanted)
-
-    def want(self, replicas: int) -> None:
-        self.cluster.decisions[KEY] = decision(replicas)
-
-    def edit(self, least: int | None) -> None:
-        self.version += 1
-        changed = spec(least)
-        changed["metadata"] |= {"resourceVersion": str(self.version), "generation": self.version}
-        self.cluster.set_service(changed)
-
-    def replicas(self) -> tuple[int, int | None]:
-        counts = []
-        for name in (KEY.name, SECOND):
-            live = self.cluster.child(KEY, "Deployment", name)
-            counts.append(None if live is None else int(live["spec"]["replicas"]))
-        assert counts[0] is not None
-        return counts[0], counts[1]
-
-    def ready(self) -> int:
-        return sum(p.ready for p in self.cluster.pods(KEY))
-
-    def write(self) -> planning.Plan:
-        """One reconcile, carried out."""
-        made = planning.make(observe(self.cluster), OPTIONS)
-        for action in made.applies:
-            name = action.obj["metadata"]["name"]
-            before = self.cluster.child(KEY, action.obj["kind"], name)
-            replicas = 1 if before is None else before.get("spec", {}).get("replicas", 1)
-            self._set(action.obj, replicas)
-        for name, count in ((KEY.name, made.scale_to), (SECOND, made.on_demand_to)):
-            if count is not None:
-                live = self.cluster.child(KEY, "Deployment", name)
-                assert live is not None
-                self._set(live, count)
-        for child in made.deletes:
-            self.cluster.remove_child(child)
-        return made
-
-    def _set(self, obj: dict[str, Any], replicas: int) -> None:
-        self.version += 1
-        meta = {**obj["metadata"], "resourceVersion": str(self.version), "uid": self._uid(obj)}
-        live = {**obj, "metadata": meta}
-        if obj["kind"] == "Deployment":
-            live["spec"] = {**obj["spec"], "replicas": replicas}
-            live["status"] = dict.fromkeys(
-                ("replicas", "updatedReplicas", "readyReplicas"), replicas
-            )
-        self.cluster.set_child(live)
-
-    @staticmethod
-    def _uid(obj: dict[str, Any]) -> str:
-        return f"{obj['kind']}-{obj['metadata']['name']}"
-
-    def turn(self, *, on_demand_room: bool = True) -> None:
-        """What the Deployments' controller and the nodes do until Conch looks again."""
-        for name, label in ((KEY.name, ""), (SECOND, names.ON_DEMAND)):
-            live = self.cluster.child(KEY, "Deployment", name)
-            asked = 0 if live is None else int(live["spec"]["replicas"])
-            own = [
-                p
-                for p in self.cluster.pods(KEY)
-                if p.metadata.labels.get(names.LABEL_CAPACITY, "") == label
-            ]
-            for surplus in own[asked:]:
-                self.cluster.remove_pod(surplus.metadata.uid)
-            if asked > len(own) and (on_demand_room or not label):
-                self._start(label)
-
-    def _start(self, label: str) -> None:
-        self.pods += 1
-        made = pod(f"p{self.pods}", revision=f"r-{label}")
-        if label:
-            labels = {**made.metadata.labels, names.LABEL_CAPACITY: label}
-            meta = views.Metadata(
-                name=made.metadata.name,
-                namespace=KEY.namespace,
-                uid=made.metadata.uid,
-                creation_timestamp=made.metadata.creation_timestamp,
-                labels=labels,
-            )
-            made = views.Pod(meta, made.spec, made.status)
-        self.cluster.set_pod(made)
-
-    def settle(self, at_least: int, *, on_demand_room: bool = True) -> None:
-        """Until nothing is written any more; never fewer ready than ``at_least``."""
-        for _ in range(40):
-            before = self.replicas() if self.cluster.child(KEY, "Deployment", KEY.name) else None
-            made = self.write()
-            self.turn(on_demand_room=on_demand_room)
-            assert self.ready() >= at_least
-            written = made.applies or made.deletes or made.scale_to is not None
-            still = not written and made.on_demand_to is None and self.replicas() == before
-            if still and not self._starting(on_demand_room):
-                return
-        raise AssertionError("it never settles")
-
-    def _starting(self, on_demand_room: bool) -> bool:
-        any_type, firm = self.replicas()
-        return self.ready() < any_type + (firm or 0 if on_demand_room else 0)
+def counts(any_type: int, firm: int | None) -> dict[str, int]:
+    return {"": any_type} | ({} if firm is None else {names.ON_DEMAND: firm})
 
 
 @pytest.mark.parametrize(
@@ -149,7 +32,7 @@ def test_so_many_are_on_demand_or_all_when_there_are_fewer(
 ) -> None:
     world = World(least, wanted)
     world.settle(0)
-    assert world.replicas() == expected
+    assert world.deployments() == counts(*expected)
     assert world.ready() == wanted
     assert planning.make(observe(world.cluster), OPTIONS).replicas == wanted
 
@@ -162,7 +45,7 @@ def test_changing_the_split_costs_no_replica(before: int | None, after: int | No
     world.edit(after)
     world.settle(at_least=4)
     firm = after if after is None else min(4, after)
-    assert world.replicas() == (4 - (firm or 0), firm)
+    assert world.deployments() == counts(4 - (firm or 0), firm)
     assert world.ready() == 4
 
 
@@ -171,23 +54,25 @@ def test_it_grows_and_shrinks_with_the_demand() -> None:
     world.settle(0)
     world.want(7)
     world.settle(at_least=2)
-    assert world.replicas() == (5, 2)
+    assert world.deployments() == counts(5, 2)
     world.want(1)
     world.settle(at_least=1)
-    assert world.replicas() == (0, 1)
+    assert world.deployments() == counts(0, 1)
     world.want(4)
     world.settle(at_least=1)
-    assert world.replicas() == (2, 2)
+    assert world.deployments() == counts(2, 2)
 
 
 def test_without_room_on_demand_those_on_spot_stay() -> None:
     world = World(None, 4)
     world.settle(0)
     world.edit(3)
-    world.settle(at_least=4, on_demand_room=False)
-    assert world.replicas() == (4, 3)
+    world.full = {names.ON_DEMAND}
     world.settle(at_least=4)
-    assert world.replicas() == (1, 3)
+    assert world.deployments() == counts(4, 3)
+    world.full = ()
+    world.settle(at_least=4)
+    assert world.deployments() == counts(1, 3)
 
 
 def test_a_rollout_of_the_one_is_not_a_change_of_the_other() -> None:
@@ -202,7 +87,7 @@ def test_a_rollout_of_the_one_is_not_a_change_of_the_other() -> None:
     second = made.applies[0].obj
     assert second["spec"]["selector"]["matchLabels"] == {
         names.LABEL_SERVICE: KEY.name,
-        names.LABEL_CAPACITY: names.ON_DEMAND,
+        names.LABEL_PART: names.ON_DEMAND,
     }
     affinity = second["spec"]["template"]["spec"]["affinity"]["nodeAffinity"]
     term = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"][0]
@@ -221,7 +106,7 @@ def test_an_autoscaler_on_either_is_never_fought() -> None:
     assert KEY in world.cluster.foreign.set_autoscaler(on_second)
     world.want(9)
     made = planning.make(observe(world.cluster), OPTIONS)
-    assert (made.replicas, made.scale_to, made.on_demand_to) == (4, None, None)
+    assert (made.replicas, made.scale_to, made.parts_to) == (4, None, {})
     obs = observe(world.cluster)
     status = planning.conclude(obs, made, planning.Outcome())
     found = next(c for c in status.conditions if c.type is ConditionType.SCALING)
@@ -238,3 +123,133 @@ def test_it_is_settled_when_both_are() -> None:
     found = next(c for c in status.conditions if c.type is ConditionType.READY)
     assert found.status == "True"
     assert (status.body["replicas"], status.body["desiredReplicas"]) == (3, 3)
+
+
+# --- over several classes -------------------------------------------------------------------------
+
+
+def test_what_one_class_has_no_room_for_is_on_another() -> None:
+    world = World(None, 6)
+    world.plan(l4=3, t4=3)
+    made = world.write()
+    [second] = [a.obj for a in made.applies if a.obj["metadata"]["name"] == f"{KEY.name}-on-t4"]
+    labels = second["spec"]["template"]["metadata"]["labels"]
+    assert (labels[names.LABEL_ACCELERATOR], labels[names.LABEL_PART]) == ("t4", ON_T4)
+    affinity = second["spec"]["template"]["spec"]["affinity"]["nodeAffinity"]
+    term = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"][0]
+    assert {"key": "gpu", "operator": "In", "values": ["t4"]} in term["matchExpressions"]
+    world.settle(0)
+    assert world.deployments() == {"": 3, ON_T4: 3}
+    obs = observe(world.cluster)
+    status = planning.conclude(obs, planning.make(obs, OPTIONS), planning.Outcome())
+    assert (status.body["replicas"], status.body["desiredReplicas"]) == (6, 6)
+    assert status.body["selector"] == f"{names.LABEL_SERVICE}={KEY.name}"
+
+
+def test_it_comes_back_to_one_class_without_a_gap_and_the_part_is_gone() -> None:
+    world = World(None, 6)
+    world.plan(l4=3, t4=3)
+    world.settle(0)
+    world.plan()
+    world.settle(at_least=6)
+    assert world.deployments() == {"": 6}
+
+
+def test_the_part_stays_while_its_successors_find_no_node() -> None:
+    world = World(None, 4)
+    world.plan(l4=1, t4=3)
+    world.settle(0)
+    world.full = {""}
+    world.plan()
+    world.settle(at_least=4)
+    assert world.deployments() == {"": 4, ON_T4: 3}
+
+
+@pytest.mark.parametrize(
+    ("planned", "expected"),
+    [
+        ({"l4": 3, "t4": 3}, {"": 3, ON_T4: 1}),
+        ({"t4": 3, "l4": 3}, {"": 1, ON_T4: 3}),
+        ({"t4": 3, "l4": 1, "a100": 2}, {"": 1, ON_T4: 3}),
+    ],
+)
+def test_the_worst_is_given_up_first_but_never_its_own_class(
+    planned: dict[str, int], expected: dict[str, int]
+) -> None:
+    world = World(None, 6)
+    world.plan(**planned)
+    world.settle(0)
+    world.want(4)
+    world.settle(at_least=4)
+    assert world.deployments() == expected
+    world.want(1)
+    world.settle(at_least=1)
+    assert world.deployments() == {"": 1}
+
+
+def test_what_the_plan_does_not_know_of_yet_is_asked_of_its_own_class() -> None:
+    world = World(None, 6)
+    world.plan(l4=3, t4=3)
+    world.settle(0)
+    world.want(8)
+    world.settle(at_least=6)
+    assert world.deployments() == {"": 5, ON_T4: 3}
+
+
+def test_at_zero_there_is_nothing_but_its_own_deployment() -> None:
+    world = World(None, 4)
+    world.plan(l4=2, t4=2)
+    world.settle(0)
+    world.want(0)
+    world.settle(0)
+    assert world.deployments() == {"": 0}
+
+
+def test_those_not_on_spot_are_a_part_like_others() -> None:
+    world = World(2, 6)
+    world.plan(l4=4, t4=2)
+    world.settle(0)
+    assert world.deployments() == {"": 2, names.ON_DEMAND: 2, ON_T4: 2}
+
+
+@settings(max_examples=15)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(1, 6),
+            st.sampled_from([None, 1, 3]),
+            st.permutations(["l4", "t4", "a100"]),
+            st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 4)),
+            st.integers(0, 3),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_no_change_of_split_or_number_costs_a_replica_that_is_wanted(
+    changes: list[tuple[int, int | None, list[str], tuple[int, int, int], int]],
+) -> None:
+    world = World(None, 3)
+    world.settle(0)
+    before = 3
+    for wanted, least, order, planned, turns in changes:
+        world.edit(least)
+        world.want(wanted)
+        world.plan(**dict(zip(order, planned, strict=True)))
+        floor = min(before, wanted, world.ready())
+        for _ in range(turns):  # the next change comes in the middle of this one
+            world.write()
+            world.turn()
+            assert world.ready() >= floor
+        before = wanted
+    world.settle(at_least=min(before, world.ready()))
+    assert world.ready() == sum(world.deployments().values()) == before
+
+
+@pytest.mark.parametrize("name", ["demand", "a.b", "x" * 63])
+def test_a_class_of_any_name_has_a_part_of_its_own(name: str) -> None:
+    part = names.part_on(name)
+    assert part != names.ON_DEMAND
+    assert len(part) <= names.MAX_LABEL_VALUE
+    assert "." not in part
+    assert KEY.name in names.bases_of(names.part_name(KEY.name, part))

@@ -5,6 +5,7 @@ One home, so that a selector and the object it selects can never disagree.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Final
 
 GROUP: Final = "conch.dev"
@@ -36,8 +37,9 @@ SLICE_MANAGER: Final = GROUP
 ANNOTATION_MODELS: Final = f"{GROUP}/models"  # on our EndpointSlice: names, comma-separated
 ANNOTATION_HOLD_S: Final = f"{GROUP}/hold-seconds"  # on our EndpointSlice
 
-# On the pods of a service's second Deployment: those that must not be on spot.
-LABEL_CAPACITY: Final = f"{GROUP}/capacity"
+# On the pods of a service's further Deployments, which is theirs: that of the replicas that must
+# not be on spot, or of those on another accelerator class (``part_on``).
+LABEL_PART: Final = f"{GROUP}/capacity"
 ON_DEMAND: Final = "on-demand"
 
 LABEL_ARCH: Final = "kubernetes.io/arch"  # on nodes, by the kubelet
@@ -75,6 +77,7 @@ MODEL_REPOSITORY: Final = "/models"
 
 # The longest InferenceService name: pod names add a ReplicaSet hash and a suffix, labels hold 63.
 MAX_SERVICE_NAME: Final = 46
+MAX_LABEL_VALUE: Final = 63
 
 
 def service_labels(name: str) -> dict[str, str]:
@@ -93,9 +96,23 @@ def selector_labels(name: str) -> dict[str, str]:
     return {LABEL_SERVICE: name}
 
 
-def on_demand_name(name: str) -> str:
-    """The Deployment of the replicas that must not be on spot."""
-    return f"{name}-{ON_DEMAND}"
+def part_on(class_name: str) -> str:
+    """The part of a service's replicas that is on a class beside the service's own."""
+    plain = f"on-{class_name}"
+    if plain != ON_DEMAND and "." not in plain and len(plain) <= MAX_LABEL_VALUE:
+        return plain
+    return f"on-{hashlib.sha256(class_name.encode()).hexdigest()[:10]}"
+
+
+def part_name(name: str, part: str) -> str:
+    """The Deployment of a part of a service."""
+    return f"{name}-{part}"
+
+
+def bases_of(deployment: str) -> tuple[str, ...]:
+    """Services that may have a Deployment of that name, if it is a part's."""
+    words = deployment.split("-on-")
+    return tuple("-on-".join(words[:count]) for count in range(1, len(words)))
 
 
 def selector_string(name: str) -> str:

@@ -9,6 +9,7 @@ take the field back. In memory; pure but for being mutable.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -103,13 +104,13 @@ class ForeignBook:
         """Forget a Deployment that is gone."""
         self._deployments.pop(key, None)
 
-    def of(self, key: Key, second: Key | None = None) -> Foreign:
-        """What is known for one service; ``second`` names its second Deployment, if it has one."""
+    def of(self, key: Key, further: Iterable[Key] = ()) -> Foreign:
+        """What is known for one service; ``further`` are its Deployments of other names."""
         found = self._deployments.get(key) or _Deployment("")
         targeting = set(self._by_target.get(key, {}).values())
-        if second is not None:
-            told = self._by_target.get(second, {}).values()
-            targeting |= {f"{who} (on {second.name})" for who in told}
+        for one in further:
+            told = self._by_target.get(one, {}).values()
+            targeting |= {f"{who} (on {one.name})" for who in told}
         return Foreign(
             tuple(sorted(targeting)),
             tuple(found.retakes),
@@ -119,8 +120,8 @@ class ForeignBook:
 
 def _services_of(deployment: Key) -> set[Key]:
     """Services whose Deployment that may be, by its name."""
-    base = deployment.name.removesuffix(names.on_demand_name(""))
-    return {deployment, Key(deployment.namespace, base)}
+    bases = names.bases_of(deployment.name)
+    return {deployment, *(Key(deployment.namespace, base) for base in bases)}
 
 
 def _named(seen: Autoscaler) -> str:

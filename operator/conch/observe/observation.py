@@ -58,9 +58,20 @@ class Observation:
         return self.children.get(("Deployment", self.key.name))
 
     @property
-    def on_demand(self) -> Object | None:
-        """The Deployment of the replicas that must not be on spot."""
-        return self.children.get(("Deployment", names.on_demand_name(self.key.name)))
+    def parts(self) -> dict[str, Object]:
+        """Its further Deployments."""
+        return parts_of(self.key, self.children)
+
+
+def parts_of(key: Key, children: Mapping[ChildId, Object]) -> dict[str, Object]:
+    """A service's Deployments beside the one that has its name, by part."""
+    found = {}
+    for (kind, name), child in children.items():
+        if kind == "Deployment" and name != key.name:
+            part = child["metadata"].get("labels", {}).get(names.LABEL_PART, "")
+            if name == names.part_name(key.name, part):
+                found[part] = child
+    return dict(sorted(found.items()))
 
 
 @dataclass(frozen=True, slots=True)

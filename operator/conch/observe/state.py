@@ -22,7 +22,7 @@ from conch.observe.inventory import ENDED, InventoryBuilder, declared_kind
 from conch.observe.observation import ChildId as ChildId
 from conch.observe.observation import Observation as Observation
 from conch.observe.observation import Record as Record
-from conch.observe.observation import Site
+from conch.observe.observation import Site, parts_of
 from conch.observe.types import Assignment, Bill, Decision, Footprint, Inventory, Key, Outlook
 from conch.observe.versions import FOREVER, Graves, Newest
 
@@ -299,8 +299,8 @@ class ClusterState:
         deployment = self.child(key, "Deployment", key.name)
         if deployment is None:
             return None
-        second = self.child(key, "Deployment", names.on_demand_name(key.name))
-        asked = sum(int(d["spec"].get("replicas", 1)) for d in (deployment, second) if d)
+        further = parts_of(key, self._family(key).children).values()
+        asked = sum(int(d["spec"].get("replicas", 1)) for d in (deployment, *further))
         return max(0, asked - self.substitutes.get(key, 0))
 
     def cold_starts_s(self, key: Key) -> tuple[float, ...]:
@@ -333,7 +333,7 @@ class ClusterState:
             now=now,
             activation=self._activation(key, record, family),
             cold_starts_s=tuple(family.cold_starts_s),
-            foreign=self.foreign.of(key, self._second(key, family)),
+            foreign=self.foreign.of(key, self._further(key, family)),
             bill=self.bills.get(key),
             footprint=self.footprints.get(key),
             leaving=self.leaving(key),
@@ -343,9 +343,9 @@ class ClusterState:
             spare=self.spares.get(key, 0),
         )
 
-    def _second(self, key: Key, family: Family) -> Key | None:
-        name = names.on_demand_name(key.name)
-        return Key(key.namespace, name) if ("Deployment", name) in family.children else None
+    def _further(self, key: Key, family: Family) -> list[Key]:
+        parts = parts_of(key, family.children)
+        return [Key(key.namespace, names.part_name(key.name, part)) for part in parts]
 
     def sites(self, key: Key) -> dict[str, Site]:
         """The service's pods by site, of every site that it is pinned to."""

@@ -195,6 +195,8 @@ class PlacementRequest:
     capacity_types: tuple[str, ...] = ()  # allowed, best first; (): any
     min_on_demand: int = 0  # replicas that must not be on spot
     on_demand_bound: int = 0  # of the bound ones: those that cannot be on spot
+    # Replicas bound on behalf of its further Deployments, by their class; not in ``bound``.
+    parts: Mapping[str, int] = field(default_factory=dict)
     sites: tuple[str, ...] = ()  # allowed; (): any node, whatever its site
     min_per_site: int = 0  # never fewer at each of them
     # What the runtime's image runs on: CPU architectures ((): any), NVIDIA drivers of that branch
@@ -234,6 +236,19 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What of a service is on one class, where it is on several.
+
+    ``main``: it has the service's own Deployment; all others have one each.
+    """
+
+    kind: AcceleratorKind
+    replicas: int
+    room: int = 0  # for how many more
+    main: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Assignment:
     """Where a service goes. ``kind`` is None when it goes nowhere (yet)."""
 
@@ -249,6 +264,12 @@ class Assignment:
     # Of a service with a minimum at each site: for how many of its replicas without a node there is
     # room at each, up to the minimum; a site without a node that it may use is absent.
     site_room: Mapping[str, int] = field(default_factory=dict)
+    # Of a service on several classes, that of its own Deployment included, the worst last: its
+    # replicas are given up first. (): all are on ``kind``.
+    parts: tuple[Part, ...] = ()
+    room_beside: int = 0  # further replicas that would find room on other classes
+    growing: str = ""  # the class that a further replica goes to; "": not told
+    shrinking: str = ""  # the one that is given up first
 
 
 @dataclass(frozen=True, slots=True)

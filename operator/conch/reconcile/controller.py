@@ -228,9 +228,10 @@ class Controller:
         if plan.scale_to is not None and not refused:
             self._state.foreign.retaken(obs.key, obs.now)
             refused += await self._scale(obs.key, plan.scale_to)
-        if plan.on_demand_to is not None and not refused:
-            second = Key(obs.key.namespace, names.on_demand_name(obs.key.name))
-            refused += await self._scale(second, plan.on_demand_to)
+        for part, count in plan.parts_to.items():
+            if not refused:
+                further = Key(obs.key.namespace, names.part_name(obs.key.name, part))
+                refused += await self._scale(further, count)
         if plan.building and not refused:
             self._state.stood_in(obs.key, plan.substitutes, plan.spare)
         for child in plan.deletes:

@@ -43,7 +43,7 @@ def may_move(
         _is_ready(obs.raw)
         and len(alive) == request.bound
         and all(pod.ready and class_of(pod) == request.current for pod in alive)
-        and all(_has_settled(d) for d in (obs.deployment, obs.on_demand) if d is not None)
+        and all(_has_settled(d) for d in (obs.deployment, *obs.parts.values()) if d is not None)
         and (service.spec.scaling.mode != "Latency" or _is_calm(obs.decision, target_s))
         and (budget_left is None or budget_left > 0)
     )

@@ -258,7 +258,9 @@ class PlacementLoop:
             unbound=max(0, wanted - len(bound)),
             bound=len(bound),
             min_on_demand=placement.min_on_demand or 0,
-            on_demand_bound=sum(names.LABEL_CAPACITY in labels for labels in bound),
+            on_demand_bound=sum(
+                labels.get(names.LABEL_PART) == names.ON_DEMAND for labels in bound
+            ),
             current=current,
             avoid=self._avoided(obs, current),
             age_rank=record.raw["metadata"].get("creationTimestamp", "") + service.metadata.uid,

@@ -7,7 +7,8 @@ one condition each (``reconcile.steps``); nothing here reads a clock or a networ
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -33,7 +34,14 @@ from conch.reconcile.steps import (
     summary,
     told,
 )
-from conch.render import Holding, QueueLimit, RenderOptions, children, needs_apply
+from conch.render import (
+    Holding,
+    PartOptions,
+    QueueLimit,
+    RenderOptions,
+    children,
+    needs_apply,
+)
 
 _AWAITED = {
     ConditionType.READY,
@@ -81,7 +89,7 @@ class Plan:
     substitutes: int = 0  # asked for beyond ``replicas``, in the stead of pods whose node goes
     spare: int = 0  # of those: because a site lacks its minimum
     scale_to: int | None = None  # written to the Deployment by the scaler's field manager
-    on_demand_to: int | None = None  # the same of the second Deployment, where there is one
+    parts_to: Mapping[str, int] = field(default_factory=dict)  # the same of further Deployments
     collision: str = ""  # a child of ours by name that belongs to somebody else
     terminating: bool = False  # an earlier owner's child is still being collected
     building: bool = False  # the spec can be built: children are wanted
@@ -121,8 +129,10 @@ def make(obs: Observation, options: Options) -> Plan:
     if wanted == 0 and service.spec.scaling.idle is not None and not (held and held.addresses):
         # Nobody would hold what arrives meanwhile.
         wanted = max(0 if foreign.judge(obs) else 1, split.live(obs))
-    parts = split.judge(obs, wanted)
-    desired = _desired(obs, service, obs.runtime, kind, wanted, held, options)
+    spare = 0 if foreign.judge(obs) else sites.spare(obs, wanted)
+    substitutes = replicas.substitutes(obs, wanted) + spare
+    parts = split.judge(obs, wanted, substitutes)
+    desired = _desired(obs, service, obs.runtime, kind, wanted, parts, held, options)
     stranger, dying = _strangers(obs, desired)
     if stranger or dying:
         return Plan(
@@ -141,10 +151,9 @@ def make(obs: Observation, options: Options) -> Plan:
     kept = {_id(child) for child in desired}
     # A pod that is not there yet, or starts again, needs the template it was made with.
     claimed = {c.resource_claim_template_name for pod in obs.pods for c in pod.spec.resource_claims}
-    if parts.on_demand is not None:
-        kept.add(("Deployment", names.on_demand_name(obs.key.name)))  # until others do its part
-    spare = 0 if foreign.judge(obs) else sites.spare(obs, wanted)
-    substitutes = replicas.substitutes(obs, wanted) + spare
+    # Until others do their part.
+    held_on = [part for part, count in parts.parts.items() if count]
+    kept |= {("Deployment", names.part_name(obs.key.name, part)) for part in held_on}
     deletes = tuple(
         live
         for identity, live in obs.children.items()
@@ -161,8 +170,8 @@ def make(obs: Observation, options: Options) -> Plan:
         replicas=wanted,
         substitutes=substitutes,
         spare=spare,
-        scale_to=_scale_to(obs.deployment, parts.any + substitutes),
-        on_demand_to=_scale_to(obs.on_demand, parts.on_demand),
+        scale_to=_scale_to(obs.deployment, parts.main),
+        parts_to=_parts_to(obs, parts, kept),
         building=True,
     )
 
@@ -190,7 +199,7 @@ def conclude(obs: Observation, plan: Plan, outcome: Outcome) -> Status:
             settled=state.settled
             and not plan.applies
             and plan.scale_to is None
-            and plan.on_demand_to is None,
+            and not plan.parts_to,
             stuck=state.stuck,
             paused=paused,
         )
@@ -258,6 +267,7 @@ def _desired(
     runtime: v1alpha1.TritonRuntimeSpec,
     kind: AcceleratorKind,
     wanted: int,
+    parts: split.Split,
     held: Holding | None,
     options: Options,
 ) -> list[Object]:
@@ -270,8 +280,16 @@ def _desired(
     """
     kept, newest = queue_limit.judge(obs)
 
+    beside = {
+        name: part
+        for part in (obs.assignment.parts if obs.assignment is not None else ())
+        if not part.main and parts.parts.get(name := names.part_on(part.kind.name))
+    }
+
     def build(
-        surge: int, limit: QueueLimit | None = newest, fetch_image: str = options.fetch_image
+        surges: Mapping[str, int],
+        limit: QueueLimit | None = newest,
+        fetch_image: str = options.fetch_image,
     ) -> list[Object]:
         return children(
             service,
@@ -285,32 +303,45 @@ def _desired(
                 allowed_sources=options.allowed_sources,
                 allow_private_hosts=options.allow_private_hosts,
                 fetch_max_bytes=options.fetch_max_bytes,
-                surge=surge,
+                surge=surges.get(split.MAIN, 1),
                 replicas=wanted,
                 startup_budget_s=options.startup_budget_s,
                 holding=held,
                 queue_limit=limit,
             ),
+            [PartOptions(name, beside[name].kind, surges.get(name, 1)) for name in sorted(beside)],
         )
 
     deployment = obs.deployment
-    room = obs.assignment.room if obs.assignment else 0
     if deployment is None:
-        return build(surge=1)
-    rolling = deployment["spec"].get("strategy", {}).get("rollingUpdate", {})
-    before = rolling.get("maxSurge", 1)
+        return build({})
+    live = {split.MAIN: deployment, **{name: d for name, d in obs.parts.items() if name in beside}}
+    before = {name: _surge(one) for name, one in live.items()}
     same = build(before, kept, _fetch_image(deployment) or options.fetch_image)
     unchanged = all(
         _difference(obs, child) is None
         for child in same
         if child["kind"] == "Deployment" and _id(child) in obs.children
     )
+    if unchanged:
+        return same
+    rooms = {name: part.room for name, part in beside.items()}
+    rooms[split.MAIN] = obs.assignment.room if obs.assignment else 0
     # A single replica must surge, or the service would be away during the rollout; it waits for
     # room instead when there is none.
     # Replicas without a node serve nobody: their successors come at once, as far as there is room.
-    waiting = sum(not pod.spec.node_name for pod in obs.pods)
-    after = max(1, min(room, waiting)) if room > 0 or wanted <= 1 else 0
-    return same if unchanged else build(after)
+    waiting = Counter(split.part_of(pod) for pod in obs.pods if not pod.spec.node_name)
+    return build(
+        {
+            name: max(1, min(room, waiting[name])) if room > 0 or wanted <= 1 else 0
+            for name, room in rooms.items()
+        }
+    )
+
+
+def _surge(deployment: Object) -> int:
+    rolling = deployment["spec"].get("strategy", {}).get("rollingUpdate", {})
+    return int(rolling.get("maxSurge", 1))
 
 
 def _fetch_image(deployment: Object) -> str | None:
@@ -366,6 +397,17 @@ def _scale_to(deployment: Object | None, wanted: int | None) -> int | None:
     """What to write; one that does not exist yet is made with one replica."""
     before = 1 if deployment is None else int(deployment["spec"].get("replicas", 1))
     return None if before == wanted else wanted
+
+
+def _parts_to(obs: Observation, parts: split.Split, kept: Collection[ChildId]) -> dict[str, int]:
+    """By part, what to write; none of those that are deleted."""
+    live = obs.parts
+    return {
+        part: count
+        for part, wanted in parts.parts.items()
+        if ("Deployment", names.part_name(obs.key.name, part)) in kept
+        and (count := _scale_to(live.get(part), wanted)) is not None
+    }
 
 
 def _applied(plan: Plan, outcome: Outcome) -> Condition:

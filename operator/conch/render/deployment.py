@@ -8,6 +8,7 @@ Facts behind the numbers: docs/design/001-control-loop.md and triton/arguments.p
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from conch.api import names, v1alpha1
 from conch.kube.views import Object
@@ -15,7 +16,7 @@ from conch.observe.types import AcceleratorKind
 from conch.render.claim import claim_template
 from conch.render.metadata import metadata
 from conch.render.models import MODELS_VOLUME, literal, staging
-from conch.render.options import RenderOptions
+from conch.render.options import PartOptions, RenderOptions
 from conch.render.placement import apart, node_affinity, spread, tolerations
 from conch.render.resources import memory_sum, server_resources
 from conch.render.security import container_security, pod_security
@@ -66,21 +67,23 @@ def deployment(
     }
 
 
-def on_demand_deployment(
+def part_deployment(
     service: v1alpha1.InferenceService,
     runtime: v1alpha1.TritonRuntimeSpec,
-    kind: AcceleratorKind,
+    part: PartOptions,
     options: RenderOptions,
 ) -> Object:
-    """The Deployment of the replicas that must not be on spot: the same servers, on fewer nodes.
+    """The Deployment of a part of the replicas: the same servers, on other nodes or fewer.
 
     Its pods are found by all that finds the service's; only its own selector tells them apart.
     """
-    placement = service.spec.placement.model_copy(update={"capacity_types": ["OnDemand"]})
-    spec = service.spec.model_copy(update={"placement": placement})
-    made = deployment(service.model_copy(update={"spec": spec}), runtime, kind, options)
-    made["metadata"]["name"] = names.on_demand_name(service.metadata.name)
-    own = {names.LABEL_CAPACITY: names.ON_DEMAND}
+    if part.on_demand:
+        placement = service.spec.placement.model_copy(update={"capacity_types": ["OnDemand"]})
+        spec = service.spec.model_copy(update={"placement": placement})
+        service = service.model_copy(update={"spec": spec})
+    made = deployment(service, runtime, part.kind, replace(options, surge=part.surge))
+    made["metadata"]["name"] = names.part_name(service.metadata.name, part.name)
+    own = {names.LABEL_PART: part.name}
     for labels in (
         made["metadata"]["labels"],
         made["spec"]["selector"]["matchLabels"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from conch.observe.types import AcceleratorKind
 from conch.render.endpointslice import Holding
 
 
@@ -13,6 +14,16 @@ class QueueLimit:
 
     wait_us: int
     note: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartOptions:
+    """A further Deployment of a service: which, on accelerators of what kind."""
+
+    name: str  # of the part, as in its label
+    kind: AcceleratorKind
+    surge: int
+    on_demand: bool = False  # never on spot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from conch.api import names
 from conch.api.conditions import Condition, ConditionType, Reason
 from conch.kube.views import Object, Pod
 from conch.observe.state import Observation
@@ -30,15 +29,16 @@ def judge(obs: Observation, replicas: int, paused: bool, substitutes: int = 0) -
     Pods of an older revision count as serving, but a problem of the newest revision is what the
     user must hear about: what they applied last is not running.
     """
-    parts = split.judge(obs, replicas)
+    parts = split.judge(obs, replicas, substitutes)
     alive = [p for p in obs.pods if p.metadata.deletion_timestamp is None]
     current = _newest(alive)
     ready = sum(p.ready for p in alive)
     ready_now = sum(p.ready for p in current)
-    settled = _settled(obs.deployment, parts.any + substitutes) and (
-        parts.on_demand is None or _settled(obs.on_demand, parts.on_demand)
+    live = obs.parts
+    settled = _settled(obs.deployment, parts.main) and all(
+        _settled(live.get(part), count) for part, count in parts.parts.items()
     )
-    problem = _worst(current, obs) or _replica_failure(obs.deployment, obs.on_demand)
+    problem = _worst(current, obs) or _replica_failure(obs.deployment, *live.values())
 
     def result(
         status: Literal["True", "False"], reason: Reason, message: str, stuck: bool = False
@@ -116,14 +116,12 @@ def _settled(deployment: Object | None, replicas: int) -> bool:
 def _newest(alive: list[Pod]) -> list[Pod]:
     """Those of the newest revision of their Deployment: its newest pod's template hash names it."""
 
-    def line(pod: Pod) -> str:
-        return pod.metadata.labels.get(names.LABEL_CAPACITY, "")
-
     def template(pod: Pod) -> str:
         return pod.metadata.labels.get("pod-template-hash", "")
 
-    newest = {line(pod): template(pod) for pod in alive}  # oldest first: the last one stays
-    return [pod for pod in alive if template(pod) == newest[line(pod)]]
+    # Oldest first: the last one stays.
+    newest = {split.part_of(pod): template(pod) for pod in alive}
+    return [pod for pod in alive if template(pod) == newest[split.part_of(pod)]]
 
 
 def _worst(pods: list[Pod], obs: Observation) -> Problem | None:

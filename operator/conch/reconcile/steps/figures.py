@@ -55,10 +55,10 @@ def sites(obs: Observation) -> dict[str, Any]:
 def revision(obs: Observation) -> dict[str, Any]:
     """The pod template that the newest ready pod was made from.
 
-    Of two Deployments the one whose replicas may be on spot: the other has the same servers.
+    Of several Deployments the service's own: the others have the same servers.
     """
     ready = [p for p in obs.pods if p.ready]
-    ready = [p for p in ready if names.LABEL_CAPACITY not in p.metadata.labels] or ready
+    ready = [p for p in ready if names.LABEL_PART not in p.metadata.labels] or ready
     if not ready:
         return {}
     return {"revision": ready[-1].metadata.labels.get("pod-template-hash", "")}

@@ -94,7 +94,7 @@ def spare(obs: Observation, replicas: int) -> int:
         if pod.metadata.deletion_timestamp is None and pod.status.phase not in ENDED
     ]
     labels = [pod.metadata.labels for pod in alive]
-    made_from = {(have.get(names.LABEL_CAPACITY), have.get("pod-template-hash")) for have in labels}
+    made_from = {(have.get(names.LABEL_PART), have.get("pod-template-hash")) for have in labels}
     if len(made_from) > len({deployment for deployment, _ in made_from}):
         return obs.spare  # a rollout makes all of them anew
     bound = sum(bool(pod.spec.node_name) for pod in alive)

@@ -1,66 +1,110 @@
-"""How a service's replicas are split over its two Deployments: any capacity type, and on demand.
+"""How a service's replicas are split over its Deployments.
 
-Where some must not be on spot (``placement.minOnDemand``), the second Deployment holds that many,
-and the first all others. When the split changes, either gives up replicas only as those of the
-other that replace them are ready, so changing it costs no request. Pure.
+The first has the service's name. Further ones hold what an affinity cannot say, a number: those
+that must not be on spot (``placement.minOnDemand``), and those on other classes where one has no
+room for all (``Assignment.parts``). When the split changes, a Deployment gives up replicas that
+serve only as others that replace them are ready, so changing it costs no request. Pure.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from conch.api import names
 from conch.kube.views import Object, Pod
+from conch.observe.inventory import ENDED
 from conch.observe.state import Observation
 from conch.reconcile.steps import foreign
+
+MAIN = ""
+"""The part that has the service's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Replicas of each Deployment. ``on_demand`` None: there is no second one."""
+    """Replicas of each Deployment: of the one with the service's name, and of further ones."""
 
-    any: int
-    on_demand: int | None = None
-
-    @property
-    def total(self) -> int:
-        """Of both."""
-        return self.any + (self.on_demand or 0)
+    main: int
+    parts: Mapping[str, int] = field(default_factory=dict)
 
 
-def judge(obs: Observation, wanted: int) -> Split:
-    """The split of ``wanted`` replicas now."""
+def judge(obs: Observation, wanted: int, substitutes: int = 0) -> Split:
+    """The split of ``wanted`` replicas now, and of those in the stead of pods whose node goes."""
+    live = obs.parts
+    held = {MAIN: _asked(obs.deployment)} | {part: _asked(live[part]) for part in live}
     least = obs.service.spec.placement.min_on_demand if obs.service is not None else None
-    if obs.on_demand is None and not least:
-        return Split(wanted)
-    held, also = _asked(obs.deployment), _asked(obs.on_demand)
+    several = obs.assignment is not None and obs.assignment.parts
+    if not (live or least or several):
+        return Split(wanted + substitutes)
     if foreign.judge(obs):
-        return Split(held, also)
-    firm = min(least or 0, wanted)
-    others = sum(pod.ready for pod in obs.pods if not _is_on_demand(pod) and _stays(pod))
-    ready = sum(pod.ready for pod in obs.pods if _is_on_demand(pod) and _stays(pod))
-    # What is asked of the one beyond its part stays until it is ready at the other.
-    many = max(wanted - firm, min(held, wanted - ready))
-    few = max(firm, min(also, wanted - others))
-    if obs.deployment is None:
-        many = wanted - firm
-    return Split(many, few if least or few else None)
+        main = held.pop(MAIN)
+        return Split(main, held)
+    target = _targets(obs, wanted, least or 0)
+    _give_substitutes(obs, target, substitutes)
+    _hold(obs, target, held, wanted)
+    main = target.pop(MAIN)
+    return Split(main, target)
 
 
 def live(obs: Observation) -> int:
-    """What both Deployments ask for. None yet: it is made with one replica."""
+    """What all Deployments ask for. None yet: it is made with one replica."""
     if obs.deployment is None:
         return 1
-    return _asked(obs.deployment) + _asked(obs.on_demand)
+    return sum(_asked(deployment) for deployment in (obs.deployment, *obs.parts.values()))
+
+
+def part_of(pod: Pod) -> str:
+    """The part that a pod is of."""
+    return pod.metadata.labels.get(names.LABEL_PART, MAIN)
+
+
+def _targets(obs: Observation, wanted: int, least: int) -> dict[str, int]:
+    """By part, best first, what is wanted in the end; the first Deployment has what is left over.
+
+    What the plan did not know of yet is asked of it, and what is too much is taken from the worst;
+    the class of the service itself keeps one replica.
+    """
+    firm = min(least, wanted)
+    own = max(firm, min(1, wanted))
+    left = wanted - own
+    others: dict[str, int] = {}
+    for part in obs.assignment.parts if obs.assignment is not None else ():
+        planned = max(0, part.replicas - own) if part.main else part.replicas
+        given = min(planned, left)
+        left -= given
+        if given and not part.main:
+            others[names.part_on(part.kind.name)] = given
+    target = {MAIN: wanted - firm - sum(others.values()), **others}
+    target |= {part: 0 for part in obs.parts if part not in target}
+    return target | ({names.ON_DEMAND: firm} if least or names.ON_DEMAND in target else {})
+
+
+def _give_substitutes(obs: Observation, target: dict[str, int], substitutes: int) -> None:
+    """One more where a pod is on a node that goes, which the plan has looked for room for."""
+    for pod in obs.leaving[:substitutes]:
+        part = part_of(pod)
+        target[part if target.get(part) else MAIN] += 1
+    target[MAIN] += max(0, substitutes - len(obs.leaving))
+
+
+def _hold(obs: Observation, target: dict[str, int], held: Mapping[str, int], wanted: int) -> None:
+    """Leave with each part what serves there, as far as it is not replaced; the worst goes first.
+
+    Kubernetes ends pods first that have no node or are not ready.
+    """
+    ready = dict.fromkeys(target, 0)
+    for pod in obs.pods:
+        if pod.ready and pod.metadata.deletion_timestamp is None and pod.status.phase not in ENDED:
+            part = part_of(pod)
+            ready[part] = ready.get(part, 0) + 1
+    surplus = sum(ready.values()) - wanted
+    for part in reversed(target):
+        keeps = min(held.get(part, 0), ready[part] - max(0, surplus))
+        if keeps > target[part]:
+            target[part] = keeps
+        surplus -= max(0, ready[part] - target[part])
 
 
 def _asked(deployment: Object | None) -> int:
     return 0 if deployment is None else int(deployment["spec"].get("replicas", 1))
-
-
-def _is_on_demand(pod: Pod) -> bool:
-    return pod.metadata.labels.get(names.LABEL_CAPACITY) == names.ON_DEMAND
-
-
-def _stays(pod: Pod) -> bool:
-    return pod.metadata.deletion_timestamp is None
