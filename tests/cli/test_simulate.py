@@ -231,7 +231,7 @@ def test_several_models_need_a_choice(run: Run) -> None:
 
 def test_without_the_extra(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "numba", None)
-    refused(run(), MISSING, "pip install 'conch-operator[twin]'")
+    refused(run(), MISSING, "pip install '.[twin]'")
 
 
 # --- what a reader must know ----------------------------------------------------------------------

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from conch.twin.compare import Comparison
     from conch.twin.world import Scenario
 
-MISSING: Final = "conch simulate needs the extra: pip install 'conch-operator[twin]'"
+MISSING: Final = "conch simulate needs the extra: pip install '.[twin]' in Conch's repository"
 _MAX_BYTES: Final = 4 << 20  # of a service's file
 
 _LONGEST_S: Final = 31 * 86400  # of a trace: scalers look every few seconds
