@@ -6,8 +6,7 @@ put between the truth and the scaler.
 
 import math
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
@@ -15,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conch.autoscale import ScalerState, step
-from conch.observe.types import Decision, ModelCounters, PodSample, ScalingObservation
+from conch.observe.types import Decision, PodSample, ScalingObservation
 
+from .faults import MISLEADING, SAYING_NOTHING, Fault, Frozen, altered, scaled
 from .worlds import MODEL, POLICY, counters
 
 pytestmark = pytest.mark.simulation
 
 FULL_RPS = 50.0  # what a pod can answer
-Fault = Callable[[ScalingObservation], ScalingObservation]
 
 
 @dataclass
@@ -81,63 +80,9 @@ class Loop:
         return self.replicas[-looks:]
 
 
-def altered(observation: ScalingObservation, **numbers: float) -> ScalingObservation:
-    """Every pod's counters with these fields set."""
-
-    def of(sample: PodSample) -> PodSample:
-        found = {m: replace(c, **numbers) for m, c in sample.models.items()}  # type: ignore[arg-type]
-        return replace(sample, models=found)
-
-    return replace(observation, samples=tuple(map(of, observation.samples)))
-
-
-def scaled(observation: ScalingObservation, factor: float, pods: int = 1000) -> ScalingObservation:
-    """The first ``pods`` pods' counters times ``factor``."""
-
-    def of(found: ModelCounters) -> ModelCounters:
-        return replace(
-            found, success=found.success * factor, executions=int(found.executions * factor)
-        )
-
-    samples = [
-        replace(s, models={m: of(c) for m, c in s.models.items()}) if number < pods else s
-        for number, s in enumerate(observation.samples)
-    ]
-    return replace(observation, samples=tuple(samples))
-
-
-def down(observation: ScalingObservation) -> ScalingObservation:
-    return replace(observation, samples=())
-
-
-def stale(observation: ScalingObservation) -> ScalingObservation:
-    old = (replace(s, at_s=s.at_s - 60) for s in observation.samples)
-    return replace(observation, samples=tuple(old))
-
-
-def ahead(observation: ScalingObservation) -> ScalingObservation:
-    early = (replace(s, at_s=s.at_s + 3600) for s in observation.samples)
-    return replace(observation, samples=tuple(early))
-
-
-def foreign(observation: ScalingObservation) -> ScalingObservation:
-    """Another pod's answers: from uids that are never the same again."""
-    others = (replace(s, pod=f"{s.pod}-{observation.now_s}") for s in observation.samples)
-    return replace(observation, samples=tuple(others))
-
-
-HOLDING: list[tuple[str, Fault]] = [
-    ("down", down),
-    ("stale", stale),
-    ("from the future", ahead),
-    ("not a number", lambda o: altered(o, success=math.nan)),
-    ("infinite", lambda o: altered(o, success=math.inf)),
-    ("negative", lambda o: altered(o, success=-5.0)),
-    ("one field is not a number", lambda o: altered(o, queue_s=math.nan)),
-]
-
-
-@pytest.mark.parametrize(("name", "fault"), HOLDING, ids=[name for name, _ in HOLDING])
+@pytest.mark.parametrize(
+    ("name", "fault"), SAYING_NOTHING, ids=[name for name, _ in SAYING_NOTHING]
+)
 def test_metrics_that_say_nothing_change_nothing(name: str, fault: Fault) -> None:
     loop = Loop()
     before = loop.run(300)[-1]
@@ -146,15 +91,7 @@ def test_metrics_that_say_nothing_change_nothing(name: str, fault: Fault) -> Non
     assert set(loop.run(300)) <= {before - 1, before, before + 1}
 
 
-OTHERS: list[tuple[str, Fault]] = [
-    ("reset", lambda o: altered(o, success=0.0, executions=0.0) if o.now_s % 60 < 2 else o),
-    ("foreign", foreign),
-    ("one pod lies tenfold", lambda o: scaled(o, 10.0, pods=1)),
-    ("one pod lies to a tenth", lambda o: scaled(o, 0.1, pods=1)),
-]
-
-
-@pytest.mark.parametrize(("name", "fault"), OTHERS, ids=[name for name, _ in OTHERS])
+@pytest.mark.parametrize(("name", "fault"), MISLEADING, ids=[name for name, _ in MISLEADING])
 def test_metrics_that_mislead_move_little(name: str, fault: Fault) -> None:
     loop = Loop()
     before = loop.run(300)[-1]
@@ -173,15 +110,16 @@ def test_all_pods_lying_tenfold_stop_at_the_maximum_and_come_back() -> None:
 def test_frozen_counters_are_no_reason_to_go_for_a_minute() -> None:
     loop = Loop()
     before = loop.run(300)[-1]
-    last: dict[str, PodSample] = {}
+    assert set(loop.run(58, Frozen())) == {before}
 
-    def frozen(observation: ScalingObservation) -> ScalingObservation:
-        samples = tuple(
-            replace(last.setdefault(s.pod, s), at_s=s.at_s) for s in observation.samples
-        )
-        return replace(observation, samples=samples)
 
-    assert set(loop.run(58, frozen)) == {before}
+def test_counters_that_stand_still_while_requests_wait_are_no_end_of_demand() -> None:
+    loop = Loop()
+    before = loop.run(300)[-1]
+    frozen = Frozen()
+    assert set(loop.run(600, lambda o: frozen(altered(o, pending=3.0)))) == {before}
+    assert "none was counted as answered" in loop.decisions[-1].message
+    assert loop.decisions[-1].not_answering == (MODEL,)
 
 
 @pytest.mark.parametrize("jump_s", [-3600.0, -30.0, 3600.0, 86400.0])
@@ -228,7 +166,7 @@ def test_zero_traffic_for_days_then_a_flash() -> None:
 @given(seed=st.integers(0, 2**16), look_s=st.sampled_from([1.0, 5.0, 15.0]))
 def test_no_series_of_faults_breaks_it(seed: int, look_s: float) -> None:
     rng = random.Random(seed)
-    faults = [None, *(fault for _, fault in HOLDING), *(fault for _, fault in OTHERS)]
+    faults = [None, *(fault for _, fault in SAYING_NOTHING), *(fault for _, fault in MISLEADING)]
     loop = Loop(look_s=look_s)
     for _ in range(12):
         loop.rate = rng.choice([0.0, 20.0, 120.0, 400.0])
