@@ -1,4 +1,5 @@
-"""twin_error_pp: the same requests and the same replicas, on real servers and simulated.
+"""twin_error_pp, twin_hours_error, twin_p99_error: the same requests and the same replicas, on real
+servers and simulated.
 
 The load comes in three steps, the middle one too much for the replica there is; more are asked for
 while it lasts, and some are given back at the end, by changing the service's limits. The twin is
@@ -209,16 +210,29 @@ def simulated(seen: Seen, seeds: int) -> list[Simulated]:
     ]
 
 
-def _measure(ctx: Context) -> Result:
-    cluster = real_world.prepared(ctx, "twin")
-    with real_world.operator(ctx, cluster, "twin"):
-        seen = run(cluster, _seen(cluster), _LIMIT_S)
-    (ctx.folder / "twin-real.json").write_text(json.dumps(dataclasses.asdict(seen), indent=1))
-    return compared(seen)
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What the twin is off by, against the real servers; ``how`` it came about."""
+
+    late_pp: float
+    hours: float  # relative
+    p99: float  # relative
+    how: str
 
 
-def compared(seen: Seen) -> Result:
-    """The difference of the late shares, in percentage points, and in words the rest."""
+def _measured(ctx: Context) -> Compared:
+    def measure() -> Compared:
+        cluster = real_world.prepared(ctx, "twin")
+        with real_world.operator(ctx, cluster, "twin"):
+            seen = run(cluster, _seen(cluster), _LIMIT_S)
+        (ctx.folder / "twin-real.json").write_text(json.dumps(dataclasses.asdict(seen), indent=1))
+        return compared(seen)
+
+    return ctx.once("twin against real servers", measure)
+
+
+def compared(seen: Seen) -> Compared:
+    """The twin's mean over the seeds beside what was seen."""
     runs = simulated(seen, SEEDS)
     summary = seen.told.summary
     late = 1 - summary["within"] / summary["sent"]
@@ -226,14 +240,29 @@ def compared(seen: Seen) -> Result:
     hours, real = mean(r.replica_hours for r in runs), real_hours(seen)
     p99_s, real_p99_s = mean(r.p99_s for r in runs), summary["p99_ms"] / 1000
     times = ", ".join(f"{1000 * s:.1f}" for s in curve(seen.batches, BATCH))
-    return Result(
-        100 * abs(mean(shares) - late),
-        f"late: real {late:.2%}, twin {mean(shares):.2%} ({min(shares):.2%} to "
+    return Compared(
+        late_pp=100 * abs(mean(shares) - late),
+        hours=abs(hours / real - 1),
+        p99=abs(p99_s / real_p99_s - 1),
+        how=f"late: real {late:.2%}, twin {mean(shares):.2%} ({min(shares):.2%} to "
         f"{max(shares):.2%} of {SEEDS} seeds); p99 {real_p99_s:.2f} and {p99_s:.2f} s "
         f"({p99_s / real_p99_s - 1:+.1%}); replica-hours {real:.4f} and {hours:.4f} "
         f"({hours / real - 1:+.1%}); {summary['sent']} requests, {summary['failed']} failed, "
         f"cold start {cold_start_s(seen):.1f} s, s(b) {times} ms",
     )
+
+
+def _late(ctx: Context) -> Result:
+    found = _measured(ctx)
+    return Result(found.late_pp, found.how)
+
+
+def _hours(ctx: Context) -> Result:
+    return Result(_measured(ctx).hours, "the same load: see twin_error_pp")
+
+
+def _p99(ctx: Context) -> Result:
+    return Result(_measured(ctx).p99, "the same load: see twin_error_pp")
 
 
 FIGURES = (
@@ -243,6 +272,8 @@ FIGURES = (
         1.0,
         "lower",
         "late share, twin against real tritonserver under the same load",
-        _measure,
+        _late,
     ),
+    Figure("twin_hours_error", "", 0.05, "lower", "replica-hours, relative error", _hours),
+    Figure("twin_p99_error", "", 0.15, "lower", "p99, relative error", _p99),
 )

@@ -52,7 +52,7 @@ def test_cold_starts_are_of_the_pods_that_started_under_the_load() -> None:
 
 
 @pytest.mark.simulation
-def test_the_figure_is_the_difference_in_percentage_points() -> None:
+def test_what_the_twin_is_off_by() -> None:
     """Servers that nobody overloads are never late; the twin overloads one for ten seconds."""
     batches = {size: BatchStat(100, 100 * (0.04 + 0.01 * size)) for size in (1, 2, 3, 4)}
     lives = {
@@ -61,6 +61,9 @@ def test_the_figure_is_the_difference_in_percentage_points() -> None:
         "third": Life(1045.0, 1052.0, 1170.0),
     }
     found = compared(seen(lives, batches))
-    assert 2 < found.value < 15
+    assert 2 < found.late_pp < 15
+    assert found.p99 > 0.15
+    # 220, 175 and 125 s of lives; the twin asks a tenth of a second late at most.
+    assert found.hours < 0.01
     assert "late: real 0.00%" in found.how
     assert "cold start 7.0 s, s(b) 50.0, 60.0, 70.0, 80.0 ms" in found.how
