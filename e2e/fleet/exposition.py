@@ -22,14 +22,14 @@ Models = Mapping[str, Counters]
 Read = Callable[[Counters], float]
 
 
-def metrics(models: Models, *, nan: bool = False) -> str:
-    """The text of /metrics; with `nan`, no value of a model is a number."""
+def metrics(models: Models, *, instead: str = "") -> str:
+    """The text of /metrics; `instead` stands in place of every value of a model."""
     parts = []
     for text, model, read in _lines(tuple(models)):
         parts.append(text)
         if model is not None:
-            number = None if nan else read(models[model])
-            parts.append("Nan" if number is None else str(int(number)))
+            number = None if instead else read(models[model])
+            parts.append(instead or ("Nan" if number is None else str(int(number))))
     return "".join(parts)
 
 

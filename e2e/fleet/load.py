@@ -9,6 +9,9 @@ from typing import Any, cast
 FAULTS = (
     "none",
     "nan",  # every value of the inference metrics is Nan
+    "infinite",  # the same with +Inf
+    "negative",  # counters below zero
+    "frozen",  # counters stand still from now on
     "missing",  # the inference metrics are not there
     "empty",  # 200 without a body
     "truncated",  # half of the answer

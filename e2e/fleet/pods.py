@@ -20,6 +20,8 @@ class Pod:
     load: Load
     at_s: float
     counters: dict[str, Counters] = field(default_factory=dict)
+    frozen: dict[str, Counters] = field(default_factory=dict)
+    """As they were when the pod was told to show these for ever."""
 
     def advance(self, now_s: float, wall_ms: int) -> dict[str, Counters]:
         """Its counters at `now_s`, of the models it has now."""
@@ -73,6 +75,7 @@ class Pods:
             pod = self[address]
             pod.advance(now_s, wall_ms)
             pod.load = load
+            pod.frozen = {model: c.times(1.0) for model, c in pod.counters.items()}
             if reset:
                 pod.counters.clear()
 

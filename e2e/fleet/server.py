@@ -16,7 +16,8 @@ from e2e.fleet.counters import Counters
 from e2e.fleet.http import HANG, RESET, Reply, Request
 from e2e.fleet.pods import Pod, Pods
 
-LIE = 10.0
+LIES: Final = {"lies": 10.0, "negative": -1.0}
+INSTEAD: Final = {"nan": "Nan", "infinite": "+Inf"}
 TEXT = "text/plain"
 EXPOSITION = "text/plain; charset=utf-8"
 
@@ -53,7 +54,7 @@ class Triton:
         pod = self._pods[request.address]
         fault = _fault(pod, "metrics")
         counters = {} if fault == "missing" else self._shown(request.address, pod, "metrics")
-        text = exposition.metrics(counters, nan=fault == "nan")
+        text = exposition.metrics(counters, instead=INSTEAD.get(fault, ""))
         return _spoiled(pod, "metrics", Reply(200, text.encode(), EXPOSITION))
 
     def _of_model(self, request: Request, pod: Pod, model: str, what: str) -> Reply:
@@ -97,8 +98,11 @@ class Triton:
 
     def _shown(self, address: str, pod: Pod, endpoint: str) -> dict[str, Counters]:
         counters = self._pods.counters(address)
-        if _fault(pod, endpoint) == "lies":
-            return {model: c.times(LIE) for model, c in counters.items()}
+        fault = _fault(pod, endpoint)
+        if fault == "frozen":
+            return pod.frozen
+        if fault in LIES:
+            return {model: c.times(LIES[fault]) for model, c in counters.items()}
         return counters
 
 

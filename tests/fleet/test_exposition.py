@@ -84,7 +84,8 @@ def test_the_operator_reads_what_the_fake_counted() -> None:
     assert len(batches) == 3
 
 
-def test_nan_spoils_every_value_of_a_model() -> None:
-    text = exposition.metrics({"resnet": busy()}, nan=True)
+@pytest.mark.parametrize("instead", ["Nan", "+Inf"])
+def test_what_is_no_number_spoils_every_value_of_a_model(instead: str) -> None:
+    text = exposition.metrics({"resnet": busy()}, instead=instead)
     values = {line.split()[-1] for line in text.splitlines() if 'model="resnet"' in line}
-    assert values == {"Nan"}
+    assert values == {instead}

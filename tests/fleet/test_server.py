@@ -95,6 +95,7 @@ async def test_answers_as_the_real_one(fleet: Fleet, path: str, status: int) -> 
         ("empty", lambda status, body: status == 200 and body == b""),
         ("missing", lambda status, body: b'model="resnet"' not in body),
         ("nan", lambda status, body: b'version="1"} Nan' in body),
+        ("infinite", lambda status, body: b'version="1"} +Inf' in body),
         ("truncated", lambda status, body: not body.endswith(b"\n")),
         ("error", lambda status, body: status == 500),
     ],
@@ -104,6 +105,29 @@ async def test_a_fault_spoils_one_pod_only(fleet: Fleet, fault: str, expected: A
     assert await fleet.change(one={"fault": fault}) == 204
     assert expected(*await fleet.get(ONE, "/metrics"))
     assert (await fleet.get(OTHER, "/metrics"))[1] == whole
+
+
+async def test_counters_stand_still_below_zero_or_tenfold(fleet: Fleet) -> None:
+    tensor = {"name": "X", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}
+
+    async def counted(times: int) -> float:
+        for _ in range(times):
+            url = f"http://{ONE}:{fleet.http}/v2/models/resnet/infer"
+            async with fleet.session.post(url, json={"inputs": [tensor]}) as response:
+                assert response.status == 200
+        text = (await fleet.get(ONE, "/metrics"))[1].decode()
+        (line,) = (x for x in text.splitlines() if x.startswith("nv_inference_request_success{"))
+        return float(line.split()[-1])
+
+    assert await counted(2) == 2
+    await fleet.change(one={"fault": "frozen"})
+    assert [await counted(1), await counted(1)] == [2, 2]
+    await fleet.change(one={"fault": "negative"})
+    assert await counted(0) == -4
+    await fleet.change(one={"fault": "lies"})
+    assert await counted(0) == 40
+    await fleet.change(one={"fault": "none"})
+    assert await counted(1) == 5
 
 
 async def test_a_hanging_pod_never_answers(fleet: Fleet) -> None:
