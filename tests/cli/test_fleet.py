@@ -102,6 +102,38 @@ def test_who_may_not_list_nodes_is_told_so(run: Run, gpus: FakeCluster) -> None:
     assert (code, err) == (1, "conch: you may not do that: no.\n")
 
 
+def test_nodes_that_karpenter_may_add_are_counted_and_saved(
+    run: Run, gpus: FakeCluster, tmp_path: Path
+) -> None:
+    group, pool = "/apis/karpenter.sh/v1", "karpenter.sh/nodepool"
+    conditions = [{"type": "Launched", "status": "True"}]
+    gpus.collections |= {
+        "/apis/conch.dev/v1alpha1/acceleratorclasses": [
+            {
+                "metadata": {"name": "added", "resourceVersion": "1"},
+                "spec": {"nodeSelector": {pool: "gpu"}, "memory": "24Gi"},
+            }
+        ],
+        f"{group}/nodepools": [
+            {"metadata": {"name": "gpu"}, "spec": {"limits": {"nvidia.com/gpu": 3}}}
+        ],
+        f"{group}/nodeclaims": [
+            {
+                "metadata": {"name": "gpu-1", "labels": {pool: "gpu"}},
+                "status": {"allocatable": {"nvidia.com/gpu": "1"}, "conditions": conditions},
+            }
+        ],
+    }
+    file = tmp_path / "fleet.json"
+    _, out, _ = run("capacity", "--save", str(file))
+    assert "added: up to 3 nodes can be added by a node autoscaler." in out
+    assert run("capacity", "--snapshot", str(file))[1] == out
+    assert run("place", "-f", written(tmp_path, placement=wants("added")))[0] == 0
+    # Without a node of Karpenter's nobody is told of what most clusters lack.
+    gpus.forbidden = {f"{group}/nodepools", f"{group}/nodeclaims"}
+    assert run("capacity")[2] == ""
+
+
 def test_devices_are_counted_and_who_may_not_see_them_is_told_so(
     run: Run, gpus: FakeCluster, tmp_path: Path
 ) -> None:

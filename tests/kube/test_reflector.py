@@ -90,6 +90,16 @@ async def test_a_kind_the_server_lacks_may_come_later(server: FakeApi, api: Api)
         await until(lambda: pods.told == [("added", "a")])
 
 
+async def test_an_optional_kind_that_may_not_be_listed_is_none(
+    server: FakeApi, api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.put(PODS, "a", value=1)
+    server.answer("GET", status(403, "Forbidden", "no list for you"))
+    async with mirror(api, optional=True, absent_s=0.01) as pods:
+        assert "taken for none" in caplog.text
+        await until(lambda: pods.told == [("added", "a")])
+
+
 async def test_without_being_optional_it_is_waited_for(server: FakeApi, api: Api) -> None:
     told: list[Change[Pod]] = []
     waiting: Reflector[Pod] = Reflector(

@@ -75,7 +75,7 @@ class World:
 
     def tell(self, changed: bool) -> bool:
         if changed:
-            self.builder.devices_changed()
+            self.builder.books_changed()
         return changed
 
     def units(self, name: str = "n1") -> tuple[int, int]:

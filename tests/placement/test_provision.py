@@ -7,7 +7,14 @@ from dataclasses import replace
 import pytest
 
 from conch.api.conditions import Reason
-from conch.observe.types import AcceleratorKind, Inventory, NodeCapacity, Provisioning, Taint
+from conch.observe.types import (
+    AcceleratorKind,
+    Inventory,
+    NewNode,
+    NodeCapacity,
+    Provisioning,
+    Taint,
+)
 from conch.placement import Planner, plan
 from conch.placement.provision import Provisions, is_starting, starting
 from tests.placement.worlds import A100, GPU, L4, PRODUCT, T4, node, service, world
@@ -50,6 +57,31 @@ def test_nodes_count_towards_the_limit() -> None:
 
 def test_a_node_on_its_way_out_makes_place_for_another() -> None:
     assert len(coming(zero(replace(node("n1"), reclaimed=True)))) == 2
+
+
+def test_what_pools_may_add_counts_whatever_is_there() -> None:
+    spot = NewNode(8, {"karpenter.sh/capacity-type": "spot"})
+    dedicated = NewNode(1, {}, (Taint("team", "x", "NoSchedule"),))
+    how = Provisioning(0, 8, 600.0, more=(spot, dedicated))
+    inventory = zero(node("n1"), node("n2"), how=how)
+    laid = [one for one in Provisions().lay_on(inventory).nodes if one.coming]
+    assert [(one.allocatable[GPU], one.capacity_type) for one in laid] == [
+        (8, "Spot"),
+        (1, "OnDemand"),
+    ]
+    full = zero(node("n1", used=4), how=how)
+    found = plan(full, [service("a", "l4")])
+    assert [one.reason for one in found.values()] == [Reason.WAITING_FOR_NODE]
+    # Its taint is not tolerated: waiting for it would be in vain.
+    only = zero(node("n1", used=4), how=replace(how, more=(dedicated,)))
+    (refused,) = plan(only, [service("a", "l4")]).values()
+    assert refused.kind is None
+
+
+def test_a_node_that_is_made_has_the_units_that_its_maker_foretells() -> None:
+    made = bare(foretold={GPU: 2})
+    laid = Provisions().lay_on(zero(made)).nodes
+    assert [n.allocatable[GPU] for n in laid if n.coming == "Starting"] == [2]
 
 
 def test_a_node_without_its_units_is_one_of_them_not_one_more() -> None:

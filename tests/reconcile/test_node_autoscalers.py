@@ -203,3 +203,32 @@ async def test_it_grows_into_a_class_without_nodes_and_comes_back(world: World) 
     state.remove_pod("uid-p2")
     state.set_pod(waiting("p3", "t4"))
     assert on(await world.at(WAIT_S + 60)) == ("t4", Reason.PLACED)
+
+
+async def test_karpenter_tells_what_may_be_added_and_what_comes(world: World) -> None:
+    """A NodePool in place of provisioning; a NodeClaim before there is a Node."""
+    world.state.set_class(accelerator("l4"))
+    builder = world.state.inventory_builder
+    made_of = {"requirements": [], "taints": []}
+    pool = {"metadata": {"name": "l4"}, "spec": {"template": {"spec": made_of}, "limits": {GPU: 2}}}
+    builder.node_pools.set_pool(msgspec.convert(pool, views.NodePool))
+    builder.books_changed()
+    told = await world.at(0)
+    assert on(told) == ("l4", Reason.WAITING_FOR_NODE)
+    assert ": 0 nodes, up to 2 can be added" in told.message
+    world.follow()
+    claim = {
+        "metadata": {"name": "l4-1", "labels": {POOL: "l4"}},
+        "status": {
+            "allocatable": {GPU: 2},
+            "conditions": [{"type": "Launched", "status": "True"}],
+        },
+    }
+    builder.node_pools.set_claim(msgspec.convert(claim, views.NodeClaim))
+    full = {**pool, "status": {"resources": {GPU: 2}}}
+    builder.node_pools.set_pool(msgspec.convert(full, views.NodePool))
+    builder.books_changed()
+    told = await world.at(WAIT_S - 5)
+    assert ": 0 nodes, 1 starting" in told.message
+    # Past the deadline it is still on its way, and no node of another class is asked for.
+    assert on(await world.at(WAIT_S + 100)) == ("l4", Reason.WAITING_FOR_NODE)

@@ -167,6 +167,22 @@ async def test_devices_are_news_where_a_class_claims_them(world: World) -> None:
     assert resource not in world.cluster.inventory().nodes[0].allocatable
 
 
+async def test_node_pools_and_claims_are_news(world: World) -> None:
+    pool = views.NodePool(views.Metadata(name="gpu"))
+    launched = (views.StatusCondition("Launched", "True"),)
+    units: dict[str, str | int | float] = {"nvidia.com/gpu": "1"}
+    claim = views.NodeClaim(
+        views.Metadata(name="gpu-1"),
+        status=views.NodeClaimStatus(allocatable=units, conditions=launched),
+    )
+    for mirror, new in (("node pools", pool), ("node claims", claim)):
+        assert await world.tell(mirror, None, new) == (True, set())
+    assert [one.name for one in world.cluster.inventory().nodes] == ["nodeclaim/gpu-1"]
+    for mirror, old in (("node claims", claim), ("node pools", pool)):
+        assert await world.tell(mirror, old, None) == (True, set())
+    assert world.cluster.inventory().nodes == ()
+
+
 async def test_a_child_wakes_its_service_when_it_changes_and_when_it_goes(world: World) -> None:
     deployment = {
         "kind": "Deployment",

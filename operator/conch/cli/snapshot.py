@@ -1,9 +1,9 @@
 """A cluster as placement sees it, read once: from the API server, or from a file saved before.
 
-It holds nodes, devices, what pods and claims take of them, priorities, and Conch's own resources:
-``conch capacity`` and ``conch place`` can be asked without the cluster, and the operator's own
-planner answers. Of pods only what they request is kept, of nodes no annotations, of nothing any
-secret. Never writes to a cluster.
+It holds nodes and what makes them, devices, what pods and claims take of them, priorities, and
+Conch's own resources: ``conch capacity`` and ``conch place`` can be asked without the cluster, and
+the operator's own planner answers. Of pods only what they request is kept, of nodes no annotations,
+of nothing any secret. Never writes to a cluster.
 """
 
 from __future__ import annotations
@@ -23,7 +23,16 @@ from conch.errors import Forbidden, NotFound, UsageError
 from conch.fetch import report
 from conch.fetch.admission import shown
 from conch.kube.transport import path
-from conch.kube.views import DeviceClass, Node, Pod, PriorityClass, ResourceClaim, ResourceSlice
+from conch.kube.views import (
+    DeviceClass,
+    Node,
+    NodeClaim,
+    NodePool,
+    Pod,
+    PriorityClass,
+    ResourceClaim,
+    ResourceSlice,
+)
 from conch.observe.state import ClusterState
 from conch.reconcile import prospects
 
@@ -33,6 +42,7 @@ KIND: Final = "ConchSnapshot"
 _VERSION: Final = 1
 _MAX_BYTES: Final = 1024**3
 _OWN: Final = f"{names.GROUP}/"
+_NODE_POOL: Final = "karpenter.sh/nodepool"
 
 
 class Snapshot(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
@@ -51,6 +61,8 @@ class Snapshot(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     slices: list[Object] = []
     claims: list[Object] = []
     device_classes: list[Object] = []
+    node_pools: list[Object] = []
+    node_claims: list[Object] = []
     unread: list[str] = []  # plurals that may not be listed, and count as empty
 
 
@@ -67,11 +79,14 @@ async def gather(api: Reader, now: str) -> Snapshot:
             return []
 
     dra = "resource.k8s.io/v1"
-    priorities, slices, claims, device_classes = await asyncio.gather(
+    karpenter = "karpenter.sh/v1"
+    priorities, slices, claims, device_classes, pools, coming = await asyncio.gather(
         beside("scheduling.k8s.io/v1", "priorityclasses"),
         beside(dra, "resourceslices"),
         beside(dra, "resourceclaims"),
         beside(dra, "deviceclasses"),
+        beside(karpenter, "nodepools"),
+        beside(karpenter, "nodeclaims"),
     )
     nodes, pods, classes, runtimes, services, deployments = await asyncio.gather(
         api.list(path("v1", "nodes")),
@@ -82,6 +97,9 @@ async def gather(api: Reader, now: str) -> Snapshot:
         _known(api.list(path(names.API_VERSION, "inferenceservices"))),
         api.list(path("apps/v1", "deployments"), label_selector=names.MANAGED_SELECTOR),
     )
+    if not any(_NODE_POOL in (raw["metadata"].get("labels") or {}) for raw in nodes):
+        # Most likely it is not installed: who may not list what isn't there need not be told.
+        unread = [plural for plural in unread if plural not in ("nodepools", "nodeclaims")]
     return Snapshot(
         kind=KIND,
         version=_VERSION,
@@ -96,6 +114,8 @@ async def gather(api: Reader, now: str) -> Snapshot:
         slices=[_named(raw, "spec") for raw in slices],
         claims=[_named(raw, "status") for raw in claims],
         device_classes=[_named(raw, "spec") for raw in device_classes],
+        node_pools=[_named(raw, "spec", "status") for raw in pools],
+        node_claims=[_node_claim(raw) for raw in coming],
         unread=sorted(unread),
     )
 
@@ -137,6 +157,11 @@ def state(snapshot: Snapshot, where: str = "the cluster") -> ClusterState:
         devices.set_claim(claim)
     for sort in _converted(snapshot.device_classes, DeviceClass, f"{where}: DeviceClass"):
         devices.set_class(sort)
+    pools = made.inventory_builder.node_pools
+    for pool in _converted(snapshot.node_pools, NodePool, f"{where}: NodePool"):
+        pools.set_pool(pool)
+    for coming in _converted(snapshot.node_claims, NodeClaim, f"{where}: NodeClaim"):
+        pools.set_claim(coming)
     takers: Sequence[tuple[Callable[[Object], object], list[Object], str]] = (
         (made.set_class, snapshot.classes, names.ACCELERATOR_CLASS),
         (made.set_runtime, snapshot.runtimes, names.TRITON_RUNTIME),
@@ -255,6 +280,12 @@ def _deployment(raw: Object) -> Object:
 
 def _named(raw: Object, *fields: str) -> Object:
     return {"metadata": _kept(raw["metadata"], "name", "namespace", "uid"), **_kept(raw, *fields)}
+
+
+def _node_claim(raw: Object) -> Object:
+    meta = _kept(raw["metadata"], "name", "uid", "labels", "deletionTimestamp")
+    taints = _kept(raw.get("spec", {}), "taints")
+    return {"metadata": meta, "spec": taints, **_kept(raw, "status")}
 
 
 def _kept(obj: Mapping[str, Any], *fields: str) -> Object:

@@ -20,7 +20,7 @@ from typing import Final, Generic, Literal, TypeVar
 
 import msgspec
 
-from conch.errors import ApiError, ApiUnreachable, Gone, NotFound, api_error
+from conch.errors import ApiError, ApiUnreachable, Forbidden, Gone, NotFound, api_error
 from conch.kube.transport import Api
 
 T = TypeVar("T")
@@ -68,7 +68,9 @@ class Reflector(Generic[T]):
         optional: bool = False,
         absent_s: float = 60.0,
     ) -> None:
-        """``optional``: a server that lacks the kind has none of it; asked again after a while."""
+        """``optional``: a server that lacks the kind, or does not show it, has none of it; asked
+        again after a while.
+        """
         self.name = name or path.rsplit("/", 1)[-1]
         self.synced = asyncio.Event()
         self.last_contact_s = float("-inf")
@@ -136,6 +138,13 @@ class Reflector(Generic[T]):
         except NotFound:
             if not self._optional:
                 raise
+            found, version = {}, ""
+        except Forbidden as error:
+            # A role older than this operator: what most clusters lack must not keep it waiting.
+            if not self._optional or self._heads:
+                raise
+            if not self.synced.is_set():
+                _log.warning("%s: taken for none: %s", self.name, error)
             found, version = {}, ""
         for key in [key for key in self._heads if key not in found]:
             self._remove(key)

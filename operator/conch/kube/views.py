@@ -255,6 +255,54 @@ class ResourceClaim(_View, frozen=True):
     status: ResourceClaimStatus = ResourceClaimStatus()
 
 
+# --- Karpenter: what makes nodes, and nodes on their way -----------------------------------------
+
+
+class Requirement(_View, frozen=True):
+    key: str = ""
+    operator: str = ""
+    values: tuple[str, ...] = ()
+
+
+class NodeTemplateSpec(_View, frozen=True):
+    requirements: tuple[Requirement, ...] = ()
+    taints: tuple[Taint, ...] = ()
+
+
+class NodeTemplate(_View, frozen=True):
+    metadata: Metadata = Metadata()
+    spec: NodeTemplateSpec = NodeTemplateSpec()
+
+
+class NodePoolSpec(_View, frozen=True):
+    template: NodeTemplate = NodeTemplate()
+    limits: dict[str, str | int | float] = {}
+    replicas: int | None = None  # so many at all times, whatever waits
+
+
+class NodePoolStatus(_View, frozen=True):
+    resources: dict[str, str | int | float] = {}
+    conditions: tuple[StatusCondition, ...] = ()
+
+
+class NodePool(_View, frozen=True):
+    metadata: Metadata = Metadata()
+    spec: NodePoolSpec = NodePoolSpec()
+    status: NodePoolStatus = NodePoolStatus()
+
+
+class NodeClaimStatus(_View, frozen=True):
+    node_name: str = ""
+    allocatable: dict[str, str | int | float] = {}
+    conditions: tuple[StatusCondition, ...] = ()
+
+
+class NodeClaim(_View, frozen=True):
+    metadata: Metadata = Metadata()
+    spec: NodeTemplateSpec = NodeTemplateSpec()
+    status: NodeClaimStatus = NodeClaimStatus()
+
+
 # --- priorities of pods --------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from conch.observe import durations, machine
 from conch.observe.classes import ClassBook
 from conch.observe.discovery import GPU
 from conch.observe.dra import DeviceBook, claimed
+from conch.observe.nodepools import NodePoolBook
 from conch.observe.spot import capacity_type
 from conch.observe.types import AcceleratorKind, Inventory, NodeCapacity, Provisioning, Taint
 
@@ -62,6 +63,7 @@ class InventoryBuilder:
         self._inventory: Inventory | None = None
         self._removed: dict[str, None] = {}  # nodes that were deleted, oldest first
         self.devices = DeviceBook()
+        self.node_pools = NodePoolBook()
 
     def upsert_node(self, node: Node) -> bool:
         """Take in a node; returns whether anything that matters to placement changed."""
@@ -152,8 +154,8 @@ class InventoryBuilder:
         self._book(known.node, known.requests, -1)
         return True
 
-    def devices_changed(self) -> None:
-        """What ``devices`` holds has changed: count it in the next inventory."""
+    def books_changed(self) -> None:
+        """What ``devices`` or ``node_pools`` hold has changed: the next inventory is a new one."""
         self._inventory = None
 
     def inventory(self, declared: Mapping[str, AcceleratorClassSpec]) -> Inventory:
@@ -171,7 +173,10 @@ class InventoryBuilder:
                 self._line_up(capacity)
             self._stale.clear()
             kinds = self.devices.judged(self._classes.kinds(self._declared_kinds))
-            self._inventory = Inventory(self.devices.laid_on(self._capacities, kinds), kinds)
+            nodes = self.devices.laid_on(self._capacities, kinds)
+            self._inventory = Inventory(
+                self.node_pools.laid_on(nodes), self.node_pools.provisioned(kinds)
+            )
         return self._inventory
 
     def _line_up(self, capacity: NodeCapacity) -> None:

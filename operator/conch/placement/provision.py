@@ -14,7 +14,14 @@ from typing import Final
 
 from conch.observe import machine
 from conch.observe.spot import capacity_type
-from conch.observe.types import AcceleratorKind, Inventory, NodeCapacity, Provisioning, Taint
+from conch.observe.types import (
+    AcceleratorKind,
+    Inventory,
+    NewNode,
+    NodeCapacity,
+    Provisioning,
+    Taint,
+)
 from conch.placement.fit import carries
 
 # Of a node that is not there: taken for enough, and not too much for a solver.
@@ -75,19 +82,21 @@ class Provisions:
                         known = (node, kind, _with_units(node, kind, kind.provisioning))
                     starting[node.name] = known
                     started[node.name] = known[2]
-            left = _left(kind.provisioning, here)
-            added += self._addable_nodes(kind, kind.provisioning)[:left]
+            added += self._addable_nodes(kind, kind.provisioning, len(here))
         self._starting = starting
         if started:
             nodes = tuple(started.get(node.name, node) for node in nodes)
         return (*nodes, *added)
 
-    def _addable_nodes(self, kind: AcceleratorKind, how: Provisioning) -> list[NodeCapacity]:
+    def _addable_nodes(
+        self, kind: AcceleratorKind, how: Provisioning, here: int
+    ) -> list[NodeCapacity]:
         known = self._addable.get(kind.name)
         if known is None or known[0] != kind:
-            made = [_addable(kind, how, number) for number in range(how.max_nodes)]
+            alike = [NewNode(how.units_per_node, how.labels)] * how.max_nodes
+            made = [_addable(kind, new, i) for i, new in enumerate((*how.more, *alike))]
             self._addable[kind.name] = known = (kind, made)
-        return known[1]
+        return known[1][: len(how.more) + max(0, how.max_nodes - here)]
 
 
 def starting(inventory: Inventory) -> set[str]:
@@ -119,11 +128,12 @@ def is_starting(kind: AcceleratorKind, node: NodeCapacity) -> bool:
 
 
 def _left(how: Provisioning, here: Sequence[NodeCapacity]) -> int:
-    return max(0, how.max_nodes - len(here))
+    return max(0, how.max_nodes - len(here)) + len(how.more)
 
 
 def _with_units(node: NodeCapacity, kind: AcceleratorKind, how: Provisioning) -> NodeCapacity:
-    told = node.allocatable.get(kind.resource) or how.units_per_node
+    told = node.allocatable.get(kind.resource) or node.foretold.get(kind.resource)
+    told = told or how.units_per_node
     return replace(
         node,
         ready=True,
@@ -133,15 +143,15 @@ def _with_units(node: NodeCapacity, kind: AcceleratorKind, how: Provisioning) ->
     )
 
 
-def _addable(kind: AcceleratorKind, how: Provisioning, number: int) -> NodeCapacity:
-    labels = {**_USUAL, **how.labels, **kind.node_selector}
+def _addable(kind: AcceleratorKind, new: NewNode, number: int) -> NodeCapacity:
+    labels = {**_USUAL, **new.labels, **kind.node_selector}
     return NodeCapacity(
         name=f"{kind.name}/{number:04d}",  # no node's name: those hold no slash
         labels=labels,
-        taints=(),
+        taints=new.taints,
         ready=True,
         unschedulable=False,
-        allocatable={**_AMPLE, kind.resource: how.units_per_node},
+        allocatable={**_AMPLE, kind.resource: new.units},
         requested={},
         capacity_type=capacity_type(labels),
         zone=machine.zone(labels),

@@ -14,6 +14,8 @@ from conch.kube.views import (
     DeviceClass,
     Event,
     Node,
+    NodeClaim,
+    NodePool,
     Object,
     Pod,
     PriorityClass,
@@ -27,6 +29,8 @@ from conch.reconcile.queue import Priority, WorkQueue
 
 # Where claims are no part of the API (Kubernetes before 1.34), there are none.
 _CLAIMS = "resource.k8s.io/v1"
+# Where Karpenter is not installed, nobody makes nodes in its way.
+_KARPENTER = "karpenter.sh/v1"
 _OWNED = (
     ("apps/v1", "deployments", "Deployment", names.MANAGED_SELECTOR),
     ("v1", "services", "Service", names.MANAGED_SELECTOR),
@@ -47,6 +51,8 @@ Mirror = (
     | Reflector[ResourceSlice]
     | Reflector[ResourceClaim]
     | Reflector[DeviceClass]
+    | Reflector[NodePool]
+    | Reflector[NodeClaim]
     | Reflector[Object]
 )
 
@@ -122,7 +128,7 @@ def watches(
 
     def counted(changed: bool) -> None:
         if changed:
-            state.inventory_builder.devices_changed()
+            state.inventory_builder.books_changed()
             replan()
 
     def on_slice(change: Change[ResourceSlice]) -> None:
@@ -138,6 +144,16 @@ def watches(
     def on_device_class(change: Change[DeviceClass]) -> None:
         new = change.new
         counted(devices.remove_class(change.name) if new is None else devices.set_class(new))
+
+    pools = state.inventory_builder.node_pools
+
+    def on_node_pool(change: Change[NodePool]) -> None:
+        new = change.new
+        counted(pools.remove_pool(change.name) if new is None else pools.set_pool(new))
+
+    def on_node_claim(change: Change[NodeClaim]) -> None:
+        new = change.new
+        counted(pools.remove_claim(change.name) if new is None else pools.set_claim(new))
 
     def on_mount_event(change: Change[Event]) -> None:
         if change.new is not None and (key := state.set_mount_event(change.new)) is not None:
@@ -198,6 +214,22 @@ def watches(
             decoder(DeviceClass),
             on_device_class,
             name="device classes",
+            optional=True,
+        )
+        yield Reflector(
+            api,
+            path(_KARPENTER, "nodepools"),
+            decoder(NodePool),
+            on_node_pool,
+            name="node pools",
+            optional=True,
+        )
+        yield Reflector(
+            api,
+            path(_KARPENTER, "nodeclaims"),
+            decoder(NodeClaim),
+            on_node_claim,
+            name="node claims",
             optional=True,
         )
         for scope in scopes:
