@@ -74,16 +74,16 @@ class PastDecision:
 
 def line(service: Object, deployment: Object | None) -> DecisionLine | None:
     """The last decision; None in a mode without one, and before the first."""
-    status = _at(service, "status")
-    decision = _at(status, "decision")
+    status = at(service, "status")
+    decision = at(status, "decision")
     if not decision:
         return None
-    scaling = _at(service, "spec", "scaling")
-    schedule = _at(status, "schedule")
+    scaling = at(service, "spec", "scaling")
+    schedule = at(status, "schedule")
     low = schedule.get("minReplicas", scaling.get("minReplicas", 1))
     high = schedule.get("maxReplicas", scaling.get("maxReplicas", 10))
-    idle = _at(scaling, "idle").get("toZeroAfter", "")
-    placement = _at(service, "spec", "placement")
+    idle = at(scaling, "idle").get("toZeroAfter", "")
+    placement = at(service, "spec", "placement")
     each, sites = placement.get("minReplicasPerSite"), placement.get("sites") or ()
     per_site = f", {each} at each of {len(sites)} sites" if each else ""
     to_zero = f", to zero after {idle}" if idle else ""
@@ -137,17 +137,17 @@ def clean(text: str) -> str:
 
 
 def _binding(service: Object, reason: str) -> str:
-    if _at(service, "spec").get("paused"):
+    if at(service, "spec").get("paused"):
         return "nothing: spec.paused is true"
     found = next((text for r, text in _BINDING.items() if r.value == reason), "")
-    schedule = _at(service, "status", "schedule")
+    schedule = at(service, "status", "schedule")
     if schedule.get("active") and found.startswith("scaling.m"):
         which = "minReplicas" if "min" in found else "maxReplicas"
-        if schedule.get(which) != _at(service, "spec", "scaling").get(which):
+        if schedule.get(which) != at(service, "spec", "scaling").get(which):
             return found.replace(f"scaling.{which}", f"the schedule's {which}")
-    placement, least = _at(service, "spec", "placement"), "scaling.minReplicas"
+    placement, least = at(service, "spec", "placement"), "scaling.minReplicas"
     at_sites = placement.get("minReplicasPerSite", 0) * len(placement.get("sites") or ())
-    if at_sites > _at(service, "spec", "scaling").get("minReplicas", 1):
+    if at_sites > at(service, "spec", "scaling").get("minReplicas", 1):
         return found.replace(least, "placement.minReplicasPerSite")
     return found
 
@@ -163,9 +163,9 @@ def _formula(bound: str, capacity: str) -> str:
 
 def _rejecting(service: Object, deployment: Object | None) -> str:
     """After how long in the queue a request is rejected, as the Deployment's note has it."""
-    if not _at(service, "spec", "objectives", "latency").get("rejectLate"):
+    if not at(service, "spec", "objectives", "latency").get("rejectLate"):
         return ""
-    note = str(_at(deployment or {}, "metadata", "annotations").get(names.ANNOTATION_QUEUE_LIMIT))
+    note = str(at(deployment or {}, "metadata", "annotations").get(names.ANNOTATION_QUEUE_LIMIT))
     match = _LIMIT.fullmatch(note)
     if match is None:
         return "requests that cannot be in time"
@@ -190,7 +190,7 @@ def _conclusion(message: str) -> str:
     return f"{match[1]}: {match[2]}" if match else message
 
 
-def _at(obj: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
+def at(obj: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
     """The mapping at that place, empty when any part is missing."""
     node: Any = obj
     for key in keys:

@@ -17,7 +17,7 @@ from conch.api.conditions import ConditionType
 from conch.cli import decision
 from conch.cli.advice import UNSEEN, advice
 from conch.cli.cluster import Gathered
-from conch.cli.decision import DecisionLine, PastDecision, clean
+from conch.cli.decision import DecisionLine, PastDecision, at, clean
 from conch.kube.views import Pod
 from conch.reconcile.steps.pods import diagnose
 
@@ -112,7 +112,7 @@ class Explanation:
 def summarise(service: Object, now: datetime) -> Summary:
     """The line of one service."""
     status = service.get("status") or {}
-    latency = _at(service, "spec", "objectives", "latency")
+    latency = at(service, "spec", "objectives", "latency")
     ready: Mapping[str, Any] = _condition(service, ConditionType.READY) or {}
     unseen = not status.get("conditions")
     return Summary(
@@ -123,11 +123,11 @@ def summarise(service: Object, now: datetime) -> Summary:
         message=UNSEEN if unseen else clean(str(ready.get("message", ""))),
         replicas=status.get("readyReplicas"),
         wanted=status.get("desiredReplicas"),
-        latency=_at(status, "latency").get("observed", ""),
+        latency=at(status, "latency").get("observed", ""),
         target=latency.get("target", ""),
         percentile=latency.get("percentile", 99),
         accelerator=status.get("accelerator", ""),
-        decision=_at(status, "decision").get("reason", ""),
+        decision=at(status, "decision").get("reason", ""),
         age_s=age(service["metadata"].get("creationTimestamp"), now),
     )
 
@@ -152,12 +152,12 @@ def explain(
         past=past or (),
         placement=(
             *_verdicts(_condition(service, ConditionType.PLACED)),
-            *_nodes(_at(service, "status", "nodes")),
+            *_nodes(at(service, "status", "nodes")),
             *_memory(service),
         ),
         classes=classes,
         sites=tuple(map(_site, (service.get("status") or {}).get("sites") or ())),
-        cost=_cost(_at(service, "status", "cost")),
+        cost=_cost(at(service, "status", "cost")),
         pods=None if found.pods is None else _pods(found.pods, now),
         events=events,
         next_steps=_next_steps(service, holding_back),
@@ -171,14 +171,6 @@ def age(timestamp: str | None, now: datetime) -> float | None:
     except ValueError:
         return None
     return max(0.0, (now - (then if then.tzinfo else then.replace(tzinfo=UTC))).total_seconds())
-
-
-def _at(obj: Mapping[str, Any], *keys: str) -> Mapping[str, Any]:
-    """The mapping at that place, empty when any part is missing."""
-    node: Any = obj
-    for key in keys:
-        node = node.get(key) if isinstance(node, Mapping) else None
-    return node if isinstance(node, Mapping) else {}
 
 
 def _condition(service: Object, kind: ConditionType) -> Object | None:
@@ -214,7 +206,7 @@ def _notes(service: Object) -> Sequence[str]:
             f"The spec has changed (generation {metadata['generation']}); what follows is about "
             f"generation {seen}."
         )
-    if _at(service, "spec").get("paused"):
+    if at(service, "spec").get("paused"):
         notes.append("spec.paused is true: Conch changes nothing.")
     return notes
 
@@ -236,10 +228,10 @@ def _nodes(nodes: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _memory(service: Object) -> tuple[str, ...]:
     """What was measured beside what is declared."""
-    measured = _at(service, "status").get("gpuMemory")
+    measured = at(service, "status").get("gpuMemory")
     if not measured:
         return ()
-    declared = _at(service, "spec", "placement", "accelerators").get("minMemory")
+    declared = at(service, "spec", "placement", "accelerators").get("minMemory")
     beside = f", minMemory is {declared}" if declared else ""
     return (clean(f"memory of one accelerator: {measured} measured{beside}"),)
 

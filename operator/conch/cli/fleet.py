@@ -86,7 +86,7 @@ def place(
     find room.
     """
     from conch.cli import place as placing
-    from conch.cli import screen
+    from conch.cli import place_screen, screen
     from conch.cli.context import default_namespace
     from conch.cli.simulate import read_service
 
@@ -101,7 +101,7 @@ def place(
     if output is Output.JSON:
         print(json.dumps(dataclasses.asdict(found), indent=2))
     else:
-        screen.console().print(placing.text(found))
+        screen.console().print(place_screen.text(found))
     raise typer.Exit(0 if found.missing == 0 and found.class_name else 1)
 
 

@@ -2,20 +2,15 @@
 
 A cluster's state is built from a snapshot, the service is put into it, and the placement loop plans
 once, with and without it. So it answers what the operator would decide, and what that does to
-others. It writes nothing.
+others. It writes nothing, and prints nothing (`place_screen`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
-
-from rich.console import Group, RenderableType
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
 
 from conch.api import names
 from conch.api.v1alpha1 import InferenceService
@@ -84,6 +79,7 @@ class Answer:
     additions: tuple[Addition, ...]
     others: tuple[str, ...]  # services that would go elsewhere, or nowhere, because of it
     memory: str = ""  # that a replica takes of each unit, and how that is known; "": it is not
+    current: str = ""  # the class it is on now; "": none
 
 
 async def place(
@@ -135,6 +131,7 @@ async def place(
         additions=tuple(_additions(state, key, assignment, kinds, count, missing)),
         others=tuple(_others(key, before, after)),
         memory=_memory(state.footprints.get(key)),
+        current=str(((known.raw.get("status") or {}) if known else {}).get("accelerator") or ""),
     )
 
 
@@ -313,68 +310,3 @@ def _others(key: Key, before: dict[Key, Assignment], after: dict[Key, Assignment
             yield f"{other}: {f'to {now.name}' if now else 'nowhere'} instead of {was.name}"
         elif before[other].room > 0 >= after[other].room and was is not None:
             yield f"{other}: no room to grow on {was.name} any more"
-
-
-# --- for people ---------------------------------------------------------------------------------
-
-
-def text(found: Answer) -> RenderableType:
-    """The answer first, then each class, then what would help."""
-    parts: list[RenderableType] = [_headline(found)]
-    if found.memory:
-        parts.append(Text(f"  a replica takes of each unit {found.memory}"))
-    if found.classes:
-        parts.append(Padding(class_table(found.classes), (0, 0, 0, 2), expand=False))
-    elif not found.class_name:
-        parts.append(Text(f"  {found.message}"))
-    if found.additions:
-        parts.append(Text("\nWhat would help", style="bold"))
-        parts += [Text(f"  {addition.message}") for addition in found.additions]
-    if found.others:
-        parts.append(Text("\nWhat it would do to others", style="bold"))
-        parts += [Text(f"  {other}") for other in found.others]
-    return Group(*parts)
-
-
-def _headline(found: Answer) -> Text:
-    line = Text()
-    line.append(f"{found.namespace}/{found.name}", style="bold")
-    count = f"{found.replicas} {'replica' if found.replicas == 1 else 'replicas'}"
-    if not found.class_name:
-        return line.append(f" would go nowhere ({found.reason}): {count} find no room", style="red")
-    stay = "stays on" if found.exists else "would go to"
-    line.append(f" {stay} {found.class_name}: {count}")
-    if found.cost_per_h is not None:
-        for_whom = " for those with room" if found.missing else ""
-        line.append(f", ${dollars(found.cost_per_h)} an hour{for_whom}")
-    if found.shares:
-        line.append(f" ({', '.join(found.shares)})")
-    if found.missing:
-        line.append(f"; {found.missing} of them find no room", style="red")
-    return line
-
-
-def _carried(answer: ClassAnswer) -> str:
-    if answer.capacity_rps is None:
-        return "-"
-    rate = answer.capacity_rps
-    text = f"{rate:.0f}/s" if rate >= 100 else f"{rate:.3g}/s"
-    return f"{text} {'estimated' if answer.capacity_estimated else 'learned'}"
-
-
-def class_table(classes: Sequence[ClassAnswer]) -> Table:
-    """One line per class."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("CLASS", no_wrap=True)
-    table.add_column("$/H", justify="right", no_wrap=True)
-    table.add_column("SPOT", justify="right", no_wrap=True)
-    measured = any(c.capacity_rps is not None for c in classes)
-    if measured:
-        table.add_column("A REPLICA CARRIES", no_wrap=True)
-    table.add_column("WHY", overflow="fold")
-    for c in classes:
-        prices = ["-" if p is None else dollars(p) for p in (c.price_per_h, c.spot_price_per_h)]
-        chosen = c.verdict == Fit.CHOSEN
-        why = Text(f"{c.verdict}: {c.message}", style="green" if chosen else "")
-        table.add_row(c.name, *prices, *([_carried(c)] if measured else []), why)
-    return table

@@ -152,7 +152,7 @@ def _classes(found: Explanation) -> RenderableType:
     """What the planner says of each class now: the condition tells what was, and in few words."""
     if found.classes is None:
         return Text("What each class offers is not shown: that takes listing nodes and all pods.")
-    from conch.cli.place import class_table
+    from conch.cli.place_screen import class_table
 
     return class_table(found.classes)
 
