@@ -55,3 +55,12 @@ def test_slow_work_is_told_of_while_it_runs(terminal: bool) -> None:
     assert "slow: 50 %" in told or "starting: 0 %" in told
     # A terminal's line is wiped, a log's stays.
     assert told.endswith("\r\x1b[2K" if terminal else ".\n")
+
+
+def test_a_share_that_is_asked_for() -> None:
+    out = Heard(terminal=True)  # drawn again every quarter of a second
+    with Progress(out, patience_s=0.001) as progress:
+        progress.tell(lambda: 0.25, "reading")
+        while "reading: 25 %, about " not in out.getvalue():
+            out.written.clear()
+            assert out.written.wait(10)

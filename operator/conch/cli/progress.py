@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self, TextIO
 
@@ -25,15 +26,15 @@ class Progress:
         self._out = out or sys.stderr
         self._live = self._out.isatty()
         self._patience_s = patience_s
-        self._share = 0.0
+        self._share: float | Callable[[], float] = 0.0
         self._what = ""
         self._started_s = time.monotonic()
         self._over = threading.Event()
         self._drawn = False
         self._thread = threading.Thread(target=self._draw, daemon=True)
 
-    def tell(self, share: float, what: str) -> None:
-        """``share`` (0..1) is done; ``what`` is being worked on."""
+    def tell(self, share: float | Callable[[], float], what: str) -> None:
+        """``share`` (0..1) is done, or tells how much when asked; ``what`` is being worked on."""
         self._share, self._what = share, what
 
     def __enter__(self) -> Self:
@@ -51,7 +52,8 @@ class Progress:
     def _draw(self) -> None:
         wait_s = self._patience_s
         while not self._over.wait(wait_s):
-            line = sentence(self._share, time.monotonic() - self._started_s, self._what)
+            share = self._share() if callable(self._share) else self._share
+            line = sentence(share, time.monotonic() - self._started_s, self._what)
             print(f"{_WIPE}{line}" if self._live else f"{line}.", end="" if self._live else "\n",
                   file=self._out, flush=True)  # fmt: skip
             self._drawn = True

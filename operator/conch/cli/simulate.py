@@ -21,7 +21,7 @@ from rich.text import Text
 from conch.api import names
 from conch.api.v1alpha1 import InferenceService, Model
 from conch.cli import service_time as written
-from conch.cli.files import content
+from conch.cli.files import Watched, content
 from conch.cli.output import Report
 from conch.errors import UsageError
 from conch.observe.durations import seconds
@@ -29,6 +29,7 @@ from conch.observe.durations import seconds
 if TYPE_CHECKING:
     from conch.cli.from_cluster import Learned
     from conch.twin.compare import Comparison
+    from conch.twin.traces import Trace
     from conch.twin.world import Scenario
 
 MISSING: Final = "conch simulate needs the extra: pip install '.[twin]' in Conch's repository"
@@ -83,16 +84,11 @@ def run(options: Options) -> None:
     except ImportError as error:
         raise UsageError(MISSING) from error
     from conch.cli.progress import Progress
-    from conch.twin import compare, report, traces
+    from conch.twin import compare, report
 
     chosen = compare.choices(options.compare, _late_reject(service))
     with Report(options.output) as file:
-        trace = traces.load(options.trace)
-        if options.scale != 1:
-            trace = trace.scaled(options.scale)
-        if trace.length_s > _LONGEST_S:
-            days = f"{trace.length_s / 86400:.0f} days"
-            raise UsageError(f"trace {trace.name} lasts {days}: cut it to {_LONGEST_S // 86400}")
+        trace = read_trace(options.trace, options.scale)
         scenario = scenario_of(options, service, model, times, cold_start_s, learned)
         with Progress() as progress:
             found = compare.compare(scenario, trace, chosen, progress.tell)
@@ -143,6 +139,23 @@ def _learned(options: Options) -> Learned:
     return from_cluster.learn(
         name, options.namespace, options.model, options.kubeconfig, options.context
     )
+
+
+def read_trace(file: Path, scale: float) -> Trace:
+    """The trace as it is played. Raises UsageError with the line and the fix."""
+    from conch.cli.progress import Progress
+    from conch.twin import traces
+
+    watched = Watched(file)
+    with Progress() as progress:
+        progress.tell(watched.read, f"reading {file.name}")
+        trace = traces.load(watched)
+    if scale != 1:
+        trace = trace.scaled(scale)
+    if trace.length_s > _LONGEST_S:
+        days = f"{trace.length_s / 86400:.0f} days"
+        raise UsageError(f"trace {trace.name} lasts {days}: cut it to {_LONGEST_S // 86400}")
+    return trace
 
 
 # --- the service ----------------------------------------------------------------------------------
