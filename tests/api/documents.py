@@ -107,6 +107,7 @@ _FULL_SPECS: dict[str, dict[str, Any]] = {
         "resourceName": "nvidia.com/gpu",
         "memory": "24Gi",
         "computeCapability": "8.9",
+        "integratedGPU": False,
         "pricePerHour": {"onDemand": 0.8, "spot": 0.3},
         "watts": {"idle": 16.4, "max": 72},
         "carbonZone": "DE",

@@ -7,8 +7,10 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conch.api.v1alpha1 import AcceleratorClassSpec
 from conch.observe.classes import ClassBook
 from conch.observe.discovery import discover, merge
+from conch.observe.inventory import declared_kind
 from conch.observe.types import AcceleratorKind
 
 GPU = "nvidia.com/gpu"
@@ -45,6 +47,14 @@ def test_without_nodes_its_own_labels_say_what_it_is() -> None:
     assert (found.price_per_h, found.compute_capability) == (0.526, (7, 5))
     (unknown,) = book().kinds((mine(),))
     assert unknown == mine()
+
+
+def test_a_jetson_that_no_label_tells_can_be_declared() -> None:
+    spec = {"nodeSelector": {"pool": "a"}, "memory": "32Gi", "integratedGPU": True}
+    kind = declared_kind("mine", AcceleratorClassSpec.model_validate(spec))
+    assert kind.integrated
+    assert [one.integrated for one in book().kinds((kind,))] == [True]
+    assert [one.integrated for one in book(labels("NVIDIA-L4", pool="a")).kinds((kind,))] == [True]
 
 
 def test_what_it_says_wins_and_money_is_not_mixed() -> None:

@@ -40,12 +40,15 @@ def cluster(
     return made
 
 
-def connect(made: ClusterState, site: str, status: str = "True") -> None:
+def connect(
+    made: ClusterState, site: str, status: str = "True", taints: tuple[views.Taint, ...] = ()
+) -> None:
     labels = {names.LABEL_SITE: site}
     condition = views.StatusCondition("Ready", status)
     made.inventory_builder.upsert_node(
         views.Node(
             metadata=views.Metadata(name=f"node-{site}", labels=labels),
+            spec=views.NodeSpec(taints=taints),
             status=views.NodeStatus(conditions=(condition,)),
         )
     )
@@ -184,6 +187,15 @@ def test_a_site_that_is_cut_off_holds_its_own_and_nothing_is_scaled_down() -> No
     assert "(not scaled down while rome is cut off)" in scaling_of(status)["message"]
     connect(made, "rome")
     assert asked_for(made) == (3, 0)
+
+
+def test_a_node_that_is_said_to_be_lost_holds_nothing_back() -> None:
+    made = cluster({**EACH, "oslo": 3}, NONE, asked=5)
+    lost = views.Taint("node.kubernetes.io/out-of-service", "nodeshutdown", "NoExecute")
+    connect(made, "rome", status="Unknown", taints=(lost,))
+    assert "cut off" not in scaling_of(told(made))["message"]
+    # Nothing is held any more, and the lost one is replaced.
+    assert asked_for(made) == (3, 1)
 
 
 def test_others_grow_while_a_site_is_cut_off() -> None:

@@ -177,6 +177,14 @@ class AcceleratorClassSpec(ApiModel):
     compute_capability: Annotated[str, Field(pattern=r"^[0-9]{1,2}\.[0-9]$")] | None = Field(
         None, description="CUDA compute capability, e.g. 8.9."
     )
+    integrated_gpu: bool = Field(
+        False,
+        alias="integratedGPU",
+        description=(
+            "Whether it is a Jetson's integrated GPU, which takes images of a TritonRuntime with "
+            "integratedGPU; needed only where no label of its nodes tells a Jetson."
+        ),
+    )
     price_per_hour: PricePerHour | None = Field(
         None,
         description="US dollars for one unit; omitted: the catalogue's, where the GPU is known.",

@@ -118,5 +118,5 @@ def _completed(kind: AcceleratorKind, seen: Sequence[Discovered]) -> Accelerator
         max_watts=most,
         shared_by=other.shared_by,
         mig_profile=other.mig_profile,
-        integrated=other.integrated,
+        integrated=kind.integrated or other.integrated,
     )

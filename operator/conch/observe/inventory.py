@@ -222,6 +222,7 @@ def declared_kind(name: str, spec: AcceleratorClassSpec) -> AcceleratorKind:
         idle_watts=watts.idle if watts is not None else None,
         max_watts=watts.max if watts is not None else None,
         carbon_zone=spec.carbon_zone or "",
+        integrated=spec.integrated_gpu,
         device_class=device_class,
         device_selectors=tuple(spec.device_selectors or ()),
         provisioning=Provisioning(
