@@ -13,7 +13,7 @@ from typing import Final
 
 from e2e.autoscale.figures import Book
 from e2e.autoscale.jobs import Value
-from e2e.autoscale.runner import Results
+from e2e.autoscale.runner import DEFAULTS, Results
 from e2e.bench.figure import Row
 
 _WIDTH, _HEIGHT = 360, 250
@@ -93,7 +93,7 @@ def dots(book: Book, case: str) -> list[Dot]:
                 add(kind, f"{rule} {point['value']:.3g}", point)
     for (name, rule), run in results.default.items():
         if name == case:
-            add("nvidia", rule, run)
+            add("nvidia" if rule in DEFAULTS else "others", f"{rule}, untouched", run)
     for variant, kind in (("plain", "conch, no reject"), ("reject", "conch")):
         for seed, run in enumerate(book.conch(case, variant)):
             add(kind, f"{kind}, seed {seed}", run)

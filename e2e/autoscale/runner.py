@@ -226,7 +226,7 @@ def _runs(
                 name = f"keda|{int(rejecting)}"
                 arguments = ("keda", rejecting, _TUNED_SEEDS[: plan.seeds])
                 yield job("tune", name, 5, RULE_CODE, jobs.tune, *arguments)
-        if "rules" in plan.parts and case.cold_start_s == 40 and case.curve.name == "a":
+        if "rules" in plan.parts and _everybody(case):
             for rule in OTHERS:
                 yield job(
                     "tune", f"{rule}|0", 4, RULE_CODE, jobs.tune, rule, False, _TUNED_SEEDS[:1]
@@ -234,9 +234,23 @@ def _runs(
             yield job("sweep", "keda", 8, RULE_CODE, jobs.sweep, "keda", False)
         elif "flash" in plan.parts and case.trace.name in FLASHES:
             yield job("sweep", "keda", 8, RULE_CODE, jobs.sweep, "keda", False)
-        if "defaults" in plan.parts and known["tractable"]:
-            for rule in DEFAULTS:
-                yield job("default", rule, 1, RULE_CODE, jobs.run_rule, rule, None, False, 0)
+        for rule in untouched(plan, case, known):
+            yield job("default", rule, 1, RULE_CODE, jobs.run_rule, rule, None, False, 0)
+
+
+def untouched(plan: Plan, case: Case, known: Value) -> list[str]:
+    """The rules that are also run as their makers ship them. Both versions of all of them where
+    all are tuned: on one curve and cold start."""
+    rules: set[str] = set()
+    if "defaults" in plan.parts and known["tractable"]:
+        rules |= set(DEFAULTS)
+    if "rules" in plan.parts and _everybody(case):
+        rules |= {"keda", *OTHERS}
+    return sorted(rules)
+
+
+def _everybody(case: Case) -> bool:
+    return case.cold_start_s == 40 and case.curve.name == "a"
 
 
 def _variants(plan: Plan, case: Case, known: Value) -> list[str]:
