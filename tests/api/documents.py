@@ -149,6 +149,10 @@ STATUS: dict[str, Any] = {
             "held": True,
         }
     ],
+    "moves": {
+        "last": "2026-01-01T08:00:00Z",
+        "leftAlone": [{"accelerator": "t4", "until": "2026-01-02T08:00:00Z"}],
+    },
     "revision": "5d4f",
     "address": {"http": "http://sample.default.svc:8000", "grpc": "sample.default.svc:8001"},
     "latency": {"observed": "87ms", "target": "100ms"},

@@ -17,6 +17,7 @@ from conch.reconcile import plan as planning
 from conch.reconcile.moves import LOOK_S, STEADY_S
 from conch.reconcile.placement import PlacementLoop
 from conch.reconcile.queue import WorkQueue
+from conch.reconcile.steps import figures
 from conch.reconcile.steps import placed as placed_step
 from conch.settings import Settings
 from conch.telemetry.catalog import Metrics
@@ -158,3 +159,17 @@ def test_settings_that_mean_nothing_are_refused() -> None:
         Settings(placement_moves_per_h=-1)
     with pytest.raises(SettingsError, match="CONCH_PLACEMENT_STEADY_S"):
         Settings(placement_steady_s=0.0)
+
+
+async def test_what_it_did_stands_in_the_status_and_a_new_operator_goes_on_from_there(
+    queue: WorkQueue, clock: Clock
+) -> None:
+    state = cluster()
+    await looks(loop_of(state, queue), clock, ENOUGH)
+    told = figures.moves(observe(state))
+    assert set(told["moves"]) == {"last"}
+    again = cluster()
+    raw = again.services[KEY].raw
+    again.set_service({**raw, "status": {**raw.get("status", {}), **told}})
+    await looks(loop_of(again, queue), clock, 2 * ENOUGH)
+    assert again.assignments[KEY].reason is Reason.PLACED, "one move an hour"

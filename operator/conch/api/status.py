@@ -126,6 +126,24 @@ class CapacityStatus(ApiModel):
     )
 
 
+class LeftAloneStatus(ApiModel):
+    """A class to which a move for a gain has failed."""
+
+    accelerator: str = Field(description="The class.")
+    until: str = Field(description="The service is not moved there before.")
+
+
+class MovesStatus(ApiModel):
+    """Moves for a gain: what a new operator has to know of them."""
+
+    last: str | None = Field(None, description="When the service set out for a better class last.")
+    left_alone: Annotated[list[LeftAloneStatus], Field(max_length=8)] | None = Field(
+        None,
+        description="Classes on which a move failed.",
+        json_schema_extra=list_map("accelerator"),
+    )
+
+
 class ConditionStatus(ApiModel):
     """A standard Kubernetes condition."""
 
@@ -169,6 +187,9 @@ class InferenceServiceStatus(ApiModel):
     gpu_memory: str | None = Field(
         None,
         description="Memory that its servers were measured to take of one accelerator, at most.",
+    )
+    moves: MovesStatus | None = Field(
+        None, description="Its moves for a gain; only of a service that was moved."
     )
     revision: str | None = Field(None, description="Hash of the pod template being served.")
     address: ModelAddress | None = Field(None, description="Where clients reach the service.")

@@ -9,7 +9,7 @@ from conch.api import names, v1alpha1
 from conch.kube.views import Object, Pod
 from conch.observe.activation import Activation
 from conch.observe.foreign import NOBODY, Foreign
-from conch.observe.types import Assignment, Bill, Decision, Footprint, Key, Outlook
+from conch.observe.types import Assignment, Bill, Decision, Footprint, Key, Moved, Outlook
 
 ChildId = tuple[str, str]
 """Kind and name."""
@@ -51,6 +51,7 @@ class Observation:
     substitutes: int = 0  # replicas that the Deployment is asked for in their stead
     outlook: Outlook | None = None  # in mode Latency, once there are measurements
     spare: int = 0  # of those: asked for because a site lacks its minimum
+    moved: Moved | None = None  # None: never, or not known yet
 
     @property
     def deployment(self) -> Object | None:

@@ -23,7 +23,16 @@ from conch.observe.observation import ChildId as ChildId
 from conch.observe.observation import Observation as Observation
 from conch.observe.observation import Record as Record
 from conch.observe.observation import Site, parts_of
-from conch.observe.types import Assignment, Bill, Decision, Footprint, Inventory, Key, Outlook
+from conch.observe.types import (
+    Assignment,
+    Bill,
+    Decision,
+    Footprint,
+    Inventory,
+    Key,
+    Moved,
+    Outlook,
+)
 from conch.observe.versions import FOREVER, Graves, Newest
 
 
@@ -40,6 +49,7 @@ class ClusterState:
         self.bills: dict[Key, Bill] = {}
         self.footprints: dict[Key, Footprint] = {}  # of services of which it is known
         self.outlooks: dict[Key, Outlook] = {}
+        self.moved: dict[Key, Moved] = {}
         self.budget_left: dict[Key, float | None] = {}  # of the last hour's error budget, 0 to 1
         self.carbon: Mapping[str, float] = {}  # as Inventory.carbon
         # Replicas asked for beyond those wanted, in the stead of pods whose node goes. In memory
@@ -95,6 +105,7 @@ class ClusterState:
         self.bills.pop(key, None)
         self.footprints.pop(key, None)
         self.outlooks.pop(key, None)
+        self.moved.pop(key, None)
         self.budget_left.pop(key, None)
         self.substitutes.pop(key, None)
         self.spares.pop(key, None)
@@ -341,6 +352,7 @@ class ClusterState:
             substitutes=self.substitutes.get(key, 0),
             outlook=self.outlooks.get(key),
             spare=self.spares.get(key, 0),
+            moved=self.moved.get(key),
         )
 
     def _further(self, key: Key, family: Family) -> list[Key]:

@@ -284,6 +284,14 @@ class Prospect:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """What of its moves for a gain a service tells; times as RFC 3339."""
+
+    last: str  # when it set out last; "": never
+    left_alone: tuple[tuple[str, str], ...]  # classes on which a move failed, and until when
+
+
+@dataclass(frozen=True, slots=True)
 class Outlook:
     """What a service would need on each class; numbers that stay while they change little."""
 

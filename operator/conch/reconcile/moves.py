@@ -5,8 +5,9 @@ and when. A gain must last: the same class has to win at every look for five min
 free all the while. There is a budget of moves per hour for the whole cluster, and one per hour for
 a service. The move itself is a rollout in which each new replica is ready before an old one ends;
 as many as the new class needs are asked for first. A move on which nothing becomes ready is taken
-back, and that class is left alone for a day. Decides only, and remembers in memory only: a new
-operator waits anew.
+back, and that class is left alone for a day. The budget and the failures stand in the services'
+statuses (``moves_told``); for how long a class has been better, a new operator waits anew. Decides
+only.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from typing import Any, Final
 
 from conch.api.conditions import Reason
 from conch.kube.views import Pod
-from conch.observe.types import Assignment, Inventory, Key, PlacementRequest
+from conch.observe.types import Assignment, Inventory, Key, Moved, PlacementRequest
 from conch.placement.options import replicas_on
+from conch.reconcile import moves_told
 from conch.reconcile.moves_gain import gain
 from conch.reconcile.moves_journey import Journey
 from conch.reconcile.moves_ready import free_units, named
@@ -68,8 +70,16 @@ class Moves:
 
     # --- a look at all services -------------------------------------------------------------------
 
-    def begin(self, uids: Mapping[Key, str], now_s: float) -> None:
-        """A new look; ``uids`` are the services there are, ``now_s`` is a time since the epoch."""
+    def begin(
+        self,
+        uids: Mapping[Key, str],
+        now_s: float,
+        statuses: Callable[[Key], Mapping[str, Any] | None] = lambda _: None,
+    ) -> None:
+        """A new look; ``uids`` are the services there are, ``now_s`` is a time since the epoch.
+
+        ``statuses``: of those that are new, what was told of them before.
+        """
         self._now_s = now_s
         self._able.clear()
         self._running = False
@@ -82,8 +92,19 @@ class Moves:
         for key in [key for key, uid in self._uids.items() if uids.get(key) != uid]:
             for memory in memories:
                 memory.pop(key, None)
+        for key in [key for key in uids if self._uids.get(key) != uids[key]]:
+            last_s, failed = moves_told.read(statuses(key), now_s, FORGET_S)
+            if failed:
+                self._failed[key] = failed
+            if last_s is not None:
+                self._moved_s[key] = last_s
+                self._starts_s.append(last_s)
         self._uids = dict(uids)
         self._starts_s = [at_s for at_s in self._starts_s if now_s - at_s < REST_S]
+
+    def told(self, key: Key) -> Moved | None:
+        """What the status of a service is to say of it; None: nothing."""
+        return moves_told.shown(self._moved_s.get(key), self._failed.get(key, {}), self._now_s)
 
     def note(
         self,

@@ -118,7 +118,8 @@ class PlacementLoop:
         self._footprints.keep(uids.values())
         self._patience.begin(uids.values(), starting(inventory), _epoch_s())
         self._relief.begin()
-        self._moves.begin(uids, _epoch_s())
+        records = self._state.services
+        self._moves.begin(uids, _epoch_s(), lambda key: records[key].raw.get("status"))
         requests: dict[Key, PlacementRequest] = {}
         failed: dict[Key, Exception] = {}
         for key, record in self._state.services.items():
@@ -138,11 +139,15 @@ class PlacementLoop:
             **{key: self._unplanned(key, defect) for key, defect in failed.items()},
         }
         self._defects = {key: repr(defect) for key, defect in failed.items()}
-        records = self._state.services
         self._publish(
             # Deleted meanwhile, or another of the same name: the next plan is for that one.
             {k: v for k, v in assignments.items() if k in records and _uid(records[k]) == uids[k]}
         )
+        for key in assignments.keys() & records.keys():
+            moved = self._moves.told(key)
+            if moved is not None and moved != self._state.moved.get(key):
+                self._state.moved[key] = moved
+                self._queue.add(key, Priority.CHILD)
 
     def _plan(
         self, inventory: Inventory, requests: Mapping[Key, PlacementRequest]

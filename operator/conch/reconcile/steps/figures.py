@@ -38,6 +38,17 @@ def memory(obs: Observation) -> dict[str, Any]:
     return {"gpuMemory": measured} if measured else {}
 
 
+def moves(obs: Observation) -> dict[str, Any]:
+    """Its last move for a gain, and where one failed; as it stands while nothing is known yet."""
+    if obs.moved is None:
+        before = (obs.raw.get("status") or {}).get("moves")
+        return {"moves": before} if before else {}
+    told: dict[str, Any] = {"last": obs.moved.last} if obs.moved.last else {}
+    if obs.moved.left_alone:
+        told["leftAlone"] = [{"accelerator": n, "until": t} for n, t in obs.moved.left_alone]
+    return {"moves": told}
+
+
 def sites(obs: Observation) -> dict[str, Any]:
     """Its pods per site, where it is pinned to sites, and each site's own minimum."""
     if not obs.sites:
