@@ -13,6 +13,7 @@ from conch.api.conditions import Reason
 from conch.autoscale import ScalerState, step
 from conch.autoscale.curve import Curve
 from conch.autoscale.memory import BELIEVED, Learned, after, read
+from conch.autoscale.state import ModelState
 from conch.observe.types import ModelCounters, PodSample, ScalingObservation, ScalingPolicy
 from conch.triton.sample import BatchStat
 
@@ -129,7 +130,7 @@ def decided(state: ScalerState) -> list[Reason]:
 
 def test_who_remembers_decides_with_the_second_look() -> None:
     """Two looks make a rate; without a memory, two requests are too few for a service time."""
-    begun = ScalerState(models={"m": read(good()).begin()})
+    begun = ScalerState(models={"m": ModelState({"": read(good()).begin()})})
     assert decided(ScalerState())[1] is Reason.LEARNING
     assert decided(begun)[1] not in (Reason.LEARNING, Reason.NO_METRICS)
 

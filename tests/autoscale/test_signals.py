@@ -11,8 +11,9 @@ BEFORE = {pod: sample(pod, 100, counters(1000)) for pod in ("a", "b", "c", "d")}
 
 
 def look(*samples: PodSample, ready: int | None = None, **known: float) -> Signals:
+    throughput = {model: {"": rps} for model, rps in known.items()}
     return gather(
-        BEFORE, samples, [MODEL], len(samples) if ready is None else ready, 102, 100, known
+        BEFORE, samples, [MODEL], len(samples) if ready is None else ready, 102, 100, throughput
     )
 
 
@@ -110,13 +111,13 @@ def test_one_pod_cannot_bend_the_service_time() -> None:
     liar = counters(1040, batch_s=8.0)
     before = {**BEFORE, "d": sample("d", 100, counters(1000, batch_s=0.08))}
     found = gather(before, [*pods, sample("d", 102, liar)], [MODEL], 4, 102, 100, {})
-    stat = interval(found).batches[4]
+    stat = interval(found).groups[""].batches[4]
     assert stat.compute_s / stat.count == pytest.approx(0.08)
 
 
 def test_the_first_execution_of_a_server_is_not_learned_from() -> None:
     warm_up = sample("new", 102, counters(4, batch_s=0.5))
-    assert interval(look(warm_up)).batches == {}
+    assert interval(look(warm_up)).groups[""].batches == {}
 
 
 def test_a_pod_that_answers_nothing_while_requests_wait_is_stuck() -> None:

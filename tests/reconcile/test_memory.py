@@ -12,7 +12,7 @@ import pytest
 from conch.api import names
 from conch.autoscale import ScalerState
 from conch.autoscale.curve import Curve
-from conch.autoscale.state import ModelState
+from conch.autoscale.state import ModelState, Speed
 from conch.errors import ApiUnreachable, Forbidden, LeaseLost, NotFound
 from conch.observe.state import ClusterState
 from conch.reconcile import memory
@@ -27,10 +27,15 @@ def curve(ms: float = 50) -> Curve:
     return Curve().learned({1: BatchStat(100, ms / 10)}, 0.0)
 
 
+def known(ms: float = 50) -> ModelState:
+    """What a scaler knows of a model on the class that the service asks for."""
+    return ModelState({"l4": Speed(curve(ms))})
+
+
 def world(spec: dict[str, Any] | None = None) -> tuple[ClusterState, dict[str, ScalerState]]:
     cluster = state(raw(spec or SPEC))
     build(cluster)
-    return cluster, {UID: ScalerState(models={"m": ModelState(curve())})}
+    return cluster, {UID: ScalerState(models={"m": known()})}
 
 
 def told() -> dict[str, str]:
@@ -48,7 +53,7 @@ def begun(data: dict[str, Any], spec: dict[str, Any] | None = None) -> ScalerSta
 
 
 def test_a_restart_remembers() -> None:
-    found = begun(told()).models["m"].curve
+    found = begun(told()).models["m"].speeds["l4"].curve
     assert found.service_s(4) == pytest.approx(curve().service_s(4), rel=0.05)
 
 
@@ -89,7 +94,7 @@ def test_another_kind_of_server_is_another(what: str) -> None:
 
 def test_without_a_deployment_nothing_is_known_of_a_service() -> None:
     cluster = state(raw(SPEC))
-    fresh = Memory(cluster, {UID: ScalerState(models={"m": ModelState(curve())})})
+    fresh = Memory(cluster, {UID: ScalerState(models={"m": known()})})
     assert fresh.begin(KEY, cluster.services[KEY]).models == {}
     assert not fresh.learn(0.0)
 
@@ -99,9 +104,9 @@ def test_news_is_told_once() -> None:
     made = Memory(cluster, scalers)
     assert made.learn(1000.0)
     assert not made.learn(1060.0)
-    scalers[UID] = ScalerState(models={"m": ModelState(curve(ms=53))})
+    scalers[UID] = ScalerState(models={"m": known(53)})
     assert not made.learn(1120.0)
-    scalers[UID] = ScalerState(models={"m": ModelState(curve(ms=80))})
+    scalers[UID] = ScalerState(models={"m": known(80)})
     assert made.learn(1180.0)
 
 
@@ -112,7 +117,7 @@ def test_a_doubted_memory_is_neither_used_nor_renewed() -> None:
     record = cluster.services[KEY]
     made.doubt(KEY, record)
     assert made.begin(KEY, record) == ScalerState()
-    scalers[UID] = ScalerState(models={"m": ModelState(curve(ms=80))})
+    scalers[UID] = ScalerState(models={"m": known(80)})
     assert not made.learn(2000.0)
 
 
@@ -185,7 +190,7 @@ async def _kept(server: Server, rounds: int, monkeypatch: pytest.MonkeyPatch, ms
     async def pause(_: float) -> None:
         nonlocal minute
         minute += 1
-        scalers[UID] = ScalerState(models={"m": ModelState(curve(ms(minute)))})
+        scalers[UID] = ScalerState(models={"m": known(ms(minute))})
         if minute > rounds:
             raise asyncio.CancelledError
 

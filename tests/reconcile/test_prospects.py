@@ -11,7 +11,7 @@ from conch.api import names
 from conch.api.conditions import Reason
 from conch.autoscale import ScalerState
 from conch.autoscale.curve import Curve
-from conch.autoscale.state import ModelState, Plan
+from conch.autoscale.state import ModelState, Plan, Speed
 from conch.kube import views
 from conch.observe.state import ClusterState
 from conch.observe.types import Outlook, Prospect, ScalingPolicy
@@ -38,9 +38,9 @@ def policy(target_s: float = 0.2, *models: str) -> ScalingPolicy:
     return ScalingPolicy(99, target_s, 1, 10, models or ("m",), {}, {})
 
 
-def runs(ms: float) -> ModelState:
+def runs(ms: float) -> Speed:
     """A model whose requests take that long, one by one."""
-    return ModelState(plan=Plan((ms / 1000,), 0.0))
+    return Speed(plan=Plan((ms / 1000,), 0.0))
 
 
 def curve(ms: float, executions: int = 100) -> Curve:
@@ -48,7 +48,7 @@ def curve(ms: float, executions: int = 100) -> Curve:
 
 
 def ratio(
-    models: Mapping[str, ModelState] | None = None,
+    models: Mapping[str, Speed] | None = None,
     known: Mapping[str, Curve] | None = None,
     speed: float | None = None,
     target_s: float = 0.2,
@@ -76,7 +76,7 @@ def test_elsewhere_the_two_gpus_are_compared() -> None:
 
 def test_what_nothing_tells_of_is_left_out() -> None:
     assert ratio() is None
-    assert ratio(models={"m": ModelState()}, speed=2.0) is None
+    assert ratio(models={"m": Speed()}, speed=2.0) is None
 
 
 def test_where_no_request_is_in_time_nothing_is_carried() -> None:
@@ -85,7 +85,7 @@ def test_where_no_request_is_in_time_nothing_is_carried() -> None:
 
 
 def test_of_several_models_the_one_that_loses_most_counts() -> None:
-    models = {"m": runs(10), "n": runs(10), "silent": ModelState()}
+    models = {"m": runs(10), "n": runs(10), "silent": Speed()}
     assert ratio(models, {"m": curve(10), "n": curve(20)}) == ratio(known={"m": curve(20)})
     mixed = ratio(models, {"m": curve(10)}, speed=1.2)
     assert mixed is not None
@@ -142,13 +142,18 @@ def node(product: str) -> views.Node:
     )
 
 
+def on_l4() -> ModelState:
+    """What its scaler knows of a model that has been on l4 only."""
+    return ModelState({"l4": replace(runs(10), curve=curve(10))})
+
+
 def world() -> tuple[ClusterState, ScalerState]:
     """A service on l4 that may also be on t4, and what its scaler knows."""
     cluster = state(raw(TWO_CLASSES))
     for product in ("NVIDIA-L4", "Tesla-T4", "NVIDIA-A100-SXM4-40GB"):
         cluster.inventory_builder.upsert_node(node(product))
     build(cluster)
-    return cluster, ScalerState(models={"resnet": replace(runs(10), curve=curve(10))})
+    return cluster, ScalerState(models={"resnet": on_l4()})
 
 
 DECIDED = decision(2, Reason.WITHIN_OBJECTIVE, bound_rps=100.0, capacity_rps=60.0)
@@ -176,6 +181,7 @@ def test_what_was_learned_on_the_other_class_goes_before_an_estimate() -> None:
     memory = Memory(cluster, {UID: scaler})
     memory.learn(0.0)
     assert move(cluster, "t4") == "t4"
+    scaler = ScalerState(models={"resnet": ModelState({"t4": runs(10)})})
     found = looked(cluster, scaler, memory)
     assert not found.by_class["l4"].estimated
     assert found.by_class["l4"].rps == pytest.approx(60.0, rel=0.05)
@@ -219,34 +225,39 @@ def on(name: str, accelerator: str) -> views.Pod:
     return made
 
 
-def test_curves_of_two_classes_are_not_mixed() -> None:
+def test_on_its_way_each_class_is_learned_by_itself() -> None:
     cluster, scaler = world()
     cluster.set_pod(on("old", "l4"))
-    memory = Memory(cluster, {UID: scaler})
+    memory = Memory(cluster, {})
     record = cluster.services[KEY]
     assert memory.settle(KEY, record, scaler) is scaler
-    memory.learn(0.0)
     move(cluster, "t4")
     cluster.set_pod(on("new", "t4"))
-    assert memory.settle(KEY, record, scaler) is scaler, "on its way it serves on both"
-    assert not memory.learn(60.0), "nothing is learned of either"
-    cluster.remove_pod("uid-old")
-    settled = memory.settle(KEY, record, scaler)
-    assert settled.models["resnet"].curve == Curve()
-    assert settled.models["resnet"].plan == scaler.models["resnet"].plan, "until it knows better"
-    assert memory.settle(KEY, record, settled) is settled
+    assert memory.settle(KEY, record, scaler) == scaler, "of t4 nothing is remembered"
+    both = {"l4": Speed(curve(10)), "t4": Speed(curve(20))}
+    memory = Memory(cluster, {UID: ScalerState(models={"resnet": ModelState(both)})})
+    assert memory.learn(60.0)
+    found = memory.begin(KEY, record).models["resnet"].speeds
+    assert {name: speed.curve.service_s(1)[0] for name, speed in found.items()} == {
+        "l4": pytest.approx(0.01, rel=0.01),
+        "t4": pytest.approx(0.02, rel=0.01),
+    }
 
 
-def test_back_where_it_was_it_knows_what_it_knew() -> None:
+def test_what_another_service_life_learned_on_the_new_class_is_taken_up() -> None:
     cluster, scaler = world()
     memory = Memory(cluster, {UID: scaler})
-    record = cluster.services[KEY]
-    memory.settle(KEY, record, scaler)
     memory.learn(0.0)
-    for name in ("t4", "l4"):
-        move(cluster, name)
-        scaler = memory.settle(KEY, record, scaler)
-    assert scaler.models["resnet"].curve.service_s(1) == pytest.approx([0.01], rel=0.01)
+    cluster_on_l4, record = cluster, cluster.services[KEY]
+    move(cluster_on_l4, "t4")
+    fresh = memory.begin(KEY, record)
+    assert fresh.models == {}
+    seen = ScalerState(models={"resnet": ModelState({"t4": runs(20)})})
+    move(cluster_on_l4, "l4")
+    settled = memory.settle(KEY, record, seen)
+    assert settled.models["resnet"].speeds["l4"].curve.service_s(1) == pytest.approx([0.01], 0.01)
+    assert settled.models["resnet"].speeds["t4"] == runs(20), "what was seen stays"
+    assert memory.settle(KEY, record, settled) is settled
 
 
 # --- as it is told --------------------------------------------------------------------------------

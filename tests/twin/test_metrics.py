@@ -24,7 +24,7 @@ def alone(arrivals: np.ndarray, **service: object) -> Fleet:
 
 def look(made: Fleet, at_s: float, percentile: float = 99.0) -> tuple[Snapshot, PodSample]:
     kernel.advance(made, at_s)
-    seen = snapshot(made, [("pod-1", 0)], at_s, percentile)
+    seen = snapshot(made, [("pod-1", 0, "l4")], at_s, percentile)
     return seen, seen.samples["pod-1"]
 
 
@@ -93,7 +93,7 @@ def test_the_latency_is_the_quantile_of_the_last_minute() -> None:
     ended = arrivals + made.latency_s[: arrivals.size]
     recent = made.latency_s[: arrivals.size][(ended <= at_s) & (ended > 252.0)]
     for percentile in (50.0, 90.0, 99.0):
-        found = snapshot(made, [("p", 0)], at_s, percentile).samples["p"].models[MODEL].latency_s
+        found = snapshot(made, [("p", 0, "")], at_s, percentile).samples["p"].models[MODEL].latency_s
         assert found == pytest.approx(np.quantile(recent, percentile / 100), rel=0.04)
 
 

@@ -12,17 +12,10 @@ from typing import Final
 
 from conch.api.conditions import Reason
 from conch.autoscale import explain
+from conch.autoscale.groups import Members, Mix, completes, faster
 from conch.autoscale.horizon import cold_start_s
-from conch.autoscale.picture import (
-    Picture,
-    draw,
-    fleet,
-    late,
-    latencies_s,
-    learn,
-    longest_wait_s,
-    throughputs,
-)
+from conch.autoscale.learning import learn, throughputs
+from conch.autoscale.picture import Picture, draw, fleet, late, latencies_s, longest_wait_s
 from conch.autoscale.signals import STALE_S, Signals, gather
 from conch.autoscale.state import ModelState, ScalerState
 from conch.autoscale.tuning import Moment, Tuning
@@ -48,6 +41,8 @@ def step(
     if not observation.cold_start_s:
         observation = replace(observation, cold_start_s=state.cold_start_s)
     throughput = throughputs(policy, state.models)
+    members = _members(observation, state.mix)
+    state, before = _referred(state, members, throughput)
     signals = gather(
         state.baselines,
         observation.samples,
@@ -60,8 +55,11 @@ def step(
     models = learn(policy, state, signals, now_s)
     usual_s, horizon_s = _horizon(observation)
     latencies = latencies_s(observation.samples)
-    picture = draw(policy, observation, models, signals, state.tuning, horizon_s)
-    tuning = _tuned(picture, signals, usual_s, latencies, throughput)
+    picture = draw(
+        policy, observation, models, signals, state.tuning, horizon_s, members, state.mix
+    )
+    tuning = _tuned(picture, signals, usual_s, latencies, before)
+    mix = _followed(picture, signals, state.mix)
     strain = state.strain.after(
         now_s,
         now_s - (state.stepped_s if state.stepped_s is not None else now_s),
@@ -82,6 +80,7 @@ def step(
         models=models,
         tuning=tuning,
         strain=strain,
+        mix=mix,
         arriving_s=now_s if picture.arriving else state.arriving_s,
         reject_after_s=_reject_after_s(picture, state.reject_after_s),
     )
@@ -105,7 +104,58 @@ def step(
         reject_after_s=state.reject_after_s,
         ended=sum(i.succeeded + i.failed for i in signals.intervals.values()),
         late=late_now,
+        group_rps=picture.group_rps if known else {},
     )
+
+
+def _members(observation: ScalingObservation, mix: Mix) -> Members:
+    return Members.of(
+        [sample.group for sample in observation.samples],
+        observation.ready,
+        observation.starting_groups,
+        len(observation.starting_age_s),
+        observation.growing,
+        observation.shrinking,
+        mix.reference,
+    )
+
+
+def _referred(
+    state: ScalerState, members: Members, throughput: Mapping[str, Mapping[str, float]]
+) -> tuple[ScalerState, dict[str, float]]:
+    """The state, with demand counted in replicas of the group that it is to be counted in now; and
+    what one of those completes per model, as it was known at the last look."""
+    old = state.mix.reference
+    before = completes(throughput, old)
+    rates = {m: model.demand.level() for m, model in state.models.items() if model.demand.points}
+    own = {
+        group: {m: known[group] for m, known in throughput.items() if group in known}
+        for group in {*members.groups, old}
+    }
+    speeds = {group: faster(rates, before, found) for group, found in own.items() if found}
+    reference = state.mix.refer(members.groups, speeds)
+    if reference == old:
+        return state, before
+    now = completes(throughput, reference)
+    tuning = state.tuning.converted(1 / faster(rates, before, now))
+    return replace(state, mix=replace(state.mix, reference=reference), tuning=tuning), now
+
+
+def _followed(picture: Picture, signals: Signals, mix: Mix) -> Mix:
+    """With what this look tells of who is chosen, where replicas are not alike."""
+    mixed = picture.mixed
+    if mixed is None or picture.unknown:
+        return mix
+    work: dict[str, float] = {}
+    pods: dict[str, int] = {}
+    for load in picture.loads:
+        taken = signals.intervals[load.model].groups if load.model in signals.intervals else {}
+        for group, one in taken.items():
+            work[group] = work.get(group, 0.0) + one.arrived / load.capacity.throughput
+            pods[group] = max(pods.get(group, 0), one.pods)
+    completed = sum(n * mixed.speeds[g] for g, n in mixed.members.ready.items())
+    got = {group: (pods[group], found) for group, found in work.items() if group in mixed.speeds}
+    return mix.after(got, mixed.speeds, picture.level / completed if completed else 0.0)
 
 
 def _after_jumps(state: ScalerState, now_s: float) -> ScalerState:
@@ -113,12 +163,10 @@ def _after_jumps(state: ScalerState, now_s: float) -> ScalerState:
     if state.stepped_s is None or 0 <= now_s - state.stepped_s <= _LONGEST_GAP_S:
         return state
     return ScalerState(
-        models={
-            name: ModelState(curve=model.curve, plan=model.plan)
-            for name, model in state.models.items()
-        },
+        models={name: ModelState(speeds=model.speeds) for name, model in state.models.items()},
         cold_start_s=state.cold_start_s,
         tuning=state.tuning.detached(),
+        mix=state.mix,
         reject_after_s=state.reject_after_s,
     )
 
@@ -179,10 +227,14 @@ def _tuned(
         horizon_s=picture.horizon_s,
         lag_s=max(0.0, picture.observation.now_s - at_s),
         heavier=picture.heavier(before),
+        strength=picture.strength,
     )
     least = min(policy.min_replicas, policy.max_replicas)
     return tuning.after(
-        moment, fleet(policy, picture.loads, tuning), max(1, least), policy.max_replicas
+        moment,
+        fleet(policy, picture.loads, tuning),
+        picture.counted(max(1, least)),
+        picture.counted(policy.max_replicas),
     )
 
 
@@ -194,7 +246,7 @@ def _reject_after_s(picture: Picture, before: float | None) -> float | None:
         return None
     if not picture.loads or not all(load.capacity.reachable for load in picture.loads):
         return before
-    wait_s = longest_wait_s(policy, picture.loads)
+    wait_s = longest_wait_s(policy, picture.serving)
     # Too long a wait makes requests late that were let in; too short a one refuses a few.
     if before is not None and -_TOO_LONG * before <= wait_s - before <= _NEW_WAIT * before:
         return before
@@ -239,7 +291,8 @@ def _sized(picture: Picture, state: ScalerState) -> _Verdict:
     unreachable = [load for load in picture.loads if not load.capacity.reachable]
     if allowed > current:
         return _up(picture, state, wanted, allowed, bool(unreachable))
-    floor = min(max(wanted, state.tuning.shadows.held(observation.now_s)), policy.max_replicas)
+    held = picture.replicas(state.tuning.shadows.held(observation.now_s))
+    floor = min(max(wanted, held), policy.max_replicas)
     replicas, why_not = _down(picture, state, max(floor, policy.min_replicas))
     if replicas < current:
         state = replace(state, stepped_down_s=observation.now_s)

@@ -14,7 +14,7 @@ import msgspec
 
 # The parts a curve is made of: kept and rebuilt here, used by nobody else.
 from conch.autoscale.curve import Curve, _Size
-from conch.autoscale.state import ModelState
+from conch.autoscale.state import Speed
 
 FEWEST: Final = 20.0  # executions a size must rest on to be kept
 BELIEVED: Final = 20.0  # executions a remembered size counts as, at most
@@ -68,13 +68,13 @@ class Learned:
         starts = [_rounded(s) for s in self.starts_s]
         return msgspec.json.encode(_Text(self.model, self.at, sizes, starts)).decode()
 
-    def begin(self) -> ModelState:
+    def begin(self) -> Speed:
         """Where a scaler starts that has seen nothing itself."""
         sizes = {
             k: _Size(min(s.weight, BELIEVED), s.mean_s, s.scatter, s.looks)
             for k, s in self.curve.sizes.items()
         }
-        return ModelState(curve=Curve(sizes))
+        return Speed(curve=Curve(sizes))
 
 
 def read(text: str) -> Learned:

@@ -1,33 +1,29 @@
 """What a decision rests on: every model's demand against what replicas carry.
 
 Decides what is known and what is not; the rules that follow from it are ``decide``'s. Demand of
-several models is added up in busy replicas, since a replica's time is shared by its models. Pure.
+several models is added up in busy replicas, since a replica's time is shared by its models; where
+replicas are not alike, in those of one group, the reference (``groups``). Pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from statistics import median
+from dataclasses import dataclass, field
 from typing import Final
 
-from conch.autoscale.capacity import Capacity, capacity
-from conch.autoscale.curve import Curve
+from conch.autoscale.capacity import Capacity
 from conch.autoscale.fleet import Fleet
+from conch.autoscale.groups import Members, Mix, Mixed, faster
+from conch.autoscale.learning import known_capacity
 from conch.autoscale.signals import Interval, Signals
-from conch.autoscale.state import ModelState, Plan, ScalerState
+from conch.autoscale.state import ModelState
 from conch.autoscale.tuning import Tuning
 from conch.observe.types import PodSample, ScalingObservation, ScalingPolicy
 
-FEWEST_EXECUTIONS: Final = 3.0  # fewer say nothing about the service time
-MAX_BATCH: Final = 256  # larger batches are taken as this one
-_CURVE_STEP: Final = 0.02  # of a service time
-_NOISE_STEP: Final = 0.03
 _DRAIN_S: Final = 10.0  # a backlog is to be gone this long after new replicas are ready
 _MOST_DRAIN: Final = 0.5  # of the demand: the backlog sits on old replicas, new ones help little
 _USED_STEPS: Final = 100
 _MOST_PATIENT: Final = 4.0  # full batches; more makes no difference
-_LEAST_TARGET: Final = 0.01  # of the target, where others use it up: no size reaches it then
 _SERVED: Final = 1.1  # times the largest batch's time: the rest of a request's way
 # Of a full batch's time: one that arrived just after it began has waited that long, and can still
 # be in time in the next, smaller one.
@@ -72,6 +68,10 @@ class Picture:
     backlog: bool
     tuning: Tuning
     strain: float = 1.0
+    # Where replicas are not alike: who they are, and the same demand on those of each group.
+    members: Members | None = None
+    groups: Mapping[str, tuple[Load, ...]] = field(default_factory=dict)
+    follows: float = 1.0
 
     @property
     def level(self) -> float:
@@ -88,9 +88,53 @@ class Picture:
         return fleet(self.policy, self.loads, self.tuning)
 
     @property
+    def mixed(self) -> Mixed | None:
+        """Replicas that are not alike; None where all are."""
+        if self.members is None or all(loads == self.loads for loads in self.groups.values()):
+            return None
+        fleets = {g: fleet(self.policy, loads, self.tuning) for g, loads in self.groups.items()}
+        speeds = {g: _speed(self.loads, loads) for g, loads in self.groups.items()}
+        return Mixed(self.members, fleets, speeds, min(self.tuning.evenness, self.follows))
+
+    @property
     def needed(self) -> int:
         """Replicas for the bound, whatever the limits are."""
-        return self.fleet.needed(self.bound, _NO_LIMIT) if self.loads else 1
+        if not self.loads:
+            return 1
+        mixed = self.mixed
+        if mixed is not None:
+            return mixed.needed(self.bound, _NO_LIMIT)
+        return self.fleet.needed(self.bound, _NO_LIMIT)
+
+    def replicas(self, counted: int) -> int:
+        """How many replicas carry what ``counted`` ones of the reference do."""
+        mixed = self.mixed
+        if mixed is None or not counted:
+            return counted
+        return mixed.needed(self.fleet.carries(counted), _NO_LIMIT)
+
+    def counted(self, replicas: int) -> int:
+        """How many of the reference carry no more than ``replicas`` do."""
+        mixed = self.mixed
+        if mixed is None or not replicas:
+            return replicas
+        return self.fleet.needed(mixed.carries(mixed.of(replicas)), _NO_LIMIT)
+
+    @property
+    def strength(self) -> float:
+        """What the ready replicas carry over what as many of the reference would."""
+        mixed = self.mixed
+        if mixed is None or not (ready := sum(mixed.members.ready.values())):
+            return 1.0
+        return mixed.carries(mixed.members.ready) / self.fleet.carries(ready)
+
+    @property
+    def serving(self) -> tuple[Load, ...]:
+        """The demand on replicas of every group that has ready ones."""
+        if self.members is None:
+            return self.loads
+        ready = [load for group in self.members.ready for load in self.groups.get(group, ())]
+        return tuple(ready) or self.loads
 
     def heavier(self, before: Mapping[str, float]) -> float:
         """The work of the present requests over what ``before``, the throughputs known then, would
@@ -120,8 +164,21 @@ class Picture:
         """Requests/s a replica carries of the present mix, in a service as large as is needed."""
         if not self.loads:
             return None
+        needed, mixed = self.needed, self.mixed
+        carried = mixed.carries(mixed.of(needed)) if mixed else self.fleet.carries(needed)
+        return carried / needed * self.throughput_rps
+
+    @property
+    def group_rps(self) -> dict[str, float]:
+        """The same by group, where replicas are not alike: as if all were of that one."""
+        mixed = self.mixed
+        if mixed is None:
+            return {}
         needed = self.needed
-        return self.fleet.carries(needed) / needed * self.throughput_rps
+        return {
+            group: mixed.speeds[group] * found.carries(needed) / needed * self.throughput_rps
+            for group, found in mixed.fleets.items()
+        }
 
 
 _NO_LIMIT: Final = 1_000_000
@@ -162,80 +219,13 @@ def _used(found: Capacity) -> float:
     return min(1.0, found.rate / found.throughput)
 
 
-def learn(
-    policy: ScalingPolicy, state: ScalerState, signals: Signals, now_s: float
-) -> dict[str, ModelState]:
-    """Every model's state after this step's intervals; a model without one keeps its own."""
-    elapsed_s = now_s - state.stepped_s if state.stepped_s is not None else 0.0
-    learned = {}
-    for name in policy.models:
-        model = state.models.get(name, ModelState())
-        interval = signals.intervals.get(name)
-        if interval is not None:
-            curve = model.curve.learned(interval.batches, elapsed_s)
-            model = ModelState(
-                curve=curve,
-                plan=_planned(model.plan, curve, _batch_limit(policy, name, curve)),
-                demand=model.demand.after(interval),
-                health=model.health.after(
-                    interval, signals.stuck_pods[name], signals.baselines.keys()
-                ),
-                pending=interval.pending,
-                beside_s=_beside_s(model.beside_s, name, signals, policy.target_s),
-            )
-        learned[name] = model
-    return learned
-
-
-def _beside_s(before_s: float, name: str, signals: Signals, target_s: float) -> float:
-    """The typical pod's, kept while it is about the same: capacity is costly to solve."""
-    found = [s.models[name].beside_s for s in signals.baselines.values() if name in s.models]
-    if not found:
-        return before_s
-    seen_s = median(found)
-    return seen_s if abs(seen_s - before_s) > _CURVE_STEP * target_s else before_s
-
-
-def _batch_limit(policy: ScalingPolicy, name: str, curve: Curve) -> int:
-    return min(MAX_BATCH, max(1, policy.max_batch.get(name, curve.largest)))
-
-
-def _planned(plan: Plan | None, curve: Curve, limit: int) -> Plan | None:
-    """The old plan while the curve is close to it, else a new one."""
-    if curve.executions < FEWEST_EXECUTIONS:
-        return plan
-    service_s, noise = curve.service_s(limit), curve.noise()
-    if (
-        plan is not None
-        and len(plan.service_s) == limit
-        and abs(noise - plan.noise) <= _NOISE_STEP
-        and all(
-            abs(new - old) <= _CURVE_STEP * old
-            for new, old in zip(service_s, plan.service_s, strict=True)
-        )
-    ):
-        return plan
-    return Plan(tuple(service_s), noise)
-
-
-def _capacity(policy: ScalingPolicy, name: str, model: ModelState) -> Capacity | None:
-    if model.plan is None:
-        return None
-    return capacity(
-        model.plan.service_s,
-        policy.instances.get(name, 1),
-        policy.percentile,
-        max(_LEAST_TARGET * policy.target_s, policy.target_s - model.beside_s),
-        model.plan.noise,
-        queue_delay_s=policy.queue_delay_s.get(name, 0.0),
-        queue_policy=policy.late_reject or name in policy.queue_policy,
+def _speed(reference: Sequence[Load], loads: Sequence[Load]) -> float:
+    """How much a replica of a group completes, over one of the reference, of the present mix."""
+    rates = {load.model: load.rate + load.drain_rps for load in reference}
+    one, other = (
+        {load.model: load.capacity.throughput for load in at} for at in (reference, loads)
     )
-
-
-def throughputs(policy: ScalingPolicy, models: Mapping[str, ModelState]) -> dict[str, float]:
-    """What one replica can complete per model, in requests/s, where its service time is known."""
-    known = {name: _capacity(policy, name, model) for name, model in models.items()}
-    return {name: found.throughput for name, found in known.items() if found is not None}
+    return faster(rates, one, other)
 
 
 def draw(
@@ -245,9 +235,12 @@ def draw(
     signals: Signals,
     tuning: Tuning,
     horizon_s: float,
+    members: Members,
+    mix: Mix,
 ) -> Picture:
     """The picture of this moment; models that nothing was heard of yet are left out."""
-    loads = []
+    loads: list[Load] = []
+    groups: dict[str, list[Load]] = {group: [] for group in members.groups}
     unknown = []
     arriving = False
     for name, model in models.items():
@@ -256,23 +249,17 @@ def draw(
         rate = model.demand.level()
         busy = rate > 0 or model.pending > 0
         arriving |= busy
-        found = _capacity(policy, name, model)
-        if found is None or model.plan is None:
+        load = _load(policy, name, model, mix.reference, observation.ready, horizon_s)
+        if load is None:
             if busy:
                 unknown.append(name)
             continue
-        limit = len(model.plan.service_s)
-        loads.append(
-            Load(
-                model=name,
-                rate=rate,
-                drain_rps=_drain_rps(model, rate, observation.ready * limit, horizon_s, policy),
-                capacity=found,
-                largest_batch=limit,
-                service_s=model.plan.service_s[-1],
-                beside_s=model.beside_s,
-            )
-        )
+        loads.append(load)
+        for group, found in groups.items():
+            own = None  # a group that nothing is known of is taken as the reference
+            if group != mix.reference and model.is_known(group):
+                own = _load(policy, name, model, group, observation.ready, horizon_s)
+            found.append(own or load)
     return Picture(
         policy=policy,
         observation=observation,
@@ -283,6 +270,28 @@ def draw(
         silent=signals.silent,
         backlog=any(load.drain_rps > 0 for load in loads),
         tuning=tuning,
+        members=members,
+        groups={group: tuple(found) for group, found in groups.items()},
+        follows=mix.follows,
+    )
+
+
+def _load(
+    policy: ScalingPolicy, name: str, model: ModelState, group: str, ready: int, horizon_s: float
+) -> Load | None:
+    speed = model.speed(group)
+    found = known_capacity(policy, name, speed) if speed is not None else None
+    if speed is None or speed.plan is None or found is None:
+        return None
+    rate, limit = model.demand.level(), len(speed.plan.service_s)
+    return Load(
+        model=name,
+        rate=rate,
+        drain_rps=_drain_rps(model, rate, ready * limit, horizon_s, policy),
+        capacity=found,
+        largest_batch=limit,
+        service_s=speed.plan.service_s[-1],
+        beside_s=speed.beside_s,
     )
 
 

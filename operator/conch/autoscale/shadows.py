@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from conch.autoscale.fleet import Fleet
@@ -96,6 +96,28 @@ class Shadows:
         column = self.setting.base * len(LEVELS) + self.setting.boldness
         first = bisect_left(self.at_s, now_s - self.hold_s)
         return max((row[column] for row in self.wishes[first:]), default=0)
+
+    def converted(self, factor: float) -> Shadows:
+        """The same, counted in replicas of which ``factor`` times as many are needed."""
+
+        def whole(counts: Iterable[int]) -> list[int]:
+            return [math.ceil(count * factor - 1e-6) for count in counts]
+
+        def scaled(sums: Iterable[float]) -> tuple[float, ...]:
+            return tuple(one * factor for one in sums)
+
+        return replace(
+            self,
+            wishes=tuple(array("I", whole(row)) for row in self.wishes),
+            asked=tuple(array("I", whole(row)) for row in self.asked),
+            backlog=scaled(self.backlog),
+            cost=scaled(self.cost),
+            late=scaled(self.late),
+            starts=scaled(self.starts),
+            due=tuple(whole(self.due)),
+            ideal=self.ideal * factor,
+            arrived=self.arrived * factor,
+        )
 
     def after(
         self,

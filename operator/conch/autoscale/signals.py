@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Final
@@ -26,6 +26,15 @@ _IMPOSSIBLE_WORK: Final = 2.0  # times that: no pod can have answered so much
 _MOST_BUSY: Final = 8.0  # instances
 _FEWEST_EACH: Final = 5.0  # requests per pod; fewer say nothing about how pods are chosen
 _MOST_UNEVEN: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one group of pods, which are alike, did between two looks."""
+
+    pods: int
+    arrived: float  # requests at a pod, on average
+    batches: Mapping[int, BatchStat]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +57,7 @@ class Interval:
     rejected: float = 0.0  # of the failed: by a queue's own policy
     # Variance of what arrived at each pod over a Poisson process's; None: too few to say.
     unevenness: float | None = None
-    batches: Mapping[int, BatchStat] = field(default_factory=dict)
+    groups: Mapping[str, Taken] = field(default_factory=dict)
 
     @property
     def length_s(self) -> float:
@@ -77,6 +86,7 @@ class Signals:
 @dataclass(frozen=True, slots=True)
 class _Delta:
     pod: str
+    group: str
     seconds: float
     arrived: float
     succeeded: float
@@ -95,13 +105,13 @@ def gather(
     ready: int,
     now_s: float,
     previous_s: float | None,
-    throughput: Mapping[str, float],
+    throughput: Mapping[str, Mapping[str, float]],
 ) -> Signals:
     """Compare ``samples`` with the last good look at each pod.
 
     ``previous_s`` is when the last step ran: a pod first seen now is taken to have started from
     zero then. None (the operator has just started) makes it a baseline only. ``throughput`` is
-    what one pod can complete per model, in requests/s, where known.
+    what one pod can complete per model and group, in requests/s, where known.
     """
     listed = {s.pod: s for s in samples}
     good = {
@@ -123,13 +133,13 @@ def gather(
             if after is None:
                 continue
             delta = _delta(before, sample, model, after, previous_s)
-            if delta is not None and _possible(delta, throughput.get(model)):
+            if delta is not None and _possible(delta, throughput.get(model, {})):
                 deltas[model].append(delta)
     silent = max(0, ready - len(good))
     return Signals(
         baselines=_remember(baselines, listed, good, now_s, previous_s),
         intervals={
-            model: _interval(found, max(ready, len(good)), now_s, throughput.get(model))
+            model: _interval(found, max(ready, len(good)), now_s, throughput.get(model, {}))
             for model, found in deltas.items()
             if found
         },
@@ -193,6 +203,7 @@ def _delta(
     waiting = (after.pending or 0.0) - (before.pending or 0.0)
     return _Delta(
         pod=sample.pod,
+        group=sample.group,
         seconds=at_s - start_s,
         arrived=max(0.0, succeeded + failed + waiting),
         succeeded=succeeded,
@@ -205,11 +216,17 @@ def _delta(
     )
 
 
-def _possible(delta: _Delta, throughput: float | None) -> bool:
+def _throughput(delta: _Delta, known: Mapping[str, float]) -> float | None:
+    """What the pod can complete; while its group is not known, what any group's can."""
+    return known.get(delta.group, max(known.values(), default=None))
+
+
+def _possible(delta: _Delta, known: Mapping[str, float]) -> bool:
     """Whether a pod can have answered that much. If not, it is a baseline: counters came back after
     a reset, are another server's, or lie. More than it was thought capable of is believed when its
     batches account for it, in the time there was."""
     completed = delta.succeeded + delta.failed
+    throughput = _throughput(delta, known)
     if throughput is None or delta.succeeded <= _IMPOSSIBLE_WORK * throughput * delta.seconds:
         return True
     executed = sum(size * stat.count for size, stat in delta.batches.items())
@@ -248,18 +265,24 @@ def _executed(before: ModelCounters, after: ModelCounters) -> Mapping[int, Batch
 
 
 def _interval(
-    deltas: Sequence[_Delta], ready: int, now_s: float, throughput: float | None
+    deltas: Sequence[_Delta], ready: int, now_s: float, known: Mapping[str, float]
 ) -> Interval:
     rates = [d.arrived / d.seconds for d in deltas]
-    if len(rates) >= 3 and throughput:
+    if len(rates) >= 3 and known:
         # With two pods nobody can say which one lies.
-        most = max(_OUTLIER_SHARE * median(rates), _OUTLIER_WORK * throughput)
-        rates = [min(rate, most) for rate in rates]
+        usual = _OUTLIER_SHARE * median(rates)
+        rates = [
+            min(rate, max(usual, _OUTLIER_WORK * (_throughput(delta, known) or 0.0)))
+            for rate, delta in zip(rates, deltas, strict=True)
+        ]
     seconds = sum(d.seconds for d in deltas) / len(deltas)
     scale = max(1.0, ready / len(deltas))  # requests are spread over all ready pods
     completed = sum(d.succeeded + d.failed for d in deltas)
     executed = sum(d.executed for d in deltas)
     batch = completed / executed if executed else 1.0
+    groups: dict[str, list[_Delta]] = defaultdict(list)
+    for delta in deltas:
+        groups[delta.group].append(delta)
     return Interval(
         start_s=now_s - seconds,
         end_s=now_s,
@@ -271,24 +294,32 @@ def _interval(
         pending=sum(d.pending for d in deltas) * scale,
         request_s=sum(d.request_s for d in deltas),
         rejected=sum(d.rejected for d in deltas),
-        unevenness=_unevenness(deltas, batch),
-        batches=_typical(deltas),
+        unevenness=_unevenness(groups.values(), batch),
+        groups={
+            group: Taken(len(found), sum(d.arrived for d in found) / len(found), _typical(found))
+            for group, found in groups.items()
+        },
     )
 
 
-def _unevenness(deltas: Sequence[_Delta], batch: float) -> float | None:
-    """How differently pods were chosen: 1 when at random, near 0 when each gets its turn."""
-    if len(deltas) < 2:
-        return None
-    seconds = deltas[0].seconds
-    if any(abs(d.seconds - seconds) > 0.1 * seconds for d in deltas):
-        return None
-    mean = sum(d.arrived for d in deltas) / len(deltas)
-    if mean < _FEWEST_EACH:
-        return None
-    variance = sum((d.arrived - mean) ** 2 for d in deltas) / (len(deltas) - 1)
+def _unevenness(groups: Collection[Sequence[_Delta]], batch: float) -> float | None:
+    """How differently pods of a group were chosen: 1 when at random, near 0 when each gets its
+    turn. That pods of another group get more or fewer says something else."""
+    seconds = next(iter(groups))[0].seconds
     in_execution = batch * batch / 6  # at both ends of the interval some are neither here nor there
-    return min(_MOST_UNEVEN, max(0.0, variance - in_execution) / mean)
+    found, counted = 0.0, 0
+    for deltas in groups:
+        if any(abs(d.seconds - seconds) > 0.1 * seconds for d in deltas):
+            return None
+        mean = sum(d.arrived for d in deltas) / len(deltas)
+        if len(deltas) < 2 or mean < _FEWEST_EACH:
+            continue
+        others = len(deltas) - 1
+        variance = sum((d.arrived - mean) ** 2 for d in deltas) / others
+        own = min(_MOST_UNEVEN, max(0.0, variance - in_execution) / mean)
+        counted += others
+        found += (own - found) * (others / counted)
+    return found if counted else None
 
 
 def _typical(deltas: Sequence[_Delta]) -> dict[int, BatchStat]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from conch.autoscale.curve import Curve
+from conch.autoscale.groups import Mix
 from conch.autoscale.health import Health
 from conch.autoscale.horizon import Demand
 from conch.autoscale.strain import Strain
@@ -25,8 +26,8 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelState:
-    """What is known of one model.
+class Speed:
+    """How fast replicas of one group serve one model.
 
     ``plan`` is the curve that capacity is computed from: it follows the learned one in steps,
     since solving the queue anew for every breath of the curve would cost more than all the rest.
@@ -34,10 +35,27 @@ class ModelState:
 
     curve: Curve = field(default_factory=Curve)
     plan: Plan | None = None
+    beside_s: float = 0.0  # see triton.sample.ModelCounters
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """What is known of one model. ``speeds``: by group, the one seen last at the end."""
+
+    speeds: Mapping[str, Speed] = field(default_factory=dict)
     demand: Demand = field(default_factory=Demand)
     health: Health = field(default_factory=Health)
     pending: float = 0.0
-    beside_s: float = 0.0  # see triton.sample.ModelCounters
+
+    def is_known(self, group: str) -> bool:
+        """Whether the service time on replicas of a group is known."""
+        return group in self.speeds and self.speeds[group].plan is not None
+
+    def speed(self, group: str) -> Speed | None:
+        """That of a group; while it is not known, that of the group that was seen last."""
+        if self.is_known(group):
+            return self.speeds[group]
+        return next((s for s in reversed(list(self.speeds.values())) if s.plan is not None), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +77,4 @@ class ScalerState:
     cold_start_s: tuple[float, ...] = ()
     tuning: Tuning = field(default_factory=Tuning)
     strain: Strain = field(default_factory=Strain)
+    mix: Mix = field(default_factory=Mix)

@@ -29,7 +29,8 @@ class Moment:
 
     ``level`` is the demand now, ``demand`` what came since the last look; ``heavier`` is the work
     of a request over what it was at the last look; ``slack_s`` is how long a request may wait in
-    the queue and still be in time; ``lag_s`` is how old the counts are when they are looked at.
+    the queue and still be in time; ``lag_s`` is how old the counts are when they are looked at;
+    ``strength`` is what a replica carries over one of those that demand is counted in.
     """
 
     at_s: float
@@ -46,6 +47,7 @@ class Moment:
     horizon_s: float
     lag_s: float = 0.0
     heavier: float = 1.0
+    strength: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,8 @@ class Tuning:
         budget = self.budget.after(gathered.seconds, gathered.arrived, gathered.late)
         correction = self.correction
         if fleet.reject and moment.late_seen:
-            expected = [fleet.late_share(likely * f, moment.reporting) for f in FACTORS]
+            seen = likely / moment.strength
+            expected = [fleet.late_share(seen * f, moment.reporting) for f in FACTORS]
             correction = correction.after(
                 gathered.seconds, gathered.arrived, gathered.late, expected
             )
@@ -120,6 +123,18 @@ class Tuning:
         setting = self.shadows.setting
         return (
             self.forecast.expected(setting.base, setting.boldness, level) * self.correction.factor
+        )
+
+    def converted(self, factor: float) -> Tuning:
+        """The same, counted in replicas of which each takes ``factor`` times as long."""
+        if factor == 1:
+            return self
+        known = self.forecast.weighed(factor, 0.0, 0.0)
+        return replace(
+            self,
+            forecast=replace(known, slowing=self.forecast.slowing, growth=self.forecast.growth),
+            shadows=self.shadows.converted(factor),
+            demand_s=self.demand_s * factor,
         )
 
     def detached(self) -> Tuning:

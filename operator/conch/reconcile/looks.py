@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 
 from conch.api import names
 from conch.kube.views import Pod
 from conch.observe.state import ClusterState
 from conch.observe.types import Key, PodSample, ScalingPolicy
+from conch.reconcile.memory import asked_class
 from conch.reconcile.queue import Priority, WorkQueue
 from conch.reconcile.sources import Samples, Sources
 from conch.settings import Settings
@@ -61,7 +63,8 @@ class Looks:
         )
         for sample in samples:
             (self._bad if sample.error else self._good).inc()
-        return samples
+        groups = groups_of(self._state, key)
+        return tuple(replace(s, group=groups.get(s.pod, s.group)) for s in samples)
 
     async def _look(
         self, pod: Pod, policy: ScalingPolicy, before: Mapping[str, PodSample]
@@ -92,6 +95,17 @@ class Looks:
     async def _ask(self, pod: Pod) -> dict[str, str]:
         async with self._places:
             return await load_problems(pod.status.pod_ip, self._timeout_s)
+
+
+def groups_of(state: ClusterState, key: Key) -> dict[str, str]:
+    """By uid, the accelerator class that each of a service's pods is for: those of one are alike.
+    A pod that does not say is of the class that its Deployment asks for."""
+    deployment = state.child(key, "Deployment", key.name)
+    asked = asked_class(deployment) if deployment is not None else ""
+    return {
+        pod.metadata.uid: pod.metadata.labels.get(names.LABEL_ACCELERATOR, asked)
+        for pod in state.pods(key)
+    }
 
 
 def _server_runs(pod: Pod) -> bool:

@@ -20,6 +20,7 @@ from conch.api import names
 from conch.api.v1alpha1 import Model
 from conch.autoscale import ScalerState, memory
 from conch.autoscale.curve import Curve
+from conch.autoscale.state import ModelState, Speed
 from conch.errors import ConchError, LeaseLost, NotFound
 from conch.kube.transport import Api, path
 from conch.kube.views import Object
@@ -52,40 +53,36 @@ class Memory:
         self._book = book or FootprintBook()
         self._entries: dict[str, memory.Learned] = {}
         self._doubted: set[str] = set()
-        self._on: dict[str, str] = {}  # by uid: the class that a scaler's curves are of
+        self._on: dict[str, frozenset[str]] = {}  # by uid: the classes that were looked up for it
 
     # --- giving -----------------------------------------------------------------------------------
 
     def begin(self, key: Key, record: Record) -> ScalerState:
         """Where the scaler of a service starts."""
-        models = {
-            model.name: self._entries[entry].begin()
-            for model, entry in self._of(key, record)
-            if entry in self._entries and entry not in self._doubted
-        }
-        return ScalerState(models=models)
+        speeds: dict[str, dict[str, Speed]] = {}
+        for model, on, entry in self._here(key, record):
+            if entry in self._entries and entry not in self._doubted:
+                speeds.setdefault(model.name, {})[on] = self._entries[entry].begin()
+        self._on[str(record.raw["metadata"]["uid"])] = _classes(self._state, key)
+        return ScalerState(models={name: ModelState(found) for name, found in speeds.items()})
 
     def settle(self, key: Key, record: Record, scaler: ScalerState) -> ScalerState:
-        """The scaler of a service, which forgets what it learned on a class that it has left.
-
-        Its plans stay until it knows better: demand goes on, and what is remembered of the new
-        class, or three executions there, replace them.
-        """
-        uid, on = str(record.raw["metadata"]["uid"]), _class_of_all(self._state, key)
-        if on is None or self._on.setdefault(uid, on) == on:
+        """The scaler of a service, with what is remembered of classes that are new to it."""
+        uid, there = str(record.raw["metadata"]["uid"]), _classes(self._state, key)
+        if self._on.get(uid, there) >= there:
             return scaler
-        self._on[uid] = on
         known = self.begin(key, record).models
         models = {
-            name: replace(model, curve=known[name].curve if name in known else Curve())
+            name: replace(model, speeds={**known[name].speeds, **model.speeds})
+            if name in known
+            else model
             for name, model in scaler.models.items()
         }
         return replace(scaler, models=models)
 
-    def is_settled(self, key: Key, record: Record) -> bool:
-        """Whether all that a service's scaler sees is of one class, and known as that."""
-        uid, on = str(record.raw["metadata"]["uid"]), _class_of_all(self._state, key)
-        return on is not None and self._on.get(uid, on) == on
+    def is_settled(self, key: Key) -> bool:
+        """Whether all replicas of a service are of the class that it asks for."""
+        return len(_classes(self._state, key)) == 1
 
     def forget(self, living: Collection[str]) -> None:
         """Services with other uids are gone."""
@@ -111,7 +108,7 @@ class Memory:
 
     def doubt(self, key: Key, record: Record) -> None:
         """The scaler failed on a service: what is remembered of it may be the cause."""
-        self._doubted.update(entry for _, entry in self._of(key, record))
+        self._doubted.update(entry for _, _, entry in self._here(key, record))
 
     # --- taking -----------------------------------------------------------------------------------
 
@@ -123,15 +120,14 @@ class Memory:
             scaler = self._scalers.get(uid)
             if scaler is None or record.service is None:
                 continue
-            on = _class_of_all(self._state, key)
-            if on is None or self._on.get(uid, on) != on:
-                continue  # what was seen lately is of two classes
-            for model, entry in self._of(key, record):
-                known = scaler.models.get(model.name)
+            settled = self.is_settled(key)
+            for model, on, entry in self._here(key, record):
+                known = scaler.models.get(model.name, ModelState()).speeds.get(on)
                 if known is None or entry in self._doubted:
                     continue
                 name = f"{key}: {model.name}"
-                starts = self._state.cold_starts_s(key)
+                # Starts are not told apart by class.
+                starts = self._state.cold_starts_s(key) if settled else ()
                 learned = memory.after(
                     self._entries.get(entry), name, known.curve, starts, int(now)
                 )
@@ -212,6 +208,22 @@ class Memory:
             except ConchError as error:
                 logger.warning("ConfigMap %s cannot be written: %s", CONFIG_MAP, error)
 
+    def _here(self, key: Key, record: Record) -> Iterator[tuple[Model, str, str]]:
+        """The service's models on each class that it is on, with the class."""
+        deployment = self._state.child(key, "Deployment", key.name)
+        if deployment is None:
+            return
+        asked = asked_class(deployment)
+        for model, entry in self._of(key, record):
+            yield model, asked, entry
+        others = _classes(self._state, key) - {asked}
+        if not others:
+            return
+        for kind in self._state.inventory().kinds:
+            if kind.name in others:
+                for model, entry in self._of(key, record, kind):
+                    yield model, kind.name, entry
+
     def _of(
         self, key: Key, record: Record, elsewhere: AcceleratorKind | None = None
     ) -> Iterator[tuple[Model, str]]:
@@ -230,7 +242,7 @@ class Memory:
         # Of claimed devices, how many and which stands in the template that is named here.
         claims = template["spec"].get("resourceClaims") or ()
         server: Object = next((c for c in containers if c["name"] == names.CONTAINER_TRITON), {})
-        on = template["metadata"].get("labels", {}).get(names.LABEL_ACCELERATOR, "")
+        on = asked_class(deployment)
         requests = server.get("resources", {}).get("requests", {})
         if elsewhere is not None:
             if claims or elsewhere.device_class:
@@ -248,16 +260,21 @@ class Memory:
             yield model, hashlib.sha256(text.encode()).hexdigest()[:20]
 
 
-def _class_of_all(state: ClusterState, key: Key) -> str | None:
-    """The class that all of a service's pods are on; None while it goes from one to another."""
+def _classes(state: ClusterState, key: Key) -> frozenset[str]:
+    """The class that a service's Deployment asks for, and those that its pods are on."""
     deployment = state.child(key, "Deployment", key.name)
     if deployment is None:
-        return None
-    labels = deployment["spec"]["template"]["metadata"].get("labels", {})
-    on = str(labels.get(names.LABEL_ACCELERATOR, ""))
-    there = {
+        return frozenset()
+    on = asked_class(deployment)
+    there = (
         pod.metadata.labels.get(names.LABEL_ACCELERATOR, on)
         for pod in state.pods(key)
         if pod.metadata.deletion_timestamp is None and holds_a_node(pod)
-    }
-    return on if there <= {on} else None
+    )
+    return frozenset((on, *there))
+
+
+def asked_class(deployment: Object) -> str:
+    """The accelerator class that a Deployment's pods are for."""
+    labels = deployment["spec"]["template"]["metadata"].get("labels", {})
+    return str(labels.get(names.LABEL_ACCELERATOR, ""))

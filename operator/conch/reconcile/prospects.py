@@ -10,15 +10,16 @@ Decides nothing about places.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from conch.api import names
 from conch.api.conditions import Reason
 from conch.autoscale import ScalerState
-from conch.autoscale.capacity import Capacity, capacity
+from conch.autoscale.capacity import Capacity
 from conch.autoscale.curve import Curve
-from conch.autoscale.state import ModelState, Plan
+from conch.autoscale.learning import capacity_with, known_capacity
+from conch.autoscale.state import Plan, Speed
 from conch.observe.speeds import relative
 from conch.observe.state import ClusterState, Record
 from conch.observe.types import Decision, Key, Outlook, Prospect, ScalingPolicy
@@ -26,7 +27,6 @@ from conch.reconcile.memory import Memory
 
 _STEADY: Final = 0.1
 _EVERY_S: Final = 120.0  # solving a queue takes milliseconds, and there may be thousands
-_LEAST_TARGET: Final = 0.01  # of the target, where others use it up
 
 Ratios = Mapping[str, Prospect]
 """By class, what a replica carries there over what it carries now."""
@@ -62,7 +62,7 @@ class Prospects:
         uid = str(record.raw["metadata"]["uid"])
         current = self._current(key)
         at_s, there, found = self._known.get(uid, (float("-inf"), current, {}))
-        if there != current or not self._memory.is_settled(key, record):
+        if there != current or not self._memory.is_settled(key):
             self._known[uid] = (now_s, current, {})
             self._state.outlooks.pop(key, None)
             return
@@ -89,11 +89,21 @@ class Prospects:
         here = kinds.get(current)
         if here is None or record.service is None:
             return {}
+        speeds = {
+            name: model.speeds[current]
+            for name, model in scaler.models.items()
+            if current in model.speeds
+        }
         asked = record.service.spec.placement.accelerators.classes or kinds
         found = {}
         for kind in (kinds[name] for name in asked if name in kinds and name != current):
             known = self._memory.elsewhere(key, record, kind)
-            ratio = ratio_on(policy, scaler.models, known, relative(here, kind))
+            known |= {
+                name: model.speeds[kind.name].curve
+                for name, model in scaler.models.items()
+                if model.is_known(kind.name)
+            }
+            ratio = ratio_on(policy, speeds, known, relative(here, kind))
             if ratio is not None:
                 found[kind.name] = ratio
         return found
@@ -101,23 +111,23 @@ class Prospects:
 
 def ratio_on(
     policy: ScalingPolicy,
-    models: Mapping[str, ModelState],
+    speeds: Mapping[str, Speed],
     known: Mapping[str, Curve],
     speed: float | None,
 ) -> Prospect | None:
     """What a replica carries on a class over what it carries now; None: nothing tells.
 
-    ``known``: curves that models had there; ``speed``: how many times as fast it is, if that is
-    known. A model that was asked nothing yet has no say.
+    ``speeds``: of the models where it is now; ``known``: curves that they had there; ``speed``: how
+    many times as fast it is, if that is known. A model that was asked nothing yet has no say.
     """
     worst: Prospect | None = None
-    for name, model in models.items():
-        if model.plan is None:
+    for name, now in speeds.items():
+        here = known_capacity(policy, name, now)
+        if here is None or now.plan is None:
             continue
-        here = _capacity(policy, name, model, model.plan.service_s, model.plan.noise)
         if not here.reachable:
             return None
-        found = _model_there(policy, name, model, model.plan, here, known.get(name), speed)
+        found = _model_there(policy, name, now, now.plan, here, known.get(name), speed)
         if found is None:
             return None
         estimated = found.estimated or (worst is not None and worst.estimated)
@@ -129,43 +139,28 @@ def ratio_on(
 def _model_there(
     policy: ScalingPolicy,
     name: str,
-    model: ModelState,
+    now: Speed,
     plan: Plan,
     here: Capacity,
     curve: Curve | None,
     speed: float | None,
 ) -> Prospect | None:
     if curve is not None and (service_s := curve.service_s(len(plan.service_s))):
-        there = _capacity(policy, name, model, service_s, curve.noise())
+        there = capacity_with(policy, name, Plan(tuple(service_s), curve.noise()), now.beside_s)
         return Prospect(there.rate / here.rate if there.reachable else 0.0, estimated=False)
     if speed is None:
         return None
     if speed >= 1:
         # All batches take that much less, and the target has room for more of them: at least this.
         return Prospect(speed, estimated=True)
-    slower = [seconds / speed for seconds in plan.service_s]
-    there = _capacity(policy, name, model, slower, plan.noise)
+    slower = Plan(tuple(seconds / speed for seconds in plan.service_s), plan.noise)
+    there = capacity_with(policy, name, slower, now.beside_s)
     return Prospect(there.rate / here.rate if there.reachable else 0.0, estimated=True)
-
-
-def _capacity(
-    policy: ScalingPolicy, name: str, model: ModelState, service_s: Sequence[float], noise: float
-) -> Capacity:
-    """As the scaler has it (autoscale.picture)."""
-    return capacity(
-        service_s,
-        policy.instances.get(name, 1),
-        policy.percentile,
-        max(_LEAST_TARGET * policy.target_s, policy.target_s - model.beside_s),
-        noise,
-        queue_delay_s=policy.queue_delay_s.get(name, 0.0),
-        queue_policy=policy.late_reject or name in policy.queue_policy,
-    )
 
 
 def outlook_of(decision: Decision, current: str, ratios: Ratios) -> Outlook | None:
     """What a decision's numbers come to on each class; None where it has none."""
-    rps = decision.capacity_rps
+    rps = decision.group_rps.get(current, decision.capacity_rps)
     if decision.bound_rps is None or not rps or decision.reason is Reason.TARGET_UNREACHABLE:
         return None
     by_class = {name: Prospect(rps * r.rps, r.estimated) for name, r in ratios.items()}

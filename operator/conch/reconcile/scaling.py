@@ -22,8 +22,8 @@ from conch.observe.state import ClusterState, Record
 from conch.observe.types import Decision, Key, PodSample, ScalingObservation, ScalingPolicy
 from conch.reconcile.figures import Figures
 from conch.reconcile.footprints import Footprints
-from conch.reconcile.looks import Looks
-from conch.reconcile.memory import Memory
+from conch.reconcile.looks import Looks, groups_of
+from conch.reconcile.memory import Memory, asked_class
 from conch.reconcile.news import News
 from conch.reconcile.patience import holds_a_node
 from conch.reconcile.policy import agreed, informed, policy_of
@@ -238,6 +238,11 @@ class ScalingLoop:
         # The planner counts room beyond the pods that have a node; pods that wait for one are
         # going to take some of it.
         waiting = sum(not holds_a_node(p) for p in alive)
+        groups = groups_of(self._state, key)
+        deployment = self._state.child(key, "Deployment", key.name)
+        asked = asked_class(deployment) if deployment is not None else ""
+        # Who goes elsewhere leaves the class that it does not ask for any more.
+        left = min({groups[p.metadata.uid] for p in alive} - {asked}, default="")
         return ScalingObservation(
             now_s=now_s,
             replicas=live,
@@ -249,6 +254,9 @@ class ScalingLoop:
             cold_start_s=self._state.cold_starts_s(key) or self.memory.starts_s(key, record),
             room=max(0, assignment.room - waiting) if assignment else 0,
             samples=samples,
+            starting_groups=tuple(groups[p.metadata.uid] for p in starting),
+            growing=(assignment.growing if assignment else "") or asked,
+            shrinking=(assignment.shrinking if assignment else "") or left,
         )
 
     def _publish(self, key: Key, uid: str, decision: Decision, live: int, now_s: float) -> None:

@@ -36,22 +36,23 @@ class Snapshot:
 
 
 def snapshot(
-    fleet: Fleet, pods: Iterable[tuple[str, int]], now_s: float, percentile: float
+    fleet: Fleet, pods: Iterable[tuple[str, int, str]], now_s: float, percentile: float
 ) -> Snapshot:
-    """Look at ``pods`` (uid, slot) at ``now_s``; starts a new sample of latencies."""
+    """Look at ``pods`` (uid, slot, group) at ``now_s``; starts a new sample of latencies."""
     samples: dict[str, PodSample] = {}
     in_flight: dict[str, float] = {}
     busy: dict[str, float] = {}
     instances = fleet.ends_s.shape[1]
     seen = list(pods)
-    latencies_s = _latencies_s(fleet, [slot for _, slot in seen], now_s, percentile)
-    for (uid, slot), latency_s in zip(seen, latencies_s, strict=True):
+    latencies_s = _latencies_s(fleet, [slot for _, slot, _ in seen], now_s, percentile)
+    for (uid, slot, group), latency_s in zip(seen, latencies_s, strict=True):
         counters = fleet.counters[slot].tolist()
         since_s = now_s - float(fleet.touched_s[slot])
         outstanding = int(fleet.outstanding[slot])
         in_flight[uid] = counters[kernel.IN_FLIGHT_S] + since_s * outstanding
         busy[uid] = counters[kernel.BUSY_S] + since_s * (fleet.idle[slot] < instances)
-        samples[uid] = PodSample(uid, now_s, {MODEL: _counters(fleet, slot, counters, latency_s)})
+        counted = _counters(fleet, slot, counters, latency_s)
+        samples[uid] = PodSample(uid, now_s, {MODEL: counted}, group=group)
     ended = int(min(fleet.ints[kernel.SAMPLED], fleet.sample_s.size))
     latencies = tuple(np.sort(fleet.sample_s[:ended]).tolist())
     fleet.ints[kernel.SAMPLED] = 0

@@ -18,6 +18,21 @@ ROUTINGS: Final = ("least", "random", "connections")
 
 
 @dataclass(frozen=True, slots=True)
+class Lot:
+    """Places for replicas that are alike; ``slower`` multiplies their service times. ``room`` is
+    how many (None: any number)."""
+
+    name: str
+    slower: float = 1.0
+    room: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for what no machine can be."""
+        if not (math.isfinite(self.slower) and self.slower > 0):
+            raise UsageError(f"lot {self.name}: service times change by a factor above 0")
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """Everything about a service and its cluster but the requests and the scaler.
 
@@ -30,6 +45,8 @@ class Scenario:
     ``node_losses_s`` are moments at which ``pods_per_node`` pods die, replaced after
     ``eviction_s``. ``room`` is how many pods the cluster can hold (None: any number), and a share
     ``never_ready`` of all pods never becomes ready. ``drain_s`` is the least a drain lasts.
+    ``lots``: a new pod goes to the first one with room, or to the last; pods of the last go first.
+    Scalers are told who is where. None: all pods are alike.
     """
 
     service: ServiceModel
@@ -57,6 +74,7 @@ class Scenario:
     retry_share: float = 0.0
     retry_delay_s: float = 1.0
     seed: int = 0
+    lots: tuple[Lot, ...] = ()
 
     def __post_init__(self) -> None:
         """Raises UsageError for what can't be simulated."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import heapq
 import math
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -20,11 +21,13 @@ from conch.twin.controller import Controller, Sight
 from conch.twin.fleet import build_fleet, set_batcher
 from conch.twin.kernel import DRAINING, FREE, READY, STARTING
 from conch.twin.result import Fates, Result, Timeline, minutes_ok
+from conch.twin.scenario import Lot
 from conch.twin.scenario import Scenario as Scenario
 from conch.twin.traces import Trace
 
 _LEFT_OVER_S: Final = 600.0  # requests still queued this long after the trace are given up
 _COLD_STARTS: Final = 16  # as many measured ones the scaler is told
+_ALIKE: Final = Lot("")
 _LOADING: Final = 0.5  # of a cold start: from here on the server's process runs
 
 
@@ -35,7 +38,12 @@ class _Pod:
     slot: int
     asked_s: float
     running_s: float  # when its server's process runs
+    lot: int = 0
     restarts: int = 0
+
+
+def _has_room(lot: Lot, taken: int) -> bool:
+    return lot.room is None or taken < lot.room
 
 
 @dataclass(slots=True)
@@ -172,14 +180,26 @@ class _Run:
         free = np.flatnonzero(self._fleet.state == FREE)
         slot = int(free[0])
         speed = max(0.1, 1 + self._scenario.service.spread * self._random.standard_normal())
-        kernel.clear(self._fleet, slot, now_s, speed)
+        lot = self._growing()
+        kernel.clear(self._fleet, slot, now_s, speed * self._lot(lot).slower)
         self._serial += 1
         pod = _Pod(
-            self._serial, f"pod-{self._serial}", slot, now_s, now_s + _LOADING * cold_start_s
+            self._serial, f"pod-{self._serial}", slot, now_s, now_s + _LOADING * cold_start_s, lot
         )
         self._pods[slot] = pod
         self._ledger.starts += 1
         return pod
+
+    def _lot(self, number: int) -> Lot:
+        return self._scenario.lots[number] if self._scenario.lots else _ALIKE
+
+    def _growing(self) -> int:
+        """The lot that a new pod goes to."""
+        taken = Counter(pod.lot for pod in self._pods.values())
+        return next(
+            (i for i, lot in enumerate(self._scenario.lots) if _has_room(lot, taken[i])),
+            max(0, len(self._scenario.lots) - 1),
+        )
 
     def _add(self, now_s: float) -> None:
         cold_start_s = self._cold_start_s()
@@ -274,7 +294,11 @@ class _Run:
     # --- the scaler -------------------------------------------------------------------------------
 
     def _scrape(self, now_s: float) -> None:
-        pods = [(p.uid, s) for s, p in self._pods.items() if self._fleet.state[s] == READY]
+        pods = [
+            (p.uid, s, self._lot(p.lot).name)
+            for s, p in self._pods.items()
+            if self._fleet.state[s] == READY
+        ]
         found = metrics.snapshot(self._fleet, pods, now_s, self._scenario.percentile)
         self._snapshots.append(found)
 
@@ -299,7 +323,7 @@ class _Run:
             if sample is None:
                 continue
             if self._scenario.loss > 0 and self._random.random() < self._scenario.loss:
-                samples.append(PodSample(pod.uid, sample.at_s, {}, "no answer in time"))
+                samples.append(replace(sample, models={}, error="no answer in time"))
                 continue
             samples.append(sample)
             if math.isfinite(elapsed_s) and elapsed_s > 0 and pod.uid in before.in_flight_s:
@@ -321,6 +345,9 @@ class _Run:
                 cold_start_s=tuple(self._ledger.cold_starts_s),
                 room=max(0, most - existing),
                 samples=tuple(samples),
+                starting_groups=tuple(self._lot(pod.lot).name for pod in starting),
+                growing=self._lot(self._growing()).name,
+                shrinking=self._lot(max((p.lot for p in self._pods.values()), default=0)).name,
             ),
             running=len(ready) + sum(pod.running_s <= now_s for pod in starting),
             in_flight=tuple(in_flight),
@@ -342,7 +369,12 @@ class _Run:
         if surplus > 0:
             ranked = sorted(
                 self._pods.values(),
-                key=lambda pod: (self._fleet.state[pod.slot] == READY, -pod.asked_s, -pod.slot),
+                key=lambda pod: (
+                    -pod.lot,
+                    self._fleet.state[pod.slot] == READY,
+                    -pod.asked_s,
+                    -pod.slot,
+                ),
             )
             for pod in ranked[:surplus]:
                 self._remove(pod, now_s)
