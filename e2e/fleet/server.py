@@ -43,14 +43,14 @@ class Triton:
                 return Reply(200, json.dumps(there).encode())
         match _MODEL.fullmatch(request.path):
             case None:
-                return _error(404, "Not Found")
+                return _plain_error(404, "Not Found")
             case found:
                 return self._of_model(request, pod, found[1], found[2])
 
     def metrics(self, request: Request) -> Reply:
         """Port 8002."""
         if (request.method, request.path) != ("GET", "/metrics"):
-            return _error(404, "Not Found")
+            return Reply(200, b"", EXPOSITION)
         pod = self._pods[request.address]
         fault = _fault(pod, "metrics")
         counters = {} if fault == "missing" else self._shown(request.address, pod, "metrics")
@@ -63,7 +63,7 @@ class Triton:
             case "GET", "ready" if known:
                 return _spoiled(pod, "health", Reply(200, b"", TEXT))
             case "GET", "ready":
-                return _error(400, "Model version not ready")
+                return _plain_error(400, "Model version not ready")
             case "GET", "stats" if known:
                 return self._stats(request.address, pod, (model,))
             case "GET", "stats":
@@ -73,7 +73,8 @@ class Triton:
                 return _spoiled(pod, "stats", Reply(200, body))
             case "POST", "infer" if known:
                 return self._infer(request, pod, model)
-        return _error(404, f"Request for unknown model: '{model}' is not found")
+        error = _plain_error if what == "infer" else _error
+        return error(404, f"Request for unknown model: '{model}' is not found")
 
     def _stats(self, address: str, pod: Pod, models: tuple[str, ...]) -> Reply:
         counters = self._shown(address, pod, "stats")
@@ -152,3 +153,8 @@ def _spoiled(pod: Pod, endpoint: str, reply: Reply) -> Reply:
 
 def _error(status: int, message: str) -> Reply:
     return Reply(status, json.dumps({"error": message}).encode())
+
+
+def _plain_error(status: int, message: str) -> Reply:
+    """The same, as Triton says it where it does not say that it is JSON."""
+    return Reply(status, json.dumps({"error": message}).encode(), TEXT)
