@@ -1,5 +1,5 @@
 """The demo: from nothing to a real model that scales with its load, and a verdict.
 
 ``__main__`` holds the steps in order, ``access`` how a cluster is reached (the embedded one or a
-kubectl context), ``show`` the live table and the verdict.
+kubectl context), ``served`` the service that is shown, ``show`` the live table and the verdict.
 """

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from e2e.demo.access import REPOSITORY, Access, Context, Embedded
+from e2e.demo.served import Served
 from e2e.demo.show import Row, Table, Verdict
 from e2e.testbed import Cluster, ClusterSpec, Progress, TestbedError, images, machine, toolchain
 from e2e.testbed.clients import clients
 from e2e.testbed.progress import long_step
 
 NAMESPACE = "conch-system"
-SERVICE = "resnet"
 SPEC = ClusterSpec(name="demo", gpus=6)
 # One replica of the example carries about 35 requests a second within its target.
 PHASES = "15x20,105x120,8x75"
@@ -33,7 +33,8 @@ def main() -> int:
         prog="make demo",
         description="Bring up a cluster, install Conch, serve a model, drive a load, judge.",
         epilog="CONTEXT=name uses that kubectl context instead of the embedded cluster; VALUES "
-        "then names the chart's values (images that cluster can pull), SERVICE a manifest.",
+        "then names the chart's values (images that cluster can pull), SERVICE a manifest (a model "
+        "that cluster can fetch).",
     )
     parser.add_argument("action", nargs="?", choices=("up", "down"), default="up")
     parser.add_argument("--context", default=os.environ.get("CONTEXT") or None)
@@ -47,7 +48,7 @@ def main() -> int:
     progress = Progress()
     try:
         if args.action == "down":
-            return down(args.context, progress)
+            return down(args, progress)
         return up(args, progress)
     except TestbedError as error:
         print(f"demo: {error}", file=sys.stderr)
@@ -59,6 +60,7 @@ def main() -> int:
 
 def up(args: argparse.Namespace, progress: Progress) -> int:
     """The demo's steps, in order. What this run made is taken away when it is interrupted."""
+    args.manifest = read(args.service)  # first: what is misspelt is told before minutes of work
     if args.context:
         access: Access = Context(args.context, progress)
         return show(access, args, progress, values=args.values)
@@ -75,6 +77,14 @@ def up(args: argparse.Namespace, progress: Progress) -> int:
             progress("taking the cluster away again")
             cluster.down()
         raise
+
+
+def read(manifest: Path) -> str:
+    """What the file holds."""
+    try:
+        return Path(manifest).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TestbedError(f"SERVICE={manifest} can't be read: {error}") from error
 
 
 def build(progress: Progress) -> list[Path]:
@@ -129,25 +139,29 @@ def show(
     """Install, serve, load, judge."""
     progress("installing the chart")
     install(access, values, stamp)
-    manifest = Path(args.service).read_text()
     if not args.no_load:
-        access.kubectl("delete", "infs", SERVICE, "--ignore-not-found", "--wait")
+        for left in Served.of(access, args.manifest):
+            left.delete()
     progress(f"kubectl apply -f {args.service}")
     applied_s = time.time()
-    access.kubectl("apply", "-f", "-", stdin=manifest)
-    spec = json.loads(access.kubectl("get", "infs", SERVICE, "-o", "json"))["spec"]
+    access.kubectl("apply", "-f", "-", stdin=args.manifest)
+    served = next(iter(Served.of(access, args.manifest)), None)
+    if served is None:
+        raise TestbedError(f"{args.service} holds no InferenceService")
+    spec = served.read()["spec"]
     verdict = Verdict(target_ms(spec["objectives"]["latency"]["target"]))
     model = spec["models"][0]["name"]
-    url = wait_for_address(access, progress)
-    verdict.first_answer_s = first_answer(access, url, model, progress) - applied_s
+    url = served.wait_for_address()
+    verdict.first_answer_s = first_answer(served, url, model, progress) - applied_s
     progress(f"first answer {verdict.first_answer_s:.1f} s after kubectl apply")
+    print("\nLook around, also while the load runs, from a second terminal:")
+    print("\n".join(f"  {line}" for line in access.hint(served.name)), flush=True)
     if args.no_load:
         return 0
-    wait_ready(access, progress)
-    drive(access, url, model, args.phases, verdict, progress)
+    print()
+    wait_ready(served, progress)
+    drive(served, url, model, args.phases, verdict, progress)
     print("\n".join(verdict.lines()))
-    print("\nLook around:")
-    print("\n".join(f"  {line}" for line in access.hint()))
     return 0
 
 
@@ -175,60 +189,40 @@ def install(access: Access, values: Path | None, stamp: str) -> None:
     access.helm(*argv)
 
 
-def wait_for_address(access: Access, progress: Progress) -> str:
-    """The Service's URL by IP: the embedded cluster has no DNS."""
-    deadline_s = time.monotonic() + 60
-    while time.monotonic() < deadline_s:
-        found = access.kubectl("get", "svc", SERVICE, "--ignore-not-found", "-o", "json")
-        if found.strip():
-            return f"http://{json.loads(found)['spec']['clusterIP']}:8000"
-        time.sleep(0.1)
-    status = describe(access)
-    raise TestbedError(f"no Service was made within 60 s: {status}")
-
-
-def first_answer(access: Access, url: str, model: str, progress: Progress) -> float:
+def first_answer(served: Served, url: str, model: str, progress: Progress) -> float:
     """When the first inference was answered; shows the condition while it waits."""
-    process = access.load("e2e.load.first", "--http", url, "--model", model)
+    process = served.access.load("e2e.load.first", "--http", url, "--model", model)
     shown = ""
     while process.poll() is None:
-        status = describe(access)
+        status = served.describe()
         if status != shown:
             progress(f"  {status}")
             shown = status
         time.sleep(0.5)
     output = process.communicate()[0]
     if process.returncode != 0:
-        raise TestbedError(f"the model never answered; {describe(access)}")
+        raise TestbedError(f"the model never answered; {served.describe()}")
     return float(output.split()[-1])
 
 
-def wait_ready(access: Access, progress: Progress) -> None:
+def wait_ready(served: Served, progress: Progress) -> None:
     """Wait until the InferenceService says Ready."""
     deadline_s = time.monotonic() + READY_TIMEOUT_S
-    while not (status := describe(access)).startswith("True"):
+    while not (status := served.describe()).startswith("True"):
         if time.monotonic() > deadline_s:
             raise TestbedError(f"not Ready within {READY_TIMEOUT_S:.0f} s: {status}")
         time.sleep(0.5)
     progress(f"  {status}")
 
 
-def describe(access: Access) -> str:
-    """READY and REASON, as the service itself says."""
-    found = access.kubectl("get", "infs", SERVICE, "--ignore-not-found", "-o", "json")
-    conditions = json.loads(found).get("status", {}).get("conditions", []) if found.strip() else []
-    ready = next((c for c in conditions if c["type"] == "Ready"), None)
-    return f"{ready['status']} {ready['reason']}: {ready['message']}" if ready else "no status yet"
-
-
 def drive(
-    access: Access, url: str, model: str, phases: str, verdict: Verdict, progress: Progress
+    served: Served, url: str, model: str, phases: str, verdict: Verdict, progress: Progress
 ) -> None:
     """Send the load and show what happens, a line every two seconds."""
     progress(f"load: {phases.replace('x', ' req/s for ').replace(',', ' s, then ')} s")
     table = Table(verdict.target_ms, width=shutil.get_terminal_size((110, 24)).columns)
     table.header()
-    process = access.load(
+    process = served.access.load(
         "e2e.load", "--http", url, "--model", model, "--phases", phases,
         "--target-ms", str(verdict.target_ms), "--every", "2",
     )  # fmt: skip
@@ -242,7 +236,7 @@ def drive(
                 verdict.phases = told["phases"]
                 verdict.errors = told["errors"]
                 break
-            row = look(access, told)
+            row = look(served, told)
             verdict.add(row, told["within"], told["answered"] + told["failed"])
             table.row(row)
     finally:
@@ -251,9 +245,9 @@ def drive(
         raise TestbedError("the load ended without a summary")
 
 
-def look(access: Access, told: dict[str, Any]) -> Row:
+def look(served: Served, told: dict[str, Any]) -> Row:
     """The service as it is now, beside what the load saw in the last interval."""
-    status = json.loads(access.kubectl("get", "infs", SERVICE, "-o", "json")).get("status", {})
+    status = served.read().get("status", {})
     decision = status.get("decision", {})
     reason = decision.get("reason", "-")
     numbers = ", ".join(
@@ -290,17 +284,19 @@ def target_ms(text: str) -> float:
     return float(text.removesuffix(unit)) * units[unit]
 
 
-def down(context: str | None, progress: Progress) -> int:
+def down(args: argparse.Namespace, progress: Progress) -> int:
     """Take the demo away: the embedded cluster, or what the demo put into another one."""
-    if context is None:
+    if not args.context:
+        progress("taking the demo's cluster away")
         Cluster(SPEC, progress).down()
         progress("the demo's cluster is gone; built things stay in the cache")
         return 0
-    access = Context(context, progress)
-    access.kubectl("delete", "infs", SERVICE, "--ignore-not-found", "--wait")
+    access = Context(args.context, progress)
+    for served in Served.of(access, read(args.service)):
+        served.delete()
     access.kubectl("delete", "pod,configmap", "-l", "app.kubernetes.io/part-of=conch-demo")
     access.helm("uninstall", "conch", "-n", NAMESPACE, "--ignore-not-found", "--wait")
-    progress(f"the demo is gone from {context}; Conch's CRDs stay")
+    progress(f"the demo is gone from {args.context}; Conch's CRDs stay")
     return 0
 
 

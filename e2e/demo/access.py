@@ -7,7 +7,6 @@ cluster's network namespace, or in a pod of the other cluster.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import uuid
 from collections.abc import Sequence
@@ -34,7 +33,7 @@ class Access(Protocol):
     def load(self, module: str, *argv: str) -> Lines:
         """Start ``python -m module`` where Services can be reached; its stdout is a pipe."""
 
-    def hint(self) -> list[str]:
+    def hint(self, service: str) -> list[str]:
         """What a person types to look at the cluster themselves."""
 
 
@@ -59,12 +58,12 @@ class Embedded:
             cwd=REPOSITORY,
         )
 
-    def hint(self) -> list[str]:
+    def hint(self, service: str) -> list[str]:
         tools = clients(self._cluster.progress)
         return [
-            f"export KUBECONFIG={os.path.relpath(self._cluster.kubeconfig)} PATH={tools}:$PATH",
+            f"export KUBECONFIG={self._cluster.kubeconfig} PATH={tools}:$PATH",
             "kubectl get infs",
-            ".venv/bin/conch why resnet",
+            f".venv/bin/conch why {service}",
             "make demo-down",
         ]
 
@@ -108,10 +107,10 @@ class Context:
             text=True,
         )
 
-    def hint(self) -> list[str]:
+    def hint(self, service: str) -> list[str]:
         return [
             f"kubectl --context {self._context} get infs",
-            f".venv/bin/conch why resnet --context {self._context}",
+            f".venv/bin/conch why {service} --context {self._context}",
             f"make demo-down CONTEXT={self._context}",
         ]
 

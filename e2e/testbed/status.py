@@ -25,9 +25,14 @@ def lines() -> list[str]:
 def _describe(place: Layout) -> list[str]:
     if cache.is_locked(place.lock):
         return [f"{place.name}: on its way up or down"]
-    if namespaces.find_holder(place) is None or not place.spec.exists():
+    if namespaces.find_holder(place) is None:
         return [f"{place.name}: leftovers of a run that was killed; down removes them"]
     inside = namespaces.processes_inside(place)
+    if not place.spec.exists():
+        return [
+            f"{place.name}: {len(inside)} processes of a cluster that another checkout made, or "
+            "this one before it was cleaned; down ends it"
+        ]
     state = "up"
     dead = dead_programs(place)
     if dead:
