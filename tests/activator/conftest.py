@@ -88,7 +88,9 @@ async def start() -> AsyncIterator[Start]:
     """Starts a holder that listens for one service without servers."""
     beds: list[tuple[Bed, asyncio.Task[None]]] = []
 
-    async def begin(*, most: int = 100, hold_s: float = 30.0) -> Bed:
+    async def begin(
+        *, most: int = 100, hold_s: float = 30.0, ports: tuple[tuple[int, str], ...] = ()
+    ) -> Bed:
         telemetry = Telemetry()
 
         async def ask(address: str, models: Sequence[str]) -> bool:
@@ -100,8 +102,8 @@ async def start() -> AsyncIterator[Start]:
             return await loop.create_connection(factory, "127.0.0.1", bed.servers[address, port])
 
         holder = Holder(telemetry, ask, most=most, host="127.0.0.1", connect=connect)
-        ports = ((free_port(), HTTP), (free_port(), GRPC))
-        bed = Bed(holder, telemetry, Entry(ports, ("resnet",), hold_s, True, ()))
+        chosen = ports or ((free_port(), HTTP), (free_port(), GRPC))
+        bed = Bed(holder, telemetry, Entry(chosen, ("resnet",), hold_s, True, ()))
         await holder.follow({KEY: bed.entry})
         beds.append((bed, asyncio.create_task(holder.sweep())))
         return bed

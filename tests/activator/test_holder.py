@@ -348,3 +348,27 @@ async def test_a_stopping_activator_still_serves_what_it_holds(start: Start, dia
         writer.close()
         async with asyncio.timeout(5):
             await draining
+
+
+async def test_one_that_ends_costs_what_it_held_and_its_successor_holds_anew(
+    start: Start, dial: Dial
+) -> None:
+    """Two replicas: what waits at the other knows nothing of it."""
+    ends, lives = await start(), await start()
+    lost, held = await dial(ends.http), await dial(lives.http)
+    for _, writer in (lost, held):
+        writer.write(REQUEST)
+    await until(lambda: ends.held == lives.held == 1)
+    await ends.holder.close()
+    assert (await lost[0].read()).startswith(b"HTTP/1.1 503 ")
+    assert lives.held == 1
+    successor = await start(ports=ends.entry.ports)
+    again = await dial(ends.http)
+    again[1].write(REQUEST)
+    await until(lambda: successor.held == 1)
+    async with echo() as server:
+        for bed in (lives, successor):
+            await bed.add("10.0.0.1", http=server.port)
+        for reader, writer in (held, again):
+            assert await reader.readexactly(len(LAST_ANSWER)) == LAST_ANSWER
+            writer.close()
