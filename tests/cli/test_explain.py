@@ -84,6 +84,21 @@ def test_what_holds_it_back_comes_with_the_next_step(service: Object) -> None:
     assert found.next_steps == (ADVICE[Reason.NO_CAPACITY], ADVICE[Reason.AT_MAXIMUM])
 
 
+def test_what_only_follows_from_it_does_not_stand_beside_the_cause(service: Object) -> None:
+    _set(service, "Placed", "False", "NoCapacity", "l4: 0 of 4 units free")
+    _set(service, "Available", "False", "PodsStarting", "No pods yet.")
+    assert [c.type for c in _why(service).holding_back] == ["Placed"]
+    _set(service, "Placed", "True", "Placed")
+    assert [c.type for c in _why(service).holding_back] == ["Available"]
+
+
+def test_a_probe_that_failed_while_a_pod_started_is_over_when_it_is_ready(service: Object) -> None:
+    failed = {"message": "Startup probe failed: connection refused"}
+    pods = [pod("resnet-1"), pod("resnet-2", ready=False)]
+    events = [event(p, "Unhealthy", "2026-11-22T11:59:00Z", **failed) for p in pods]
+    assert [e.about for e in _why(service, pods, events).events or ()] == ["Pod/resnet-2"]
+
+
 def test_the_same_advice_is_given_once(service: Object) -> None:
     _set(service, "Placed", "False", "NoRoom")
     _set(service, "Scaling", "False", "NoRoom")

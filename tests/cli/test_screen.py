@@ -77,6 +77,43 @@ def test_a_ready_service_says_so(service: Object) -> None:
     assert "Next step" not in text
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"readyReplicas": 1}, "Nothing holds it back; 2 more of 3 replicas are starting."),
+        ({"latency": {"observed": "4.7s"}}, "Nothing holds it back now; 4.7s is of the last"),
+        ({"latency": {"observed": "odd"}}, "Nothing holds it back."),
+    ],
+)
+def test_what_is_still_on_its_way_is_said(service: Object, change: Object, said: str) -> None:
+    service["status"] |= change
+    text = _text(screen.why(explain.explain(Gathered(service, [], []), NOW), plain=False), 100)
+    assert text.splitlines()[1].startswith(said)
+
+
+def test_the_same_sentence_is_read_once(service: Object) -> None:
+    broken = pod("resnet-1", ready=False)
+    broken["status"]["conditions"].append(
+        {"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}
+    )
+    conditions = service["status"]["conditions"]
+    found = explain.explain(Gathered(service, [broken], []), NOW)
+    (problem,) = {line.problem for line in found.pods or ()}
+    for condition in (conditions[0], conditions[5]):
+        condition |= {"status": "False", "reason": "Unschedulable", "message": problem}
+    found = explain.explain(Gathered(service, [broken], []), NOW)
+    text = " ".join(_text(screen.why(found, plain=False), 200).split())
+    assert text.count(problem) == 2  # on top, and in the first condition
+    assert "as Ready" in text
+
+
+def test_being_on_the_way_is_not_bad(service: Object) -> None:
+    service["status"]["conditions"][1] |= {"status": "True", "reason": "Progressing"}
+    found = explain.explain(Gathered(service, [], []), NOW)
+    assert "…  Reconciling" in _text(screen.why(found, plain=False), 100)
+    assert "..  Reconciling" in _text(screen.why(found, plain=True), 100)
+
+
 def test_what_is_forbidden_is_said(service: Object) -> None:
     text = _text(screen.why(explain.explain(Gathered(service, None, None), NOW), plain=False), 100)
     assert "You may not list pods here." in text
@@ -113,9 +150,10 @@ def test_a_pipe_gets_no_colour(
     service: Object, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "50")
-    screen.console().print(screen.why(explain.explain(_busy(service), NOW), plain=False))
+    screen.show(screen.why(explain.explain(_busy(service), NOW), plain=False))
     text = capsys.readouterr().out
     assert "\x1b" not in text
+    assert not any(line.endswith(" ") for line in text.splitlines())
     assert max(map(len, text.splitlines())) <= 50
 
 

@@ -40,7 +40,7 @@ ADVICE: Final[dict[Reason, str | None]] = {
     ),
     Reason.SOURCE_NOT_ALLOWED: (
         "Move the model to an allowed place, or ask whoever runs Conch to add the prefix to the "
-        "chart's allowedSources."
+        "chart's allowedSources; for a private address, to set its allowPrivateHosts."
     ),
     Reason.PLACED: None,
     Reason.MOVING: None,
@@ -75,7 +75,8 @@ ADVICE: Final[dict[Reason, str | None]] = {
     Reason.SCALED_TO_ZERO: "Raise spec.scaling.replicas to serve again.",
     Reason.UNSCHEDULABLE: (
         "The message is kube-scheduler's. Usually other pods took the room: add a node, free one, "
-        "or lower spec.resources."
+        "or lower spec.resources. A PersistentVolumeClaim that it does not find has to be in the "
+        "service's own namespace."
     ),
     Reason.IMAGE_PULL: (
         "Correct the image in the TritonRuntime (or the chart's image values), or give it "

@@ -139,8 +139,7 @@ def status(
     if output is Output.JSON:
         _print_json([dataclasses.asdict(summary) for summary in found])
     elif found:
-        out = screen.console(unwrapped=True)
-        out.print(screen.status_table(found, namespaces=all_namespaces))
+        screen.show(screen.status_table(found, namespaces=all_namespaces), unwrapped=True)
     else:
         where = "in any namespace" if all_namespaces else f"in namespace {chosen}"
         print(f"No InferenceServices {where}.", file=sys.stderr)
@@ -175,8 +174,7 @@ def why(
     if output is Output.JSON:
         _print_json(dataclasses.asdict(explanation))
     else:
-        out = screen.console()
-        out.print(screen.why(explanation, plain=screen.ascii_only(out)))
+        screen.show(screen.why(explanation, plain=screen.ascii_only()))
 
 
 app.command(

@@ -141,8 +141,8 @@ def explain(
     past, events = None, None
     if found.events is not None:
         past, others = decision.past([(_event_age(e, now), e) for e in found.events])
-        events = _events(others)
-    holding_back = tuple(c for c in conditions if not c.good and c.type not in _SUMMARY)
+        events = _events(others, _ready(found.pods or ()))
+    holding_back = _causes([c for c in conditions if not c.good and c.type not in _SUMMARY])
     return Explanation(
         summary=summarise(service, now),
         notes=tuple(_notes(service)),
@@ -193,6 +193,11 @@ def _conditions(service: Object, now: datetime) -> Sequence[ConditionLine]:
             )
         )
     return lines
+
+
+def _causes(held: Sequence[ConditionLine]) -> tuple[ConditionLine, ...]:
+    """Those a person can do something about, if any: the others follow from them, or pass."""
+    return tuple(c for c in held if advice(c.reason)) or tuple(held)
 
 
 def _notes(service: Object) -> Sequence[str]:
@@ -304,12 +309,24 @@ def _event_age(event: Object, now: datetime) -> float | None:
     return age(when, now)
 
 
-def _events(events: Sequence[tuple[float | None, Object]]) -> tuple[EventLine, ...]:
-    """The latest ones, newest first; of pods only the warnings."""
+def _ready(pods: Sequence[Object]) -> frozenset[str]:
+    return frozenset(p["metadata"]["name"] for p in pods if msgspec.convert(p, Pod).ready)
+
+
+def _events(
+    events: Sequence[tuple[float | None, Object]], ready: frozenset[str]
+) -> tuple[EventLine, ...]:
+    """The latest ones, newest first; of pods only the warnings.
+
+    Not among them: that a probe failed while a pod started that is ready now.
+    """
     lines = []
     for age_s, event in events:
         about = event.get("involvedObject", {})
         if event.get("type") == "Normal" and about.get("kind") == "Pod":
+            continue
+        started = about.get("name") in ready and event.get("reason") == "Unhealthy"
+        if started and str(event.get("message", "")).startswith("Startup probe"):
             continue
         lines.append(
             EventLine(

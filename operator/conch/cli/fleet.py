@@ -59,8 +59,7 @@ def capacity(
     if output is Output.JSON:
         print(json.dumps({"taken": read.taken, **dataclasses.asdict(found)}, indent=2))
     else:
-        out = screen.console(unwrapped=True)
-        out.print(capacity_screen.table(found))
+        screen.show(capacity_screen.table(found), unwrapped=True)
 
 
 def place(
@@ -101,7 +100,7 @@ def place(
     if output is Output.JSON:
         print(json.dumps(dataclasses.asdict(found), indent=2))
     else:
-        screen.console().print(place_screen.text(found))
+        screen.show(place_screen.text(found))
     raise typer.Exit(0 if found.missing == 0 and found.class_name else 1)
 
 

@@ -37,7 +37,10 @@ def _headline(found: Answer) -> Text:
     line.append(f"{found.namespace}/{found.name}", style="bold")
     count = f"{found.replicas} {'replica' if found.replicas == 1 else 'replicas'}"
     if not found.class_name:
-        return line.append(f" would go nowhere ({found.reason}): {count} find no room", style="red")
+        find = "finds" if found.replicas == 1 else "find"
+        return line.append(
+            f" would go nowhere ({found.reason}): {count} {find} no room", style="red"
+        )
     line.append(f" {_verb(found)} {found.class_name}: {count}")
     if found.cost_per_h is not None:
         for_whom = " for those with room" if found.missing else ""

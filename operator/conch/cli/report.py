@@ -89,7 +89,7 @@ def report(
         groups, every = spending.groups(found, by, hours), spending.total(found, hours)
         if file is None:
             if found.services:
-                screen.console(unwrapped=True).print(table(groups, every, by))
+                screen.show(table(groups, every, by), unwrapped=True)
         elif output is not None and output.suffix == ".csv":
             file.write(as_csv(found, by))
         elif output is not None and output.suffix == ".json":

@@ -11,12 +11,26 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from conch.api.conditions import ConditionType
 from conch.cli.decision import DecisionLine, PastDecision
 from conch.cli.explain import NOT_SEEN, ConditionLine, Explanation, Summary
+from conch.observe.durations import seconds
 
 _PIPE_WIDTH = 160  # nobody wraps a pipe
 _UNWRAPPED = 10_000
 _WIDEST = 120  # longer lines are hard to read
+
+
+def show(content: RenderableType, *, unwrapped: bool = False) -> None:
+    """Print it; in a pipe without the spaces that fill columns up to the right."""
+    out = console(unwrapped=unwrapped)
+    if out.is_terminal:
+        out.print(content)
+        return
+    with out.capture() as text:
+        out.print(content)
+    for line in text.get().splitlines():
+        print(line.rstrip())
 
 
 def console(*, unwrapped: bool = False) -> Console:
@@ -34,9 +48,9 @@ def _text_width() -> int:
     return min(Console().width, _WIDEST)
 
 
-def ascii_only(out: Console) -> bool:
+def ascii_only() -> bool:
     """Whether the terminal cannot show more than ASCII."""
-    return not (out.encoding or "").lower().startswith("utf")
+    return not (sys.stdout.encoding or "").lower().startswith("utf")
 
 
 def duration(seconds: float | None) -> str:
@@ -79,7 +93,7 @@ def why(found: Explanation, *, plain: bool) -> RenderableType:
     for held in found.holding_back:
         parts.append(Text(f"{held.type}: {held.message}", style="red"))
     if not found.holding_back and found.summary.ready == "True":
-        parts.append(Text("Nothing holds it back.", style="green"))
+        parts.append(_well(found.summary))
     if found.next_steps:
         steps = [Text(step) for step in found.next_steps]
         parts += [_title("Next step"), *(_indent(step) for step in steps)]
@@ -115,6 +129,29 @@ def _headline(s: Summary) -> Text:
     measured = f"{s.latency} measured, " if s.latency else ""
     line.append(f"; p{s.percentile:g} {measured}{s.target} promised")
     return line
+
+
+def _well(s: Summary) -> Text:
+    """Nothing is wrong: what is still on its way, or over since less than a minute."""
+    coming = (s.wanted or 0) - (s.replicas or 0)
+    if coming > 0:
+        return Text(
+            f"Nothing holds it back; {coming} more of {s.wanted} replicas are starting.",
+            style="yellow",
+        )
+    if _seconds(s.latency) > _seconds(s.target) > 0:
+        return Text(
+            f"Nothing holds it back now; {s.latency} is of the last minute or so.", style="yellow"
+        )
+    return Text("Nothing holds it back.", style="green")
+
+
+def _seconds(text: str) -> float:
+    """0 for what is no duration: the cluster may hold anything."""
+    try:
+        return seconds(text)
+    except ValueError:
+        return 0.0
 
 
 def _replicas(s: Summary) -> str:
@@ -169,19 +206,24 @@ def _past(decisions: Sequence[PastDecision]) -> Table:
 
 
 def _conditions(conditions: Sequence[ConditionLine], *, plain: bool) -> Table:
-    good, bad = ("ok", "NO") if plain else ("✓", "✗")
+    good, bad, busy = ("ok", "NO", "..") if plain else ("✓", "✗", "…")
     table = _table(header=False)
     for _ in range(5):
         table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
+    told: dict[str, str] = {}  # the same sentence is read once
     for c in conditions:
+        mark = Text(good if c.good else bad, style=_colour(c.good))
+        if c.type == ConditionType.RECONCILING and not c.good:
+            mark = Text(busy, style="yellow")
+        first = told.setdefault(c.message, c.type)
         table.add_row(
-            Text(good if c.good else bad, style=_colour(c.good)),
+            mark,
             c.type,
             c.status,
             c.reason,
             duration(c.age_s),
-            c.message,
+            c.message if first == c.type else f"as {first}",
         )
     return table
 
@@ -195,10 +237,11 @@ def _pods(found: Explanation) -> RenderableType:
     for column in ("NAME", "STATE", "RESTARTS", "NODE", "AGE"):
         table.add_column(column, overflow="fold")
     problems: dict[str, str] = {}
+    told = {held.message for held in found.holding_back}  # on top already
     for pod in found.pods:
         state = Text(pod.state, style="red" if pod.problem else "")
         table.add_row(pod.name, state, str(pod.restarts), pod.node or "-", duration(pod.age_s))
-        if pod.problem:
+        if pod.problem and pod.problem not in told:
             problems.setdefault(pod.problem, pod.name)
     return Group(table, *(Text(f"{pod}: {problem}") for problem, pod in problems.items()))
 

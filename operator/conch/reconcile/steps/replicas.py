@@ -107,7 +107,8 @@ def _judge(obs: Observation, scaling: Scaling, replicas: int) -> Condition:
             f"within {bounds.least} to {bounds.most}.{note}",
         )
     if obs.decision is None:
-        message = f"Holding {replicas} replicas until there are measurements.{note}"
+        count = f"{replicas} replica{'' if replicas == 1 else 's'}"
+        message = f"Holding {count} until there are measurements.{note}"
         return _yes(Reason.LEARNING, message)
     return Condition(
         ConditionType.SCALING,
