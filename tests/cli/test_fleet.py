@@ -199,11 +199,36 @@ def test_place_says_what_would_have_to_be_added(run: Run, tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("gpus")
+def test_place_says_where_what_is_added_has_to_be(run: Run, tmp_path: Path) -> None:
+    at_sites = wants("l4") | {"sites": ["attic", "cellar"]}
+    _, out, _ = run("place", "-f", written(tmp_path, placement=at_sites))
+    assert "1 more unit of l4 at attic or cellar, $0.80 an hour" in out
+    selected = wants("l4") | {"nodeSelector": {"pool": "none"}, "capacityTypes": ["Spot"]}
+    _, out, _ = run("place", "-f", written(tmp_path, placement=selected))
+    assert "1 more unit of l4 on nodes that are Spot with the labels of spec.placement" in out
+
+
+@pytest.mark.usefixtures("gpus")
+def test_place_counts_classes_of_the_same_file_as_declared(run: Run, tmp_path: Path) -> None:
+    file = Path(written(tmp_path, placement=wants("mine")))
+    assert run("place", "-f", str(file))[0] == 1
+    mine = {
+        "apiVersion": "conch.dev/v1alpha1",
+        "kind": "AcceleratorClass",
+        "metadata": {"name": "mine"},
+        "spec": {"nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-L4"}, "memory": "24Gi"},
+    }
+    file.write_text(f"{file.read_text()}\n---\n{json.dumps(mine)}\n")
+    code, out, _ = run("place", "-f", str(file))
+    assert (code, out.split(":")[0]) == (0, "demo/new would go to mine")
+
+
+@pytest.mark.usefixtures("gpus")
 def test_place_names_a_gpu_that_would_do_when_none_here_does(run: Run, tmp_path: Path) -> None:
     file = written(tmp_path, placement=wants(minMemory="40Gi"))
     code, out, _ = run("place", "-f", file)
     assert code == 1
-    assert "would go nowhere (NothingFits): 1 replica find" in out
+    assert "would go nowhere (NothingFits): 1 replica finds no room" in out
     assert "1 x l40s, list price $1.86 an hour" in out
     file = written(tmp_path, placement=wants("l4", minMemory="40Gi"))
     assert "What would help" not in run("place", "-f", file)[1]

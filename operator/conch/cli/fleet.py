@@ -81,8 +81,8 @@ def place(
 ) -> None:
     """Where a service would go, what that would cost, and what would have to be added.
 
-    The operator's own planner answers; nothing is written. Exit code 1: not all replicas would
-    find room.
+    The operator's own planner answers; nothing is written. AcceleratorClasses and TritonRuntimes
+    in the same file count as if they were there. Exit code 1: not all replicas would find room.
     """
     from conch.cli import place as placing
     from conch.cli import place_screen, screen
@@ -93,7 +93,9 @@ def place(
     chosen = namespace or service.metadata.namespace
     if not chosen:
         chosen = "default" if snapshot else default_namespace(kubeconfig, context)
-    read = _read(snapshot, kubeconfig, context)
+    from conch.cli import snapshot as snapshots
+
+    read = snapshots.with_declared(_read(snapshot, kubeconfig, context), file)
     found = asyncio.run(
         placing.place(read, str(snapshot or "the cluster"), service, chosen, replicas)
     )

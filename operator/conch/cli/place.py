@@ -35,7 +35,7 @@ from conch.triton.capability import support_of
 
 _MI: Final = 1024**2
 # Another node of the class would help; what the others need, their own sentence says.
-_ADDABLE: Final = frozenset({Fit.FULL, Fit.HOST_FULL, Fit.NO_NODE})
+_ADDABLE: Final = frozenset({Fit.FULL, Fit.HOST_FULL, Fit.NO_NODE, Fit.SITE, Fit.CAPACITY_TYPE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,11 +271,27 @@ def _additions(
             what = f"room for {missing} more on nodes without accelerator"
         elif count > 1:
             what += f", {count} on one node each"
+        what += _where(state.services[key].service)
         told = f", ${dollars(price)} an hour" if price is not None else ", price not known"
         found.append(Addition(name, units, price, what + told))
     if not found:
         found = list(_elsewhere(state, key, count, missing))
     yield from sorted(found, key=lambda a: (a.price_per_h is None, a.price_per_h or 0.0))[:3]
+
+
+def _where(service: InferenceService | None) -> str:
+    """What a node must be, beside of the class, to be of use."""
+    if service is None:
+        return ""
+    placement = service.spec.placement
+    where = ""
+    if placement.capacity_types is not None and len(placement.capacity_types) == 1:
+        where += f" on nodes that are {placement.capacity_types[0]}"
+    if placement.sites:
+        where += f" at {' or '.join(placement.sites)}"
+    if placement.node_selector:
+        where += " with the labels of spec.placement.nodeSelector"
+    return where
 
 
 def _elsewhere(state: ClusterState, key: Key, count: int, missing: int) -> Iterable[Addition]:

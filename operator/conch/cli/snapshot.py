@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
+import yaml
 
 from conch.api import names
 from conch.cli.cluster import Object, Reader
@@ -138,6 +139,26 @@ def load(file: Path) -> Snapshot:
             f"version {_VERSION}: save it again with this conch"
         )
     return found
+
+
+def with_declared(snapshot: Snapshot, file: Path) -> Snapshot:
+    """As if the AcceleratorClasses and TritonRuntimes of a YAML file had been applied."""
+    text = content(file, _MAX_BYTES, "1 GiB: no manifest is")
+    declared = [d for d in yaml.safe_load_all(text) if isinstance(d, dict)]
+
+    def of(kind: str, known: list[Object]) -> list[Object]:
+        new = {
+            str(name): {**d, "metadata": {"name": str(name), "resourceVersion": str(2**62)}}
+            for d in declared
+            if d.get("kind") == kind and (name := (d.get("metadata") or {}).get("name"))
+        }
+        return [*(raw for raw in known if raw["metadata"]["name"] not in new), *new.values()]
+
+    return msgspec.structs.replace(
+        snapshot,
+        classes=of(names.ACCELERATOR_CLASS, snapshot.classes),
+        runtimes=of(names.TRITON_RUNTIME, snapshot.runtimes),
+    )
 
 
 def state(snapshot: Snapshot, where: str = "the cluster") -> ClusterState:
