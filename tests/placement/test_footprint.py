@@ -89,6 +89,12 @@ def test_a_backend_that_takes_all_there_is_says_nothing_about_need() -> None:
     assert used_bytes({"G1": 20 * GI}, {"m": GI, "llm": GI}, configs, L4, 1) is None
 
 
+@pytest.mark.parametrize(("read", "told"), [(10 * GI, 10 * GI), (20 * GI, None)])
+def test_where_no_backend_is_known_a_full_gpu_tells_nothing(read: int, told: int | None) -> None:
+    assert used_bytes({"G1": read}, {}, None, L4, 1) == told
+    assert used_bytes({"G1": read}, {"m": GI}, None, replace(L4, shared_by=2), 1) is None
+
+
 def test_a_peak_rises_at_once_and_falls_after_hours() -> None:
     peak = Peak(100, 0.0).seen(150, 10.0)
     assert peak.memory_bytes == 150

@@ -241,6 +241,21 @@ def test_a_look_that_failed_says_nothing(cluster: ClusterState, known: Footprint
     assert not look(known, cluster, seen("stranger", gpu_bytes=gpu_bytes))
 
 
+def test_through_prometheus_a_gpu_counts_that_nobody_has_filled(
+    cluster: ClusterState, known: Footprints
+) -> None:
+    cluster.set_pod(staged())
+    found(known, cluster)
+    through = {"configs": None, "second_hand": True}
+    assert not look(known, cluster, seen(gpu_bytes={"G1": 21 * GI}, **through))
+    told = found(known, cluster)
+    assert told is None or not told.measured, "vLLM fills any GPU it is given"
+    assert look(known, cluster, seen(gpu_bytes={"G1": 9 * GI}, **through))
+    told = found(known, cluster)
+    assert told is not None
+    assert (told.memory_bytes, told.measured) == (9 * GI, True)
+
+
 # --- where it fits all the same -------------------------------------------------------------------
 
 

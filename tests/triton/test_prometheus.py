@@ -120,6 +120,16 @@ async def test_the_counters_of_the_pod_at_the_time_of_the_scrape(
     assert sample.fresh_s == pytest.approx(1.5 * 15 + 5)
 
 
+async def test_the_memory_of_its_gpus_comes_along(server: Server, client: Prometheus) -> None:
+    family = "nv_gpu_memory_used_bytes"
+    labels = {"__name__": family, "namespace": "default", "pod": "web-1", **JOB, "gpu_uuid": "G1"}
+    values = [[SERVER_S - 17, "1"], [SERVER_S - 2, "9e9"]]
+    server.body = answer([*series(), {"metric": labels, "values": values}])
+    sample = await look(client)
+    assert (sample.error, sample.gpu_bytes, sample.second_hand) == ("", {"G1": 9 * 10**9}, True)
+    assert family in query("default", ["web-1"])
+
+
 async def test_the_clock_is_asked_once_a_minute(server: Server, client: Prometheus) -> None:
     await look(client)
     await look(client)

@@ -22,6 +22,8 @@ CUDA_CONTEXT_BYTES: Final = 512 << 20
 # Default of tritonserver's --cuda-memory-pool-byte-size, per GPU; we render none.
 CUDA_POOL_BYTES: Final = 64 << 20
 
+# vLLM and TensorRT-LLM take nine tenths, TensorFlow all, unless told otherwise.
+_FULL: Final = 0.8
 _NOISE: Final = 0.05  # readings that differ by a smaller share are the same
 FALL_S: Final = 6 * 3600.0
 """What was not reached again for so long is no longer told."""
@@ -61,19 +63,24 @@ def shown(found: Footprint | None) -> str:
 def used_bytes(
     gpu_bytes: Mapping[str, int],
     model_bytes: Mapping[str, int],
-    configs: Mapping[str, ModelConfig],
+    configs: Mapping[str, ModelConfig] | None,
     kind: AcceleratorKind,
     units: int,
 ) -> int | None:
     """What one server takes of its fullest unit, by its own readings; None: they don't tell.
 
     A reading of a whole device is the server's own only if nobody shares it. A backend that takes
-    all there is tells nothing about need.
+    all there is tells nothing about need; where the backends are not known (None), a device that is
+    nearly full may be one of theirs.
     """
-    if not kind.resource or any(config.on_gpu.fills for config in configs.values()):
+    if not kind.resource or any(config.on_gpu.fills for config in (configs or {}).values()):
         return None
     if kind.shared_by == 1 and not kind.mig_profile and len(gpu_bytes) == units:
-        return max(gpu_bytes.values())
+        most = max(gpu_bytes.values())
+        full = configs is None and most > _FULL * kind.memory_bytes
+        return None if full else most
+    if configs is None:
+        return None
     on_gpu = [name for name, config in configs.items() if config.on_gpu.copies]
     if on_gpu and _all_in(on_gpu, model_bytes):
         taken = sum(model_bytes[name] for name in on_gpu)

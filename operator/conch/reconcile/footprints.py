@@ -134,12 +134,14 @@ class Footprints:
         pods = {p.metadata.uid: p for p in self._state.pods(key) if _stages(p, living)}
         for sample in samples:
             pod = pods.get(sample.pod)
-            if pod is None or sample.error or sample.configs is None:
+            if pod is None or sample.error:
                 continue
+            if sample.configs is None and not sample.second_hand:
+                continue  # it is about to tell
             kind = self._kind(_class_of(pod))
             if kind is None:
                 continue  # a server without a GPU says that it uses none
-            living.configs = sample.configs
+            living.configs = sample.configs or living.configs
             units = service.spec.placement.accelerators.count
             used = footprint.used_bytes(
                 sample.gpu_bytes, sample.model_bytes, sample.configs, kind, units

@@ -24,7 +24,7 @@ import aiohttp
 import msgspec
 
 from conch.errors import TritonError
-from conch.triton import configuration, metrics, waiting
+from conch.triton import configuration, gpu_memory, metrics, waiting
 from conch.triton.sample import FRESH_S, BatchStat, ModelCounters, PodSample
 
 # Two scrapes of the longest period that is of use must fit.
@@ -37,6 +37,7 @@ _MAX_BODY_BYTES: Final = 16 * 1024 * 1024
 _MAX_ERROR_CHARS: Final = 300
 _CLOCK_S: Final = 60.0  # how long the difference between the clocks is believed
 _ASKED_AT_ONCE: Final = 8
+_FAMILIES: Final = (*metrics.FAMILIES, gpu_memory.FAMILY)
 # What Triton itself puts on these series; every other label says who scraped them.
 _TRITONS_OWN: Final = frozenset(
     {"__name__", "model", "version", "gpu_uuid", "reason", "quantile", "le"}
@@ -83,7 +84,7 @@ def query(namespace: str, pods: Collection[str]) -> str:
     """
     names = "|".join(sorted(pods)).replace(".", r"\\.")
     return (
-        f'{{__name__=~"{"|".join(metrics.FAMILIES)}",namespace="{namespace}",pod=~"{names}"}}'
+        f'{{__name__=~"{"|".join(_FAMILIES)}",namespace="{namespace}",pod=~"{names}"}}'
         f"[{_WINDOW_S}s]"
     )
 
@@ -185,6 +186,8 @@ def sample(
         waiting.fold(waited, configuration.ensembles(configs)),
         configs=configs,
         fresh_s=max(FRESH_S, 1.5 * (scrape.period_s or 0.0) + _LATE_S),
+        gpu_bytes=gpu_memory.from_series(scrape.series),
+        second_hand=True,
     )
 
 

@@ -69,6 +69,7 @@ class PodSample:
     models: Mapping[str, ModelCounters]
     error: str = ""
     unreachable: bool = False
+    second_hand: bool = False  # through Prometheus: there is nobody to ask for configurations
     # None while not known. An ensemble is here, and not among ``models``.
     configs: Mapping[str, ModelConfig] | None = None
     fresh_s: float = FRESH_S
