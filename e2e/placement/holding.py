@@ -173,11 +173,13 @@ class Server:
 async def _hold(node_count: int, pod_count: int) -> Object:
     from conch.observe.state import ClusterState
     from conch.reconcile.queue import WorkQueue
-    from conch.wiring.watches import watches
+    from conch.wiring.changes import Changes
+from conch.wiring.watches import watches
 
     before = _status()
     state, server = ClusterState(), Server(node_count, pod_count)
-    mirrors = watches(server, state, WorkQueue(), lambda: None, ())  # type: ignore[arg-type]
+    changes = Changes(state, WorkQueue(), lambda: None)
+    mirrors = watches(server, changes, ())  # type: ignore[arg-type]
     tasks = [asyncio.create_task(mirror.run()) for mirror in mirrors]
     for mirror in mirrors:
         await mirror.synced.wait()

@@ -11,6 +11,7 @@ from conch.observe.state import ClusterState
 from conch.reconcile import memory
 from conch.reconcile.queue import WorkQueue
 from conch.wiring import runtime
+from conch.wiring.changes import Changes
 from conch.wiring.watches import watches
 from tests.chart.conftest import Render, of_kind
 
@@ -38,7 +39,8 @@ def _resource(path: str) -> tuple[str, str]:
 @pytest.mark.parametrize("values", [{}, {"watchNamespaces": ["team"]}], ids=["cluster", "one"])
 def test_everything_that_is_watched_may_be_watched(render: Render, values: dict[str, Any]) -> None:
     granted = _granted(render(values))
-    mirrors = watches(None, ClusterState(), WorkQueue(), lambda: None, ())  # type: ignore[arg-type]
+    changes = Changes(ClusterState(), WorkQueue(), lambda: None)
+    mirrors = watches(None, changes, ())  # type: ignore[arg-type]
     watched = {_resource(mirror._path) for mirror in mirrors}
     assert ("", "nodes") in watched
     watched |= {(names.GROUP, kind) for kind in OWN_KINDS}

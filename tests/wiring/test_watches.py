@@ -15,6 +15,7 @@ from conch.kube.reflector import Change
 from conch.observe.dra import claimed
 from conch.observe.types import Key
 from conch.reconcile.queue import WorkQueue
+from conch.wiring.changes import Changes
 from conch.wiring.watches import watches
 from tests.reconcile.builders import KEY, pod, state
 
@@ -30,9 +31,7 @@ class World:
         self.plans = 0
         made: list[Any] = watches(
             None,  # type: ignore[arg-type]  # nothing is sent: they do not run
-            self.cluster,
-            self.queue,
-            self._replan,
+            Changes(self.cluster, self.queue, self._replan, namespaces),
             namespaces,
         )
         self.mirrors = {mirror.name: mirror for mirror in made}

@@ -38,6 +38,7 @@ from conch.telemetry import logs
 from conch.telemetry.catalog import Metrics
 from conch.telemetry.server import serve
 from conch.wiring import census, handlers
+from conch.wiring.changes import Changes
 from conch.wiring.watches import watches
 
 logger = logging.getLogger(__name__)
@@ -86,8 +87,7 @@ class Operator:
             )
             energy = self._energy(queue, scaling)
             activators = ActivatorLoop(self._state.activation, scaling.wake)
-            mirrors = watches(
-                api,
+            changes = Changes(
                 self._state,
                 queue,
                 placement.trigger,
@@ -95,6 +95,7 @@ class Operator:
                 activators,
                 settings.operator_namespace,
             )
+            mirrors = watches(api, changes, settings.namespaces)
             elector = self._elector(api)
             writer = Writer(
                 api,
