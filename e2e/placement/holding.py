@@ -174,7 +174,7 @@ async def _hold(node_count: int, pod_count: int) -> Object:
     from conch.observe.state import ClusterState
     from conch.reconcile.queue import WorkQueue
     from conch.wiring.changes import Changes
-from conch.wiring.watches import watches
+    from conch.wiring.watches import watches
 
     before = _status()
     state, server = ClusterState(), Server(node_count, pod_count)
