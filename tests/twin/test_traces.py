@@ -162,6 +162,21 @@ def test_too_many_requests_are_refused(tmp_path: Path, monkeypatch: pytest.Monke
         load(written(tmp_path, "1\n1\n1\n1\n"))
 
 
+@pytest.mark.parametrize(
+    ("text", "hours"),
+    [
+        ("1\n2\n", 0),  # Monday, 00:00 UTC, where nothing else is known
+        ("time,rate\n0,1\n60,2\n", 0),
+        ("time,rate\n2026-11-24T09:00:00Z,1\n2026-11-24T09:01:00Z,2\n", 33),
+        ("timestamp\n2026-11-23T01:00:00+02:00\n2026-11-23T01:00:01+02:00\n", 7 * 24 - 1),
+    ],
+)
+def test_when_a_trace_begins(tmp_path: Path, text: str, hours: float) -> None:
+    trace = load(written(tmp_path, text))
+    assert trace.week_s == hours * 3600
+    assert trace.scaled(2).week_s == trace.week_s
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.[tc]*")), ids=lambda path: path.name)
 def test_the_example_traces_load(path: Path) -> None:
     assert load(path).requests > 5000

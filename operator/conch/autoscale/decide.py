@@ -6,6 +6,7 @@ clock and writes nowhere: the caller passes the time and applies the Decision. P
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
@@ -16,6 +17,7 @@ from conch.autoscale.groups import Members, Mix, completes, faster
 from conch.autoscale.horizon import cold_start_s
 from conch.autoscale.learning import learn, throughputs
 from conch.autoscale.picture import Picture, draw, fleet, late, latencies_s, longest_wait_s
+from conch.autoscale.season import Due, Season
 from conch.autoscale.signals import STALE_S, Signals, gather
 from conch.autoscale.state import ModelState, ScalerState
 from conch.autoscale.tuning import Moment, Tuning
@@ -68,8 +70,9 @@ def step(
         latencies,
         policy.target_s,
     )
+    season, due = _season(picture, state, tuning is not state.tuning)
     reachable = all(load.capacity.reachable for load in picture.loads)
-    picture = replace(picture, tuning=tuning, strain=strain.factor if reachable else 1.0)
+    picture = replace(picture, tuning=tuning, strain=strain.factor if reachable else 1.0, due=due)
     state = replace(
         state,
         stepped_s=now_s,
@@ -80,6 +83,7 @@ def step(
         models=models,
         tuning=tuning,
         strain=strain,
+        season=season,
         mix=mix,
         arriving_s=now_s if picture.arriving else state.arriving_s,
         reject_after_s=_reject_after_s(picture, state.reject_after_s),
@@ -137,8 +141,10 @@ def _referred(
     if reference == old:
         return state, before
     now = completes(throughput, reference)
-    tuning = state.tuning.converted(1 / faster(rates, before, now))
-    return replace(state, mix=replace(state.mix, reference=reference), tuning=tuning), now
+    factor = 1 / faster(rates, before, now)
+    mix = replace(state.mix, reference=reference)
+    tuning, season = state.tuning.converted(factor), state.season.scaled(factor)
+    return replace(state, mix=mix, tuning=tuning, season=season), now
 
 
 def _followed(picture: Picture, signals: Signals, mix: Mix) -> Mix:
@@ -168,6 +174,7 @@ def _after_jumps(state: ScalerState, now_s: float) -> ScalerState:
         tuning=state.tuning.detached(),
         mix=state.mix,
         reject_after_s=state.reject_after_s,
+        season=state.season,
     )
 
 
@@ -236,6 +243,19 @@ def _tuned(
         picture.counted(max(1, least)),
         picture.counted(policy.max_replicas),
     )
+
+
+def _season(picture: Picture, state: ScalerState, seeing: bool) -> tuple[Season, Due | None]:
+    """With this look, if it could see; and the rise of other days that is due."""
+    week_s = picture.observation.time_of_week_s
+    if week_s is None or not math.isfinite(week_s):
+        return state.season, None
+    season = state.season
+    if seeing:
+        # What is queued comes on top only where replicas were missing: no part of the day's shape.
+        arriving = sum(load.rate / load.capacity.throughput for load in picture.loads)
+        season = season.after(week_s, arriving, picture.horizon_s)
+    return season, season.due(week_s)
 
 
 def _reject_after_s(picture: Picture, before: float | None) -> float | None:

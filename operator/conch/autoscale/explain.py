@@ -25,6 +25,9 @@ def sentence(picture: Picture, conclusion: str) -> str:
         f"{rate(picture.rate)} req/s now, up to {rate(picture.bound_rps)} "
         f"in the next {picture.horizon_s:.0f} s (start-up)"
     )
+    due = picture.prepares_for
+    if due is not None:
+        conclusion += f", for the rise that came at {time_of_day(due.week_s)} on other days"
     extra = f", {picture.strain - 1:.0%} more for measured lateness" if picture.strain > 1 else ""
     return f"{demand}; {_carries(picture)}{extra}: {conclusion}"
 
@@ -55,6 +58,12 @@ def duration(seconds: float) -> str:
         return f"{seconds:.3g} s"
     milliseconds = seconds * 1e3
     return f"{milliseconds:.0f} ms" if milliseconds >= 9.95 else f"{milliseconds:.2g} ms"
+
+
+def time_of_day(week_s: float) -> str:
+    """``09:00 UTC``."""
+    minutes = int(week_s // 60) % (24 * 60)
+    return f"{minutes // 60:02}:{minutes % 60:02} UTC"
 
 
 def replicas(count: int) -> str:

@@ -15,6 +15,7 @@ from conch.autoscale.capacity import Capacity
 from conch.autoscale.fleet import Fleet
 from conch.autoscale.groups import Members, Mix, Mixed, faster
 from conch.autoscale.learning import known_capacity
+from conch.autoscale.season import Due
 from conch.autoscale.signals import Interval, Signals
 from conch.autoscale.state import ModelState
 from conch.autoscale.tuning import Tuning
@@ -68,6 +69,7 @@ class Picture:
     backlog: bool
     tuning: Tuning
     strain: float = 1.0
+    due: Due | None = None  # a rise that comes at this time on other days
     # Where replicas are not alike: who they are, and the same demand on those of each group.
     members: Members | None = None
     groups: Mapping[str, tuple[Load, ...]] = field(default_factory=dict)
@@ -81,7 +83,16 @@ class Picture:
     @property
     def bound(self) -> float:
         """The most demand to expect within the horizon, in busy replicas."""
-        return self.tuning.bound(self.level) * self.strain
+        return max(self.tuning.bound(self.level), self._due) * self.strain
+
+    @property
+    def prepares_for(self) -> Due | None:
+        """The rise of other days, where the bound rests on it and not on what arrives."""
+        return self.due if self._due > self.tuning.bound(self.level) else None
+
+    @property
+    def _due(self) -> float:
+        return self.due.level * self.tuning.correction.factor if self.due is not None else 0.0
 
     @property
     def fleet(self) -> Fleet:

@@ -12,6 +12,7 @@ from conch.autoscale.curve import Curve
 from conch.autoscale.groups import Mix
 from conch.autoscale.health import Health
 from conch.autoscale.horizon import Demand
+from conch.autoscale.season import Season
 from conch.autoscale.strain import Strain
 from conch.autoscale.tuning import Tuning
 from conch.triton.sample import PodSample
@@ -78,3 +79,4 @@ class ScalerState:
     tuning: Tuning = field(default_factory=Tuning)
     strain: Strain = field(default_factory=Strain)
     mix: Mix = field(default_factory=Mix)
+    season: Season = field(default_factory=Season)

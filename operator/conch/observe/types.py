@@ -345,7 +345,8 @@ class ScalingObservation:
     ``replicas`` is what the Deployment asks for now, ``ready`` how many pods are Ready,
     ``starting_age_s`` the ages of the pods that exist and are not Ready yet,
     ``cold_start_s`` recently measured times from creation to Ready, newest last;
-    ``room`` how many replicas beyond the existing pods placement has room for.
+    ``room`` how many replicas beyond the existing pods placement has room for;
+    ``time_of_week_s`` counts from Monday, 00:00 UTC: without it, no day teaches another.
     """
 
     now_s: float
@@ -361,6 +362,7 @@ class ScalingObservation:
     starting_groups: tuple[str, ...] = ()
     growing: str = ""
     shrinking: str = ""
+    time_of_week_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

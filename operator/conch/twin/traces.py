@@ -19,11 +19,13 @@ from typing import IO, Final, cast
 import numpy as np
 import numpy.typing as npt
 
+from conch.autoscale.season import week_s
 from conch.errors import UsageError
 
 Floats = npt.NDArray[np.float64]
 
 MOST_REQUESTS: Final = 50_000_000
+_DATED_S: Final = 1e9  # a first time beyond it is a date, in seconds since 1970
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +36,7 @@ class Trace:
     arrivals, or ``times_s``, sorted, which all seeds share. ``dispersion`` is the variance of the
     counts per ``burst_s`` over their mean (1: Poisson); only for rates. ``copies`` of the true
     arrival times are laid over each other, each request moved by up to ``jitter_s`` either way.
+    ``week_s`` is when it begins, since Monday, 00:00 UTC: that moment where nothing else is known.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Trace:
     burst_s: float = 0.1
     copies: int = 1
     jitter_s: float = 0.0
+    week_s: float = 0.0
 
     def __post_init__(self) -> None:
         """Raises UsageError for what can't be replayed."""
@@ -257,7 +261,7 @@ def _timed_rates(name: str, lines: Iterator[_Line]) -> Trace:
         times.append(time_s)
         rates.append(_rate(name, line, cells[1]))
     bin_s = times[1] - times[0] if len(times) > 1 else 1.0
-    return of_rates(name, _some(name, rates), bin_s)
+    return _begun(of_rates(name, _some(name, rates), bin_s), times[0] if times else 0.0)
 
 
 def _arrivals(name: str, lines: Iterator[_Line]) -> Trace:
@@ -268,7 +272,14 @@ def _arrivals(name: str, lines: Iterator[_Line]) -> Trace:
             raise _bad(name, line, "is earlier than the one before", "sort the trace by time")
         times.append(time_s)
     found = _some(name, times)
-    return of_times(name, found - found[0])
+    return _begun(of_times(name, found - found[0]), float(found[0]))
+
+
+def _begun(trace: Trace, first_s: float) -> Trace:
+    """The trace that begins at ``first_s``, if that is a date."""
+    if first_s < _DATED_S:
+        return trace
+    return replace(trace, week_s=week_s(first_s))
 
 
 def _time(name: str, line: int, text: str) -> float:

@@ -14,6 +14,7 @@ from typing import Final
 
 import numpy as np
 
+from conch.autoscale.season import WEEK_S
 from conch.errors import UsageError
 from conch.observe.types import Decision, PodSample, ScalingObservation
 from conch.twin import kernel, metrics
@@ -67,7 +68,7 @@ class World:
 
     def run(self, controller: Controller) -> Result:
         """The whole trace under ``controller``, which must be new: it keeps its own state."""
-        return _Run(self.scenario, self._arrivals, self.trace.length_s, controller).play()
+        return _Run(self.scenario, self._arrivals, self.trace, controller).play()
 
 
 class _Run:
@@ -77,14 +78,15 @@ class _Run:
         self,
         scenario: Scenario,
         arrivals: np.ndarray[tuple[int], np.dtype[np.float64]],
-        length_s: float,
+        trace: Trace,
         controller: Controller,
     ) -> None:
         if controller.interval_s <= 0:
             raise UsageError(f"{controller.name} decides every {controller.interval_s} s")
         self._scenario = scenario
         self._controller = controller
-        self._length_s = length_s
+        self._length_s = length_s = trace.length_s
+        self._week_s = trace.week_s
         self._random = np.random.default_rng(scenario.seed)
         self._fleet = build_fleet(scenario, arrivals)
         self._pods: dict[int, _Pod] = {}  # by slot; starting or ready
@@ -345,6 +347,7 @@ class _Run:
                 cold_start_s=tuple(self._ledger.cold_starts_s),
                 room=max(0, most - existing),
                 samples=tuple(samples),
+                time_of_week_s=(self._week_s + now_s) % WEEK_S,
                 starting_groups=tuple(self._lot(pod.lot).name for pod in starting),
                 growing=self._lot(self._growing()).name,
                 shrinking=self._lot(max((p.lot for p in self._pods.values()), default=0)).name,
