@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import io
 import subprocess
-import sys
 import tarfile
 import tempfile
 import zipfile
@@ -39,7 +37,7 @@ def download(name: str, version: str, sha256: str, folder: Path) -> Path:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as requirements:
         requirements.write(f"{name}=={version} --hash=sha256:{sha256}\n")
         requirements.flush()
-        command = [*_pip(), "download", "-q", "--no-deps", "--require-hashes"]
+        command = [*packages.pip(), "download", "-q", "--no-deps", "--require-hashes"]
         result = subprocess.run(
             [*command, "--dest", str(folder), "-r", requirements.name],
             capture_output=True,
@@ -52,15 +50,6 @@ def download(name: str, version: str, sha256: str, folder: Path) -> Path:
         if hashlib.sha256(wheel.read_bytes()).hexdigest() == sha256:
             return wheel
     raise TestbedError(f"pip brought no wheel of {name} {version} with the pinned hash")
-
-
-def _pip() -> list[str]:
-    if importlib.util.find_spec("pip") is not None:
-        return [sys.executable, "-m", "pip"]
-    found = packages.which("pip3")
-    if found is None:
-        raise TestbedError("missing on this machine: pip; install python3-pip")
-    return [found]
 
 
 def _unpack(wheel: Path, folder: Path) -> None:

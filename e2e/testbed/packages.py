@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from e2e.testbed.errors import TestbedError
@@ -26,6 +28,16 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 def which(command: str) -> str | None:
     """The command's path, also from the sbin folders that a user's PATH often lacks."""
     return shutil.which(command, path=f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}")
+
+
+def pip() -> list[str]:
+    """How pip is called: this Python's own, else the machine's."""
+    if importlib.util.find_spec("pip") is not None:
+        return [sys.executable, "-m", "pip"]
+    found = which("pip3")
+    if found is None:
+        raise TestbedError("missing on this machine: pip; install python3-pip")
+    return [found]
 
 
 def cni_folder() -> Path | None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +31,7 @@ def fetch(requirements: str, folder: Path) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write(requirements)
         file.flush()
-        command = [*_pip(), "download", "--quiet", "--no-deps", "--require-hashes"]
+        command = [*packages.pip(), "download", "--quiet", "--no-deps", "--require-hashes"]
         target = ["--only-binary=:all:", f"--python-version={PYTHON}", "--implementation=cp"]
         result = subprocess.run(
             [*command, *target, *_platforms(), f"--dest={folder}", f"--requirement={file.name}"],
@@ -50,12 +48,3 @@ def _platforms() -> list[str]:
     tags = [f"manylinux_2_{minor}" for minor in range(GLIBC_MINOR, 4, -1)]
     old = ["manylinux2014", "manylinux2010", "manylinux1", "linux"]
     return [f"--platform={tag}_x86_64" for tag in [*tags, *old]]
-
-
-def _pip() -> list[str]:
-    if importlib.util.find_spec("pip") is not None:
-        return [sys.executable, "-m", "pip"]
-    found = packages.which("pip3")
-    if found is None:
-        raise TestbedError("missing on this machine: pip; install python3-pip")
-    return [found]

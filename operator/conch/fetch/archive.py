@@ -20,9 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from conch.api.conditions import Reason
-from conch.errors import FetchError
 from conch.fetch.limits import CHUNK_BYTES, Limits
+from conch.fetch.refusals import invalid
 from conch.fetch.tree import file_mode
 
 # Names and headers are read into memory whole; nothing honest comes near this.
@@ -59,14 +58,14 @@ def unpack(archive: Path, target: Path, limits: Limits) -> None:
         elif head.startswith(b"PK"):
             _unpack_zip(archive, target, limits)
         else:
-            raise _invalid("it is not a tar, tar.gz or zip archive")
+            raise invalid("it is not a tar, tar.gz or zip archive")
 
 
 def safe_path(name: str) -> PurePosixPath:
     """A member's path below the target; raises FetchError when it would lead anywhere else."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name:
-        raise _invalid(f"it holds the path {name[:200]!r}, which leads out of the model")
+        raise invalid(f"it holds the path {name[:200]!r}, which leads out of the model")
     return path
 
 
@@ -91,7 +90,7 @@ class _Metered(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= _LONGEST_READ:
-            raise _invalid("it has a header larger than any model needs")
+            raise invalid("it has a header larger than any model needs")
         self._limits.check()
         return self._stream.read(size)
 
@@ -108,11 +107,11 @@ def _unpack_tar(stream: IO[bytes] | gzip.GzipFile, target: Path, limits: Limits)
             elif member.isreg():
                 content = archive.extractfile(member)
                 if content is None:
-                    raise _invalid(f"{member.name[:200]!r} has no content")
+                    raise invalid(f"{member.name[:200]!r} has no content")
                 executable = bool(member.mode & stat.S_IXUSR)
                 total = _write(content, path, executable, total, limits)
             else:
-                raise _invalid(f"{member.name[:200]!r} is neither a file nor a directory")
+                raise invalid(f"{member.name[:200]!r} is neither a file nor a directory")
 
 
 def _unpack_zip(archive: Path, target: Path, limits: Limits) -> None:
@@ -123,9 +122,9 @@ def _unpack_zip(archive: Path, target: Path, limits: Limits) -> None:
             path = target / safe_path(member.filename)
             mode = member.external_attr >> 16
             if member.flag_bits & 1:
-                raise _invalid(f"{member.filename[:200]!r} is encrypted")
+                raise invalid(f"{member.filename[:200]!r} is encrypted")
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise _invalid(f"{member.filename[:200]!r} is neither a file nor a directory")
+                raise invalid(f"{member.filename[:200]!r} is neither a file nor a directory")
             if member.is_dir():
                 path.mkdir(parents=True, exist_ok=True)
                 continue
@@ -150,15 +149,11 @@ def _explained() -> Iterator[None]:
     try:
         yield
     except _DAMAGED as error:
-        raise _invalid(f"the archive is damaged or unusual ({type(error).__name__})") from None
+        raise invalid(f"the archive is damaged or unusual ({type(error).__name__})") from None
     except (FileExistsError, NotADirectoryError, IsADirectoryError):
-        raise _invalid("the archive holds two things of one name") from None
+        raise invalid("the archive holds two things of one name") from None
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENAMETOOLONG):
             raise
         # zipfile seeks to wherever a damaged entry points.
-        raise _invalid("the archive is damaged or holds a name that is too long") from None
-
-
-def _invalid(message: str) -> FetchError:
-    return FetchError(Reason.MODEL_INVALID.value, message)
+        raise invalid("the archive is damaged or holds a name that is too long") from None

@@ -23,6 +23,7 @@ from conch.errors import FetchError
 from conch.fetch import address
 from conch.fetch.credentials import Credentials
 from conch.fetch.limits import CHUNK_BYTES, Limits
+from conch.fetch.refusals import failed
 
 CONNECT_TIMEOUT_S = 3.0
 ANSWER_TIMEOUT_S = 6.0  # to the first byte of an answer
@@ -105,7 +106,7 @@ def _attempt(
         try:
             location = _exchange(connection, parts, partial, headers, limits)
         except ssl.SSLCertVerificationError as error:
-            raise _failed(f"its TLS certificate is not trusted: {error.verify_message}") from None
+            raise failed(f"its TLS certificate is not trusted: {error.verify_message}") from None
         except (OSError, http.client.HTTPException) as error:
             raise _Transient(f"the connection failed: {_kind(error)}") from None
         finally:
@@ -115,12 +116,12 @@ def _attempt(
         try:
             parts = urlsplit(urljoin(parts.geturl(), location))
         except ValueError:
-            raise _failed("it redirects to what is no address") from None
+            raise failed("it redirects to what is no address") from None
         if (parts.scheme, parts.netloc) != (start.scheme, start.netloc):
-            raise _failed(
+            raise failed(
                 f"it redirects to another host, {parts.hostname}; use the address of the file there"
             )
-    raise _failed(f"it redirects more than {_MAX_REDIRECTS} times")
+    raise failed(f"it redirects more than {_MAX_REDIRECTS} times")
 
 
 class _PinnedConnection(http.client.HTTPSConnection):
@@ -213,12 +214,8 @@ def _refused(status: int, authorized: bool) -> FetchError | _Transient:
         )
     if status in (401, 403):
         what = "refuses the credentials in source.secretRef" if authorized else "asks who we are"
-        return _failed(f"the server {what} (HTTP {status})")
-    return _failed(f"the server answers HTTP {status}")
-
-
-def _failed(message: str) -> FetchError:
-    return FetchError(Reason.FETCH_FAILED.value, message)
+        return failed(f"the server {what} (HTTP {status})")
+    return failed(f"the server answers HTTP {status}")
 
 
 def _kind(error: Exception) -> str:

@@ -15,8 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from conch.api.conditions import Reason
-from conch.errors import FetchError
+from conch.fetch.refusals import invalid
 
 _FILE = "config.pbtxt"
 _LARGEST = 16 << 20
@@ -87,13 +86,13 @@ def check(directory: Path) -> None:
     versions = [path for path in directory.iterdir() if path.is_dir() and path.name.isdecimal()]
     if not versions:
         if config.WhichOneof("scheduling_choice") != "ensemble_scheduling":
-            raise _invalid("it has no numbered version directory (1/)")
+            raise invalid("it has no numbered version directory (1/)")
         (directory / "1").mkdir()
     elif config.backend == "python":
         newest = max(versions, key=lambda path: int(path.name))
         name = config.default_model_filename or "model.py"
         if not (newest / name).is_file():
-            raise _invalid(f"its backend is python, and {newest.name}/{name} is missing")
+            raise invalid(f"its backend is python, and {newest.name}/{name} is missing")
 
 
 def loaded_versions(directory: Path) -> frozenset[str]:
@@ -123,7 +122,7 @@ def _override(config: Any, overrides: Mapping[str, Any]) -> None:
 def _batch(config: Any, batching: Mapping[str, Any]) -> None:
     chosen = config.WhichOneof("scheduling_choice")
     if chosen not in (None, "dynamic_batching"):
-        raise _invalid(
+        raise invalid(
             f"its config.pbtxt uses {chosen}, which excludes dynamic batching; "
             "remove config.dynamicBatching"
         )
@@ -143,7 +142,7 @@ def _reject(config: Any, after_us: int) -> None:
     if chosen == "ensemble_scheduling":
         return  # it has no queue: its steps are models of the service, and reject
     if chosen not in (None, "dynamic_batching"):
-        raise _invalid(
+        raise invalid(
             f"its config.pbtxt uses {chosen}, which cannot reject late requests; "
             "remove objectives.latency.rejectLate"
         )
@@ -159,19 +158,19 @@ def microseconds(duration: str) -> int:
     """A duration of the API ("2ms", "1.5s"), rounded to microseconds."""
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(us|ms|s|m|h)", duration)
     if match is None:
-        raise _invalid(f"config.dynamicBatching.maxQueueDelay is no duration: {duration!r}")
+        raise invalid(f"config.dynamicBatching.maxQueueDelay is no duration: {duration!r}")
     return round(Fraction(match.group(1)) * _UNIT_US[match.group(2)])
 
 
 def _read(path: Path) -> str | None:
     try:
         if path.stat().st_size > _LARGEST:
-            raise _invalid(f"its {_FILE} is larger than {_LARGEST} bytes")
+            raise invalid(f"its {_FILE} is larger than {_LARGEST} bytes")
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
     except UnicodeDecodeError:
-        raise _invalid(f"its {_FILE} is not text") from None
+        raise invalid(f"its {_FILE} is not text") from None
 
 
 def _parse(text: str, *, strict: bool) -> Any:
@@ -182,7 +181,7 @@ def _parse(text: str, *, strict: bool) -> Any:
         return text_format.Parse(text, config, allow_unknown_field=not strict)
     except text_format.ParseError as error:
         advice = "; overrides need a field list that Conch knows" if strict else ""
-        raise _invalid(f"its {_FILE} cannot be read: {str(error)[:300]}{advice}") from None
+        raise invalid(f"its {_FILE} cannot be read: {str(error)[:300]}{advice}") from None
 
 
 @cache
@@ -197,7 +196,3 @@ def _message_types() -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def _invalid(message: str) -> FetchError:
-    return FetchError(Reason.MODEL_INVALID.value, message)

@@ -21,6 +21,7 @@ from conch.fetch import address
 from conch.fetch.archive import safe_path
 from conch.fetch.credentials import Credentials
 from conch.fetch.limits import CHUNK_BYTES, Limits
+from conch.fetch.refusals import failed
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
 _REGION = re.compile(r"[a-z0-9-]{1,32}")
@@ -46,7 +47,7 @@ def download(
     parts = urlsplit(uri)
     bucket, prefix = parts.netloc, parts.path.strip("/")
     if not _BUCKET.fullmatch(bucket):
-        raise _failed(f"{bucket} is not a valid bucket name")
+        raise failed(f"{bucket} is not a valid bucket name")
     endpoint, region = _endpoint(credentials)
     _judge(endpoint, allow_private)
     import obstore  # a third of a second: only where it is needed
@@ -72,7 +73,7 @@ def _endpoint(credentials: Credentials) -> tuple[str, str]:
     """Where the bucket is, and its region."""
     region = credentials.field("region") or "us-east-1"
     if not _REGION.fullmatch(region):
-        raise _failed("region in the Secret is not the name of a region")
+        raise failed("region in the Secret is not the name of a region")
     endpoint = credentials.field("endpoint").rstrip("/")
     if not endpoint:
         return f"https://s3.{region}.amazonaws.com", region
@@ -83,7 +84,7 @@ def _endpoint(credentials: Credentials) -> tuple[str, str]:
     except ValueError:
         valid = False
     if not valid:
-        raise _failed("endpoint in the Secret must read http://host:port or https://host:port")
+        raise failed("endpoint in the Secret must read http://host:port or https://host:port")
     return endpoint, region
 
 
@@ -93,7 +94,7 @@ def _judge(endpoint: str, allow_private: bool) -> None:
     try:
         address.resolve(parts.hostname or "", port, allow_private)
     except address.Unresolved as error:
-        raise _failed(str(error)) from None
+        raise failed(str(error)) from None
 
 
 def _store(bucket: str, endpoint: str, region: str, credentials: Credentials) -> Any:
@@ -162,7 +163,7 @@ def _by_text(text: str, authorized: bool) -> FetchError:
     if status and status.group(1) == "404":
         return _no_bucket()
     if (answer := code or status) is not None:
-        return _failed(f"the object store answers {answer.group(1)}")
+        return failed(f"the object store answers {answer.group(1)}")
     for mark, meaning in (
         ("dns error", "the endpoint's host does not exist"),
         ("onnection refused", "the endpoint refuses connections"),
@@ -170,8 +171,8 @@ def _by_text(text: str, authorized: bool) -> FetchError:
         ("InvalidCertificate", "the endpoint's TLS certificate is not trusted"),
     ):
         if mark in text:
-            return _failed(meaning)
-    return _failed("the object store cannot be reached or gives no usable answer")
+            return failed(meaning)
+    return failed("the object store cannot be reached or gives no usable answer")
 
 
 def _no_bucket() -> FetchError:
@@ -182,8 +183,4 @@ def _no_bucket() -> FetchError:
 
 def _denied(authorized: bool, code: str = "") -> FetchError:
     what = "refuses the credentials in source.secretRef" if authorized else "is not public"
-    return _failed(f"the bucket {what}" + (f" ({code})" if code else ""))
-
-
-def _failed(message: str) -> FetchError:
-    return FetchError(Reason.FETCH_FAILED.value, message)
+    return failed(f"the bucket {what}" + (f" ({code})" if code else ""))

@@ -12,9 +12,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from conch.api.conditions import Reason
-from conch.errors import FetchError
 from conch.fetch.limits import CHUNK_BYTES, Limits
+from conch.fetch.refusals import invalid
 
 _DEEPEST = 64
 
@@ -31,7 +30,7 @@ def walk(root: Path, within: Path | None = None) -> Iterator[tuple[str, Path]]:
 
 def _walk(directory: Path, prefix: str, top: Path, depth: int) -> Iterator[tuple[str, Path]]:
     if depth > _DEEPEST:
-        raise _invalid(f"{prefix} is nested more than {_DEEPEST} directories deep, or a loop")
+        raise invalid(f"{prefix} is nested more than {_DEEPEST} directories deep, or a loop")
     with os.scandir(directory) as entries:
         listed = sorted(entries, key=lambda entry: entry.name)
     for entry in listed:
@@ -44,16 +43,16 @@ def _walk(directory: Path, prefix: str, top: Path, depth: int) -> Iterator[tuple
         elif path.is_file():
             yield relative, path
         else:
-            raise _invalid(f"{relative} is neither a file nor a directory")
+            raise invalid(f"{relative} is neither a file nor a directory")
 
 
 def _followed(link: Path, relative: str, top: Path) -> Path:
     try:
         path = link.resolve(strict=True)
     except (OSError, RuntimeError):  # RuntimeError: a loop, before Python 3.13
-        raise _invalid(f"{relative} is a link to nothing") from None
+        raise invalid(f"{relative} is a link to nothing") from None
     if not path.is_relative_to(top):
-        raise _invalid(f"{relative} is a link that leads out of the model's directory")
+        raise invalid(f"{relative} is a link that leads out of the model's directory")
     return path
 
 
@@ -116,7 +115,7 @@ def model_root(directory: Path) -> Path:
     folders = [path for path in directory.iterdir() if path.is_dir()]
     if len(folders) == 1 and _looks_like_a_model(folders[0]):
         return folders[0]
-    raise _invalid(
+    raise invalid(
         "it holds neither config.pbtxt nor a numbered version directory (1/), "
         "at its top or in its only directory"
     )
@@ -126,7 +125,3 @@ def _looks_like_a_model(directory: Path) -> bool:
     return (directory / "config.pbtxt").is_file() or any(
         path.is_dir() and path.name.isdecimal() for path in directory.iterdir()
     )
-
-
-def _invalid(message: str) -> FetchError:
-    return FetchError(Reason.MODEL_INVALID.value, message)

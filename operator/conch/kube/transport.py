@@ -8,7 +8,7 @@ A plain aiohttp session is used because it costs a quarter of the generated clie
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import quote, urlencode
@@ -195,13 +195,6 @@ class Api:
         """JSON merge patch (RFC 7386): null removes, lists are replaced."""
         content_type = "application/merge-patch+json"
         return await self._write("patch", "PATCH", path, params, patch, content_type)
-
-    async def json_patch(
-        self, path: str, operations: Sequence[Object], **params: str | int | bool
-    ) -> Object:
-        """JSON patch (RFC 6902); a failed `test` operation raises Invalid."""
-        content_type = "application/json-patch+json"
-        return await self._write("patch", "PATCH", path, params, operations, content_type)
 
     # --- the one way out --------------------------------------------------------------------------
 
