@@ -138,6 +138,7 @@ STATUS: dict[str, Any] = {
     "selector": "conch.dev/service=sample",
     "accelerator": "l4",
     "gpuMemory": "14541Mi",
+    "parts": [{"accelerator": "l4", "replicas": 3, "readyReplicas": 2}],
     "nodes": {"count": 2, "names": ["gpu-1", "gpu-2"]},
     "sites": [
         {

@@ -271,7 +271,7 @@ def test_service_on_a_class_keeps_its_place_before_an_older_newcomer() -> None:
 
 def test_bound_pods_keep_a_service_on_a_full_class() -> None:
     inventory = world(node("n", units=4, used=4), node("m", "t4"))
-    request = service("a", "l4", "t4", current="l4", bound=2, unbound=1)
+    request = service("a", "l4", "t4", current="l4", bound=2, unbound=1, spill=0)
     assignment = only(inventory, request)
     assert (assignment.kind, assignment.reason, assignment.room) == (L4, Reason.PLACED, 0)
     assert assignment.message == (

@@ -117,7 +117,9 @@ class World:
     def _start(self, part: str) -> None:
         self.pods += 1
         made = pod(f"p{self.pods}", revision=f"r-{part}")
-        labels = {**made.metadata.labels, **({names.LABEL_PART: part} if part else {})}
+        on = next((name for name in KINDS if names.part_on(name) == part), "l4")
+        own = {names.LABEL_ACCELERATOR: on, **({names.LABEL_PART: part} if part else {})}
+        labels = {**made.metadata.labels, **own}
         meta = msgspec.structs.replace(made.metadata, labels=labels)
         self.cluster.set_pod(msgspec.structs.replace(made, metadata=meta))
 

@@ -166,8 +166,10 @@ async def test_what_grows_waits_for_its_next_node(world: World) -> None:
     )
     assert on(await world.at(60)) == ("l4", Reason.WAITING_FOR_NODE)
     assert on(await world.at(WAIT_S - 1)) == ("l4", Reason.WAITING_FOR_NODE)
-    # Then all of it goes where there is room for all, one replica at a time.
-    assert on(await world.at(WAIT_S + 1)) == ("t4", Reason.PLACED)
+    # Then the one that waited goes where there is room, and what runs stays.
+    found = await world.at(WAIT_S + 1)
+    assert on(found) == ("l4", Reason.PLACED)
+    assert [(part.kind.name, part.replicas) for part in found.parts] == [("l4", 1), ("t4", 1)]
 
 
 async def test_it_grows_into_a_class_without_nodes_and_comes_back(world: World) -> None:

@@ -10,12 +10,14 @@ import msgspec
 import pytest
 
 from conch.api import names
+from conch.api.conditions import Reason
 from conch.kube import views
 from conch.observe.types import (
     AcceleratorKind,
     Assignment,
     Inventory,
     Key,
+    Part,
     PlacementRequest,
 )
 from conch.placement import plan
@@ -32,9 +34,11 @@ def kind(name: str) -> AcceleratorKind:
 
 def inventory(**free: int) -> Inventory:
     """One node of each class, with so many free units."""
-    return Inventory(nodes_with(free), tuple(kind(name) for name in free))
+    nodes = tuple(replace(node, site="shop") for node in nodes_with(free))
+    return Inventory(nodes, tuple(kind(name) for name in free))
 
 
+# With a minimum at each site it may not be on several classes, and goes as a whole.
 REQUEST = PlacementRequest(
     key=KEY,
     classes=("l4", "t4"),
@@ -50,7 +54,10 @@ REQUEST = PlacementRequest(
     bound=2,
     current="l4",
     age_rank="1",
+    sites=("shop",),
+    min_per_site=1,
 )
+ANYWHERE = replace(REQUEST, sites=(), min_per_site=0)
 
 
 def replica(name: str, node: str = "", *, ready: bool = True, on: str = "l4") -> views.Pod:
@@ -80,7 +87,7 @@ def relieved(
     """The class of a service after one look."""
     relief = Relief()
     relief.begin()
-    relief.note(request, pods, now_s)
+    relief.note(request, pods, None, now_s)
     requests = {one.key: one for one in (request, *others)}
     return classes(relief.plan(plan, inventory(**free), requests))[KEY.name]
 
@@ -143,7 +150,7 @@ def test_it_stays(request_: PlacementRequest, pods: tuple[views.Pod, ...], now_s
 def test_it_says_when_to_look_again() -> None:
     relief = Relief()
     relief.begin()
-    relief.note(REQUEST, PODS, MADE_S)
+    relief.note(REQUEST, PODS, None, MADE_S)
     assert relief.next_s() == LATE_S
     relief.begin()
     assert relief.next_s() is None
@@ -154,12 +161,12 @@ def test_on_its_way_it_is_not_called_back() -> None:
     relief, world = Relief(), inventory(l4=0, t4=3)
     for pods in (PODS, (replica("a", "n1"), replica("b", "n2", ready=False))):
         relief.begin()
-        relief.note(REQUEST, pods, LATE_S)
+        relief.note(REQUEST, pods, None, LATE_S)
         assert classes(relief.plan(plan, world, {KEY: REQUEST})) == {KEY.name: "t4"}
     # Arrived: one replica has started there, the old ones still run.
     arrived = replace(REQUEST, current="t4", bound=1, unbound=2)
     relief.begin()
-    relief.note(arrived, (*PODS, replica("d", "n3", on="t4")), LATE_S + 60)
+    relief.note(arrived, (*PODS, replica("d", "n3", on="t4")), None, LATE_S + 60)
     assert classes(relief.plan(plan, world, {KEY: arrived})) == {KEY.name: "t4"}
 
 
@@ -167,7 +174,7 @@ def test_it_turns_back_when_the_room_is_gone_before_it_has_left() -> None:
     relief = Relief()
     for free, there in ((3, "t4"), (0, "l4")):
         relief.begin()
-        relief.note(REQUEST, PODS, LATE_S)
+        relief.note(REQUEST, PODS, None, LATE_S)
         assert classes(relief.plan(plan, inventory(l4=0, t4=free), {KEY: REQUEST})) == {
             KEY.name: there
         }
@@ -185,7 +192,65 @@ def test_two_do_not_move_into_the_same_room() -> None:
     second = replace(REQUEST, key=Key("team", "second"), age_rank="2")
     relief.begin()
     for request in (REQUEST, second):
-        relief.note(request, PODS, LATE_S)
+        relief.note(request, PODS, None, LATE_S)
     both = {one.key: one for one in (REQUEST, second)}
     found = classes(relief.plan(plan, inventory(l4=0, t4=1), both))
     assert sorted(found.values()) == ["l4", "t4"]
+
+
+# --- on several classes ---------------------------------------------------------------------------
+
+
+STAYS = Assignment(kind("l4"), Reason.PLACED, "")
+
+
+def spill(
+    request: PlacementRequest = ANYWHERE,
+    pods: Iterable[views.Pod] = PODS,
+    now_s: float = LATE_S,
+    before: Assignment | None = STAYS,
+) -> int | None:
+    relief = Relief()
+    relief.begin()
+    return relief.note(request, pods, before, now_s).spill
+
+
+def planned(*parts: Part) -> Assignment:
+    return Assignment(kind("l4"), Reason.PLACED, "", parts=parts)
+
+
+def test_what_waits_goes_to_another_class_and_what_runs_stays() -> None:
+    relief = Relief()
+    relief.begin()
+    request = relief.note(ANYWHERE, PODS, STAYS, LATE_S)
+    found = relief.plan(plan, inventory(l4=0, t4=3), {KEY: request})[KEY]
+    assert [(part.kind.name, part.replicas) for part in found.parts] == [("l4", 2), ("t4", 1)]
+    assert found.kind == kind("l4")
+
+
+def test_it_waits_a_moment_for_its_own_class_first() -> None:
+    relief = Relief()
+    relief.begin()
+    assert relief.note(ANYWHERE, PODS, STAYS, LATE_S - 1).spill == 0
+    assert relief.next_s() == LATE_S
+
+
+def test_before_anything_is_made_nobody_has_to_wait() -> None:
+    assert spill(pods=()) is None
+    assert spill(before=None) is None
+
+
+def test_what_a_rollout_makes_is_not_in_want_of_room() -> None:
+    three = (replica("a", "n1"), replica("b", "n2"), replica("x", "n3"), replica("c"))
+    assert spill(replace(ANYWHERE, bound=2, unbound=1), three) == 0
+
+
+def test_what_was_promised_elsewhere_and_is_not_there_yet_is_not_taken_back() -> None:
+    before = planned(Part(kind("l4"), 2, main=True), Part(kind("t4"), 3))
+    on_its_way = replace(ANYWHERE, bound=2, unbound=2, parts={"t4": 1})
+    assert spill(on_its_way, PODS[:2], before=before) == 2
+
+
+def test_a_service_that_may_be_on_several_moves_as_a_whole_only_for_more_room() -> None:
+    assert relieved(ANYWHERE, l4=0, t4=3) == "l4"
+    assert relieved(replace(ANYWHERE, min_on_demand=3, on_demand_bound=2), l4=0, t4=3) == "t4"

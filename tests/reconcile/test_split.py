@@ -144,6 +144,10 @@ def test_what_one_class_has_no_room_for_is_on_another() -> None:
     status = planning.conclude(obs, planning.make(obs, OPTIONS), planning.Outcome())
     assert (status.body["replicas"], status.body["desiredReplicas"]) == (6, 6)
     assert status.body["selector"] == f"{names.LABEL_SERVICE}={KEY.name}"
+    assert status.body["parts"] == [
+        {"accelerator": "l4", "replicas": 3, "readyReplicas": 3},
+        {"accelerator": "t4", "replicas": 3, "readyReplicas": 3},
+    ]
 
 
 def test_it_comes_back_to_one_class_without_a_gap_and_the_part_is_gone() -> None:
@@ -153,6 +157,9 @@ def test_it_comes_back_to_one_class_without_a_gap_and_the_part_is_gone() -> None
     world.plan()
     world.settle(at_least=6)
     assert world.deployments() == {"": 6}
+    obs = observe(world.cluster)
+    whole = planning.conclude(obs, planning.make(obs, OPTIONS), planning.Outcome())
+    assert "parts" not in whole.body
 
 
 def test_the_part_stays_while_its_successors_find_no_node() -> None:

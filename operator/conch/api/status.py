@@ -109,6 +109,14 @@ class SiteStatus(ApiModel):
     )
 
 
+class PartStatus(ApiModel):
+    """The service's pods on one accelerator class."""
+
+    accelerator: str = Field(description="The class.")
+    replicas: int = Field(description="Pods that exist.")
+    ready_replicas: int = Field(description="Pods whose models are loaded.")
+
+
 class CapacityStatus(ApiModel):
     """What one replica carries on one accelerator class."""
 
@@ -178,6 +186,11 @@ class InferenceServiceStatus(ApiModel):
     desired_replicas: int | None = Field(None, description="Pods that are wanted.")
     selector: str | None = Field(None, description="Label selector of the pods, for /scale.")
     accelerator: str | None = Field(None, description="Accelerator class that was chosen.")
+    parts: list[PartStatus] | None = Field(
+        None,
+        description="Its pods per class; only while they are on several.",
+        json_schema_extra=list_map("accelerator"),
+    )
     nodes: NodesStatus | None = Field(None, description="Nodes that the replicas are bound to.")
     sites: list[SiteStatus] | None = Field(
         None,

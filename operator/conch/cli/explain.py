@@ -126,7 +126,8 @@ def summarise(service: Object, now: datetime) -> Summary:
         latency=at(status, "latency").get("observed", ""),
         target=latency.get("target", ""),
         percentile=latency.get("percentile", 99),
-        accelerator=status.get("accelerator", ""),
+        accelerator=", ".join(p["accelerator"] for p in status.get("parts") or ())
+        or status.get("accelerator", ""),
         decision=at(status, "decision").get("reason", ""),
         age_s=age(service["metadata"].get("creationTimestamp"), now),
     )

@@ -206,7 +206,9 @@ def _wanted(state: ClusterState, key: Key, service: InferenceService, asked: int
 
 
 def _found(state: ClusterState, key: Key, assignment: Assignment) -> int:
-    """Replicas that have a node on that class, or would find one."""
+    """Replicas that have a node on that class, or on others beside it, or would find one."""
+    if assignment.parts:
+        return sum(part.replicas for part in assignment.parts)
     name = assignment.kind.name if assignment.kind is not None else ""
     bound = sum(
         bool(pod.spec.node_name) and pod.metadata.labels.get(names.LABEL_ACCELERATOR, "") == name

@@ -197,6 +197,7 @@ class PlacementRequest:
     on_demand_bound: int = 0  # of the bound ones: those that cannot be on spot
     # Replicas bound on behalf of its further Deployments, by their class; not in ``bound``.
     parts: Mapping[str, int] = field(default_factory=dict)
+    spill: int | None = None  # at most so many more may go to other classes now; None: all
     sites: tuple[str, ...] = ()  # allowed; (): any node, whatever its site
     min_per_site: int = 0  # never fewer at each of them
     # What the runtime's image runs on: CPU architectures ((): any), NVIDIA drivers of that branch
@@ -214,6 +215,11 @@ class PlacementRequest:
     # Classes to leave alone for now, with the reason in words: replicas stayed Pending there.
     avoid: Mapping[str, str] = field(default_factory=dict)
     footprint: Footprint | None = None  # None: not known
+
+    @property
+    def wanted(self) -> int:
+        """All its replicas."""
+        return self.unbound + self.bound + sum(self.parts.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from conch.api.conditions import Reason
-from conch.observe.types import AcceleratorKind, Assignment, ClassVerdict, PlacementRequest, Share
+from conch.observe.types import (
+    CPU_CLASS,
+    AcceleratorKind,
+    Assignment,
+    ClassVerdict,
+    Part,
+    PlacementRequest,
+    Share,
+)
 from conch.placement import explain
+from conch.placement.beside import Beside, best_first
 from conch.placement.candidates import Candidates, Shape
 from conch.placement.fit import PERMANENT, Fit
-from conch.placement.ledger import Ledger
+from conch.placement.ledger import UNLIMITED, Ledger
 from conch.placement.options import Entry, Offers, Option, price_per_h, replicas_on, spot_limit
 from conch.placement.seats import Seat
 
@@ -21,9 +30,10 @@ from conch.placement.seats import Seat
 class Answers:
     """Assignments, once all is reserved. Sentences are made once for all that look alike."""
 
-    def __init__(self, ledger: Ledger, offers: Offers) -> None:
+    def __init__(self, ledger: Ledger, offers: Offers, beside: Beside) -> None:
         self._ledger = ledger
         self._offers = offers
+        self._beside = beside
         # By candidates, which live as long as the ledger.
         self._numbers: dict[tuple[int, str], str] = {}
         self._no_room: dict[tuple[int, Shape, bool], ClassVerdict] = {}
@@ -39,10 +49,20 @@ class Answers:
         left = self._ledger.room(option.candidates, option.shape)
         to_come = left - self._ledger.room(option.candidates, option.shape, to_come=False)
         awaited = sum(n for index, n in seat.grants if self._ledger.node(index).coming)
+        parts = self._parts(seat, option, left)
+        rooms = self._rooms(seat, left)
+        granted = sum(n for _, grants in seat.parts for _, n in grants)
         return Assignment(
             option.kind,
             Reason.WAITING_FOR_NODE if awaited else Reason.PLACED,
-            explain.placed(option.kind, option.shape, option.replicas - placed, awaited, text)
+            explain.placed(
+                option.kind,
+                option.shape,
+                seat.missing,
+                awaited,
+                text,
+                {part.kind.name: part.replicas for part in parts},
+            )
             + explain.understated(seat.request),
             placed + left,
             tuple(self._verdicts(seat, option, text)),
@@ -50,7 +70,44 @@ class Answers:
             self._cost(seat, option),
             room_to_come=min(placed + left, awaited + to_come),
             site_room=self._site_room(seat, option) if seat.request.min_per_site else {},
+            parts=parts,
+            room_beside=min(UNLIMITED, granted + sum(rooms.values())),
+            growing=option.kind.name if left or not rooms else next(iter(rooms)),
+            shrinking=parts[-1].kind.name if parts else option.kind.name,
         )
+
+    def _parts(self, seat: Seat, option: Option, left: int) -> tuple[Part, ...]:
+        """What is on which class, best first; () where all is on one."""
+        beside = {name: count for name, count in seat.beside.items() if count}
+        if not beside:
+            return ()
+        own = option.kind
+        here = seat.placed + (seat.request.bound if self._stays(seat, option) else 0)
+        entries = {entry.name: entry for entry in self._offers.entries(seat.request)}
+        found = [Part(own, here, seat.placed + left, main=True)]
+        for name, count in beside.items():
+            entry = entries[name]
+            assert entry.kind is not None
+            assert entry.candidates is not None
+            assert entry.shape is not None
+            room = self._ledger.room(entry.candidates, entry.shape, to_come=False)
+            found.append(Part(entry.kind, count, count - seat.stays.get(name, 0) + room))
+        places = best_first(seat.request, list(entries.values()))
+        # Of two on one class, the service's own Deployment is the one that stays.
+        found.sort(key=lambda part: (places.get(part.kind.name, len(places)), not part.main))
+        return tuple(found)
+
+    def _rooms(self, seat: Seat, left: int) -> dict[str, int]:
+        """Room on other classes, where that of its own is not plenty anyway."""
+        if left >= max(1, seat.request.wanted):
+            return {}
+        # What is missing there must not be on spot: room of any kind does not help.
+        firm = seat.request.min_on_demand and seat.missing > 0
+        return {} if firm else self._beside.room(seat)
+
+    @staticmethod
+    def _stays(seat: Seat, option: Option) -> bool:
+        return seat.kept and seat.request.current == option.kind.name
 
     def may_ever(self, request: PlacementRequest, entry: Entry) -> bool:
         """Whether waiting could help a service that may use a class."""
@@ -73,15 +130,21 @@ class Answers:
     def _verdicts(self, seat: Seat, option: Option, text: str) -> Iterable[ClassVerdict]:
         request, name = seat.request, option.kind.name
         chosen = explain.chosen(option.kind, text)
-        if seat.kept and not request.classes:
+        beside = {one: count for one, count in seat.beside.items() if count and one != name}
+        if seat.kept and not request.classes and not beside:
             yield chosen
             return
+        untold = {name, *beside}
         for entry in self._offers.entries(request):
-            if entry.name != name:
+            if entry.name == name:
+                yield chosen
+            elif entry.name in beside and entry.kind and entry.candidates and entry.shape:
+                numbers = self._counted(entry.kind, entry.candidates, entry.shape)
+                yield explain.beside(entry.kind, beside[entry.name], numbers)
+            elif request.classes or not seat.kept:
                 yield self._verdict(request, entry)
-                continue
-            yield chosen
-            if seat.kept:
+            untold.discard(entry.name)
+            if seat.kept and not untold:
                 return
 
     def _verdict(self, request: PlacementRequest, entry: Entry) -> ClassVerdict:
@@ -109,7 +172,7 @@ class Answers:
             return explain.unknown(entry.name)
         if entry.refusal is not None:
             return explain.unfit(entry.kind, request, entry.refusal)
-        may_spot = request.min_on_demand < max(1, request.unbound + request.bound)
+        may_spot = request.min_on_demand < max(1, request.wanted)
         key = (id(entry.candidates), entry.shape, may_spot)
         if (known := self._no_room.get(key)) is None:
             known = explain.no_room(
@@ -140,26 +203,32 @@ class Answers:
     # --- numbers ---------------------------------------------------------------------------------
 
     def _shares(self, seat: Seat, option: Option) -> tuple[Share, ...]:
-        """Where the replicas without a node would go."""
-        counts: dict[tuple[str, str], int] = {}
-        for index, replicas in seat.grants:
-            node = self._ledger.node(index)
-            place = (node.capacity_type, node.zone)
-            counts[place] = counts.get(place, 0) + replicas
-        name = option.kind.name
-        return tuple(Share(name, *place, number) for place, number in sorted(counts.items()))
+        """Where the replicas without a node would go, its own class first."""
+        found: list[Share] = []
+        for on, grants in ((option, seat.grants), *seat.parts):
+            counts: dict[tuple[str, str], int] = {}
+            for index, replicas in grants:
+                node = self._ledger.node(index)
+                place = (node.capacity_type, node.zone)
+                counts[place] = counts.get(place, 0) + replicas
+            found += [Share(on.kind.name, *place, n) for place, n in sorted(counts.items())]
+        return tuple(found)
 
     def _cost(self, seat: Seat, option: Option) -> float | None:
         """Of all replicas per hour; those that run are counted as on demand."""
         if not option.shape.count:
             return None
-        stays = seat.kept and seat.request.current == option.kind.name
+        counted = []
+        if self._stays(seat, option):
+            counted.append((option.kind, "OnDemand", seat.request.bound))
+        for name, replicas in seat.stays.items():
+            counted.append((self._offers.known.get(name, CPU_CLASS), "OnDemand", replicas))
+        for on, grants in ((option, seat.grants), *seat.parts):
+            counted += [(on.kind, self._ledger.node(i).capacity_type, n) for i, n in grants]
         total = 0.0
-        counted = [("OnDemand", seat.request.bound)] if stays else []
-        counted += [(self._ledger.node(i).capacity_type, n) for i, n in seat.grants]
-        for capacity_type, replicas in counted:
-            price = price_per_h(option.kind, capacity_type)
+        for kind, capacity_type, replicas in counted:
+            price = price_per_h(kind, capacity_type)
             if price is None:
                 return None
-            total += price * replicas * option.shape.count
+            total += price * replicas * (option.shape.count if kind.resource else 0)
         return total

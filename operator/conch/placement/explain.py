@@ -6,7 +6,7 @@ such number changes with every other service and each change would be a status w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from conch.observe.types import AcceleratorKind, ClassVerdict, PlacementRequest, Taint
 from conch.placement.candidates import Candidates, Shape
@@ -45,6 +45,12 @@ def unknown(name: str) -> ClassVerdict:
 def chosen(kind: AcceleratorKind, numbers: str) -> ClassVerdict:
     """The class a service is placed on."""
     return ClassVerdict(kind.name, Fit.CHOSEN, f"{kind.name}: {numbers}")
+
+
+def beside(kind: AcceleratorKind, replicas: int, numbers: str) -> ClassVerdict:
+    """A class that has some of the replicas, beside the service's own."""
+    text = f"{_count(replicas, 'replica')}; {numbers}"
+    return ClassVerdict(kind.name, Fit.CHOSEN, f"{kind.name}: {text}")
 
 
 def fits(kind: AcceleratorKind, numbers: str, price: float | None) -> ClassVerdict:
@@ -236,14 +242,26 @@ def _others(candidates: Candidates, besides: Fit | None = None) -> str:
 # --- one service ---------------------------------------------------------------------------------
 
 
-def placed(kind: AcceleratorKind, shape: Shape, missing: int, awaited: int, numbers: str) -> str:
+def placed(
+    kind: AcceleratorKind,
+    shape: Shape,
+    missing: int,
+    awaited: int,
+    numbers: str,
+    split: Mapping[str, int],
+) -> str:
     """What a service with a class is told; ``missing`` replicas find no room.
 
-    ``awaited`` are those whose room is on nodes to come.
+    ``awaited`` are those whose room is on nodes to come; ``split``: replicas by class, where it is
+    on several.
     """
-    text = f"on {kind.name}"
+    text = f"on {' and '.join(split) or kind.name}"
     if shape.count:
         text += f", {_count(shape.count, _noun(kind.resource))} per replica"
+    if split:
+        text += "; " + ", ".join(
+            f"{_count(number, 'replica')} on {name}" for name, number in split.items()
+        )
     if awaited and kind.provisioning is not None:
         verb = "waits" if awaited == 1 else "wait"
         text += (

@@ -295,7 +295,7 @@ def _sane(amount: float | None) -> bool:
 
 def replicas_on(request: PlacementRequest, name: str) -> int:
     """How many replicas the service needs on a class, for all that it serves."""
-    wanted = request.unbound + request.bound
+    wanted = request.wanted
     if request.demand_rps is None or not wanted:
         return wanted
     capacity = request.capacity_rps.get(name, 0.0)

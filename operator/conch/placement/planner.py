@@ -8,7 +8,8 @@ while that class can serve it, so a plan made again on the same world changes no
    search's answer is not proven good) and have room for all their replicas.
 3. When there is not room for all replicas of all: one replica of each, by priority, then age; what
    is left goes to further replicas in the same order.
-4. If the caller allows moves, services that run go where the gain is worth the move.
+4. What its own class has no room for goes to other classes that a service may use (``beside``).
+5. If the caller allows moves, services that run go where the gain is worth the move.
 
 So the second replica of one service never takes the first of another, and two services are never
 promised the same unit. It must not bind pods, and it never moves what runs unless told to.
@@ -16,7 +17,7 @@ promised the same unit. It must not bind pods, and it never moves what runs unle
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from conch.observe.types import (
@@ -28,6 +29,7 @@ from conch.observe.types import (
 )
 from conch.placement import exact
 from conch.placement.answers import Answers
+from conch.placement.beside import Beside, may_split
 from conch.placement.candidates import shape
 from conch.placement.fit import class_refusal
 from conch.placement.ledger import Ledger
@@ -103,7 +105,8 @@ class _Plan:
         self._policy = policy
         self._keepers: list[Seat] = []
         self._choosers: list[Seat] = []
-        self._answers = Answers(ledger, offers)
+        self._beside = Beside(ledger, offers)
+        self._answers = Answers(ledger, offers, self._beside)
 
     def make(self, requests: Iterable[PlacementRequest]) -> dict[Key, Assignment]:
         """An assignment for every request."""
@@ -131,18 +134,32 @@ class _Plan:
         """The seat on the class the service is on, if that can go on."""
         if not request.current:
             return None
-        kind = self._offers.named(request, request.current)
+        stays = self._beside.staying(request)
+        seat = self._keep_on(request, request.current, stays)
+        if seat is None and stays:
+            # What runs is enough to be somewhere: the class where most of it does is its own now.
+            return self._keep_on(request, max(stays, key=lambda name: (stays[name], name)), stays)
+        return seat
+
+    def _keep_on(
+        self, request: PlacementRequest, name: str, stays: Mapping[str, int]
+    ) -> Seat | None:
+        kind = self._offers.named(request, name)
         if kind is None or (kind.resource and not request.count):
             return None
         if (asked := self._offers.names(request)) and kind.name not in asked:
             return None
         if class_refusal(kind, request) is not None:
             return None
-        if not request.bound and request.unbound and kind.name in request.avoid:
+        bound = request.bound if name == request.current else stays[name]
+        if not bound and request.unbound and kind.name in request.avoid:
             return None
-        option = self._staying(request, kind)
-        seat = Seat(request, (option,), kept=True)
-        if request.bound or not request.unbound:
+        lost = sum(request.parts.values()) - sum(stays.values())
+        if name != request.current:
+            lost += request.bound
+        option = self._staying(request, kind, request.unbound + lost)
+        seat = Seat(request, (option,), kept=True, stays=stays)
+        if bound or not option.replicas:
             seat.option, seat.spot_left = option, option.spot_limit
         elif not seat.take(self._ledger, option, 1):
             return None
@@ -151,13 +168,13 @@ class _Plan:
             return None
         return seat
 
-    def _staying(self, request: PlacementRequest, kind: AcceleratorKind) -> Option:
+    def _staying(self, request: PlacementRequest, kind: AcceleratorKind, replicas: int) -> Option:
         """The class a service is on, as an option for its replicas without a node."""
         candidates = self._ledger.candidates(kind, self._offers.filter_of(request))
         needs = shape(kind, request)
-        limit = spot_limit(request, request.unbound, request.on_demand_bound)
+        limit = spot_limit(request, replicas, request.on_demand_bound)
         nothing = Worth.of(candidates, (0.0,) * len(candidates.lots))
-        return Option(kind, candidates, needs, request.unbound, limit, 0, nothing)
+        return Option(kind, candidates, needs, replicas, limit, 0, nothing)
 
     def _choose(self, seats: Sequence[Seat]) -> None:
         """An option for every seat, as far as there is room for one replica of each."""
@@ -305,8 +322,11 @@ class _Plan:
     def _layout(self, choosers: Sequence[Seat]) -> None:
         """Reserve all over again in fair order, so that a plan made again has the same layout."""
         self._first_ones(choosers)
-        for seat in sorted((*self._keepers, *choosers), key=lambda s: _fair(s.request)):
+        seats = sorted((*self._keepers, *choosers), key=lambda s: _fair(s.request))
+        for seat in seats:
             self._fill(seat)
+        for seat in seats:
+            self._beside.fill(seat)
 
     def _first_ones(self, choosers: Sequence[Seat]) -> None:
         """One replica for everybody who has none, those who are on a class already first."""
@@ -317,14 +337,22 @@ class _Plan:
         for seat, option in zip(seats, options, strict=True):
             if option is None:
                 continue
-            if seat.kept and seat.request.bound:
+            if seat.runs:
                 seat.option, seat.spot_left = option, option.spot_limit
             elif not seat.take(self._ledger, option, min(1, option.replicas)):
                 seat.option = option if not option.replicas else None
 
     def _fill(self, seat: Seat) -> None:
-        if seat.option is not None and (missing := seat.option.replicas - seat.placed) > 0:
+        if seat.option is None or (seat.runs and self._waits_in_vain(seat)):
+            return
+        if (missing := seat.option.replicas - seat.placed) > 0:
             seat.take(self._ledger, seat.option, missing)
+
+    @staticmethod
+    def _waits_in_vain(seat: Seat) -> bool:
+        """Whether its own class only seems to have room, and it may be on another as well."""
+        assert seat.option is not None
+        return seat.option.kind.name in seat.request.avoid and may_split(seat.request)
 
 
 def _fair(request: PlacementRequest) -> tuple[int, str, Key]:
@@ -333,4 +361,4 @@ def _fair(request: PlacementRequest) -> tuple[int, str, Key]:
 
 
 def _wants(request: PlacementRequest) -> int:
-    return request.unbound + request.bound
+    return request.wanted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from conch.observe.types import PlacementRequest
@@ -29,11 +29,36 @@ class Seat:
     spot_left: int = UNLIMITED
     value: float = OUTSIDE  # of what is reserved
     kept: bool = False  # it is on its class already
+    # On classes beside the option's: replicas that run there and stay, by class, and room for more.
+    stays: Mapping[str, int] = field(default_factory=dict)
+    parts: list[tuple[Option, Grants]] = field(default_factory=list)
 
     @property
     def placed(self) -> int:
         """Replicas that have room."""
         return sum(replicas for _, replicas in self.grants)
+
+    @property
+    def runs(self) -> bool:
+        """Whether something of it runs, which needs no place."""
+        return self.kept and bool(self.request.bound or self.stays)
+
+    @property
+    def beside(self) -> dict[str, int]:
+        """Replicas on classes of their own, by class."""
+        found = dict(self.stays)
+        for option, grants in self.parts:
+            name = option.kind.name
+            found[name] = found.get(name, 0) + sum(replicas for _, replicas in grants)
+        return found
+
+    @property
+    def missing(self) -> int:
+        """Replicas that have no room anywhere."""
+        if self.option is None:
+            return 0
+        elsewhere = sum(replicas for _, grants in self.parts for _, replicas in grants)
+        return self.option.replicas - self.placed - elsewhere
 
     def choose(self, option: Option) -> None:
         """Have that option, with nothing reserved yet."""
@@ -69,6 +94,9 @@ class Seat:
         """Give everything back."""
         if self.option is not None:
             ledger.release(self.grants, self.option.shape)
+        for option, grants in self.parts:
+            ledger.release(grants, option.shape)
+        self.parts = []
         self.option, self.grants, self.value = None, [], OUTSIDE
 
     def take_all(self, ledger: Ledger, option: Option) -> bool:

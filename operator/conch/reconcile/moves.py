@@ -263,7 +263,7 @@ def _as_found(request: PlacementRequest, assignment: Assignment) -> PlacementReq
     there = _name(assignment)
     if not there or there == request.current or not request.bound:
         return request
-    return replace(request, current=there, bound=0, unbound=request.unbound + request.bound)
+    return replace(request, current=there, bound=0, parts={}, unbound=request.wanted)
 
 
 def _name(assignment: Assignment) -> str:

@@ -65,7 +65,7 @@ class Journey:
             self.over = True
         if self.over or request.current == self.heading:
             return request
-        wanted = max(request.unbound + request.bound, self.least)
+        wanted = max(request.wanted, self.least)
         there = sum(holds_a_node(pod) and class_of(pod) == self.heading for pod in alive)
         missing = max(0, wanted - there)
         return replace(request, current=self.heading, bound=there, unbound=missing)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -26,12 +27,12 @@ from conch.placement.provision import starting
 from conch.reconcile.controller import builtin_runtime
 from conch.reconcile.footprints import Footprints
 from conch.reconcile.moves import Moves
-from conch.reconcile.moves_ready import may_move, shunned
+from conch.reconcile.moves_ready import class_of, may_move, shunned
 from conch.reconcile.patience import Current, Patience, holds_a_node
 from conch.reconcile.prospects import fed
 from conch.reconcile.queue import Priority, WorkQueue
 from conch.reconcile.relief import Relief
-from conch.reconcile.steps import replicas
+from conch.reconcile.steps import replicas, split
 from conch.settings import Settings
 from conch.telemetry.catalog import Metrics
 from conch.triton.capability import support_of
@@ -191,17 +192,22 @@ class PlacementLoop:
 
     def _avoided(self, obs: Observation, current: str) -> Mapping[str, str]:
         """Classes that the service waited for in vain although there seemed to be room."""
-        waiting = sum(not pod.spec.node_name for pod in obs.pods)
+        waiting = Counter(class_of(pod) for pod in obs.pods if not pod.spec.node_name)
         planned = obs.assignment
         has_room = (
             planned is not None
             and planned.kind is not None
             and planned.kind.name == current
-            and planned.room >= waiting
+            and planned.room >= waiting[current]
         )
         uid = str(obs.raw["metadata"]["uid"])
         added = planned.kind.provisioning if planned is not None and planned.kind else None
         on = Current(current, added.wait_s if added is not None else None)
+        for part in planned.parts if planned is not None else ():
+            name = part.kind.name
+            if not part.main and name != current:
+                enough = part.room >= waiting[name]
+                self._patience.avoided(uid, Current(name), enough, obs.pods, _epoch_s())
         return self._patience.avoided(uid, on, has_room, obs.pods, _epoch_s())
 
     def _footprint(self, key: Key, record: Record, current: str) -> Footprint | None:
@@ -236,9 +242,18 @@ class PlacementLoop:
             pod.metadata.labels
             for pod in obs.pods
             if holds_a_node(pod)
-            and pod.metadata.labels.get(names.LABEL_ACCELERATOR, "") == current
+            and class_of(pod) == current
+            and not split.is_beside(pod)
             and pod.metadata.uid not in leaving
         ]
+        parts = Counter(
+            class_of(pod)
+            for pod in obs.pods
+            if holds_a_node(pod)
+            and split.is_beside(pod)
+            and pod.metadata.deletion_timestamp is None
+            and pod.metadata.uid not in leaving
+        )
         capacities, demand_rps = fed(self._state.outlooks.get(key), current, len(bound))
         placement = service.spec.placement
         accelerators = placement.accelerators
@@ -260,8 +275,9 @@ class PlacementLoop:
             tolerations=(*_tolerations(placement.tolerations or ()), *spot),
             cpu_milli=quantity.milli(resources.cpu or defaults.cpu),
             memory_bytes=memory + shared,
-            unbound=max(0, wanted - len(bound)),
+            unbound=max(0, wanted - len(bound) - parts.total()),
             bound=len(bound),
+            parts=dict(sorted(parts.items())),
             min_on_demand=placement.min_on_demand or 0,
             on_demand_bound=sum(
                 labels.get(names.LABEL_PART) == names.ON_DEMAND for labels in bound
@@ -283,9 +299,9 @@ class PlacementLoop:
         )
         stays = [pod for pod in obs.pods if pod.metadata.uid not in leaving]
         request = self._moves.note(request, stays, *self._movable(obs, request))
-        if not service.spec.paused:
-            self._relief.note(request, stays, _epoch_s())
-        return request
+        if service.spec.paused:
+            return request
+        return self._relief.note(request, stays, obs.assignment, _epoch_s())
 
     def _movable(self, obs: Observation, request: PlacementRequest) -> tuple[bool, frozenset[str]]:
         """Whether a service may be moved for a gain, and to which classes it must not be."""

@@ -1,18 +1,19 @@
-"""Which services move to another class because theirs has no room for all their replicas.
+"""Which services go to another class because theirs has no room for all their replicas.
 
-The planner keeps a service on its class while anything of it runs there. Replicas that wait there
-beside room in another class wait for nothing, so the service moves to where more of them find room.
-The rollout takes nothing away before its successor is ready: where the other class cannot hold all,
-it stops when as many serve as are wanted, and the service is on both. One that has all its replicas
-somewhere is never moved; nor is one whose replicas are still starting, so that a slow start is no
-reason to start anew. One that finds nothing where it went goes back to where it still runs. Decides
-only, and keeps in memory only where services are on their way to.
+The planner keeps a service on its class while anything of it runs there. Replicas that have waited
+there for a while go to other classes, and what runs stays (``PlacementRequest.spill``). Where that
+does not do (the service may not be on several classes, or all of them together have no room), it
+moves as a whole to where more of it finds room. The rollout takes nothing away before its successor
+is ready. One that has all its replicas somewhere is never moved; nor is one whose replicas are
+still starting, so that a slow start is no reason to start anew. One that finds nothing where it
+went goes back to where it still runs. Decides only, and keeps in memory only where services are on
+their way to.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -42,13 +43,45 @@ class Relief:
         self._homes.clear()
         self._next_s = None
 
-    def note(self, request: PlacementRequest, pods: Iterable[Pod], now_s: float) -> None:
-        """Take in a service that may be moved; ``now_s`` is a time since the epoch, in seconds.
+    def note(
+        self,
+        request: PlacementRequest,
+        pods: Iterable[Pod],
+        before: Assignment | None,
+        now_s: float,
+    ) -> PlacementRequest:
+        """Take in a service that may be moved; the request as it is to be planned for.
 
-        ``pods`` are those it has, without those whose node goes.
+        ``pods`` are those it has, without those whose node goes, ``before`` what was planned for it
+        last; ``now_s`` is a time since the epoch, in seconds.
         """
-        key, current = request.key, request.current
         alive = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
+        self._look(request, alive, now_s)
+        if not (alive and request.current):
+            return request
+        promised = 0
+        for part in before.parts if before is not None else ():
+            if not part.main:
+                promised += max(0, part.replicas - request.parts.get(part.kind.name, 0))
+        if not request.unbound or sum(map(holds_a_node, alive)) >= request.wanted:
+            return replace(request, spill=promised)  # what waits is a rollout's
+        if before is None:
+            return request  # of one that has just started nobody knows what was promised
+        return replace(request, spill=promised + self._crowded(request, alive, now_s))
+
+    def _crowded(self, request: PlacementRequest, alive: Sequence[Pod], now_s: float) -> int:
+        """How many replicas have waited long enough for room on their class."""
+        waiting = [found[0] for pod in alive if (found := waits(pod, request.current)) is not None]
+        due = [since_s + CROWDED_S for since_s in waiting]
+        self._look_at(min((due_s for due_s in due if due_s > now_s), default=None))
+        return sum(due_s <= now_s for due_s in due)
+
+    def _look_at(self, due_s: float | None) -> None:
+        if due_s is not None:
+            self._next_s = due_s if self._next_s is None else min(self._next_s, due_s)
+
+    def _look(self, request: PlacementRequest, alive: Sequence[Pod], now_s: float) -> None:
+        key, current = request.key, request.current
         held = Counter(map(_class_of, filter(holds_a_node, alive)))
         if not (current and request.unbound):
             return
@@ -57,7 +90,7 @@ class Relief:
             if held:
                 self._homes[key] = held.most_common(1)[0]
             return
-        if held.total() >= request.unbound + request.bound:
+        if held.total() >= request.wanted:
             return  # what waits is a rollout's
         if request.classes == (current,) and not request.allow_cpu:
             return
@@ -74,7 +107,7 @@ class Relief:
         if now_s >= due_s:
             self._overdue.add(key)
         else:
-            self._next_s = due_s if self._next_s is None else min(self._next_s, due_s)
+            self._look_at(due_s)
 
     def next_s(self) -> float | None:
         """When an answer changes by time alone; None: never."""
@@ -107,7 +140,7 @@ class Relief:
             for key, request in asked.items()
             if (kind := tried[key].kind) is not None
             and kind.name != requests[key].current
-            and tried[key].room > _room(requests[key], stay[key])
+            and tried[key].room + tried[key].room_beside > _room(requests[key], stay[key])
         }
         self._heading = {key: request.current for key, request in moved.items()}
         if not moved:
@@ -118,8 +151,8 @@ class Relief:
 
 
 def _room(request: PlacementRequest, stay: Assignment) -> int:
-    """For how many of the waiting replicas the class of a service has room."""
-    return 0 if request.current in request.avoid else stay.room
+    """For how many of the waiting replicas there is room where the service is, or beside it."""
+    return stay.room_beside + (0 if request.current in request.avoid else stay.room)
 
 
 def _is_short(request: PlacementRequest, stay: Assignment) -> bool:
@@ -131,10 +164,8 @@ def _is_short(request: PlacementRequest, stay: Assignment) -> bool:
 
 def _back(request: PlacementRequest, home: str, bound: int) -> PlacementRequest:
     """The same service on the class that it has left, where so many of it run."""
-    wanted = request.unbound + request.bound
-    return replace(
-        request, current=home, bound=bound, on_demand_bound=0, unbound=max(0, wanted - bound)
-    )
+    missing = max(0, request.wanted - bound)
+    return replace(request, current=home, bound=bound, on_demand_bound=0, parts={}, unbound=missing)
 
 
 def _class_of(pod: Pod) -> str:
@@ -143,13 +174,14 @@ def _class_of(pod: Pod) -> str:
 
 def _anew(request: PlacementRequest, heading: str) -> PlacementRequest:
     """The same service on any class but its own; what runs has to come along."""
-    told = f"no room for {request.unbound} of {request.unbound + request.bound} replicas"
+    told = f"no room for {request.unbound} of {request.wanted} replicas"
     return replace(
         request,
         current=heading,
         bound=0,
         on_demand_bound=0,
-        unbound=request.unbound + request.bound,
-        min_replicas=request.unbound + request.bound,
+        parts={},
+        unbound=request.wanted,
+        min_replicas=request.wanted,
         avoid={request.current: told, **request.avoid},
     )

@@ -252,7 +252,7 @@ class ScalingLoop:
                 for p in starting
             ),
             cold_start_s=self._state.cold_starts_s(key) or self.memory.starts_s(key, record),
-            room=max(0, assignment.room - waiting) if assignment else 0,
+            room=max(0, assignment.room + assignment.room_beside - waiting) if assignment else 0,
             samples=samples,
             starting_groups=tuple(groups[p.metadata.uid] for p in starting),
             growing=(assignment.growing if assignment else "") or asked,

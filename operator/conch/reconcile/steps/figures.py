@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +25,19 @@ def placement(assignment: Assignment | None) -> dict[str, Any]:
     if assignment is None or assignment.kind is None:
         return {}
     return {"accelerator": assignment.kind.name}
+
+
+def parts(obs: Observation) -> dict[str, Any]:
+    """Its pods per class, where they are on several: the service's own class first."""
+    alive = [p for p in obs.pods if p.metadata.deletion_timestamp is None]
+    on = [p.metadata.labels.get(names.LABEL_ACCELERATOR, "") for p in alive]
+    if len(set(on)) < 2:
+        return {}
+    every, ready = Counter(on), Counter(n for n, p in zip(on, alive, strict=True) if p.ready)
+    own = obs.assignment.kind.name if obs.assignment and obs.assignment.kind else ""
+    ordered = sorted(every, key=lambda name: (name != own, name))[:MOST_CLASSES]
+    shown = [{"accelerator": n, "replicas": every[n], "readyReplicas": ready[n]} for n in ordered]
+    return {"parts": shown}
 
 
 def nodes(obs: Observation) -> dict[str, Any]:

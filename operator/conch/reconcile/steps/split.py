@@ -59,6 +59,11 @@ def part_of(pod: Pod) -> str:
     return pod.metadata.labels.get(names.LABEL_PART, MAIN)
 
 
+def is_beside(pod: Pod) -> bool:
+    """Whether a pod is of a part on a class of its own."""
+    return part_of(pod) not in (MAIN, names.ON_DEMAND)
+
+
 def _targets(obs: Observation, wanted: int, least: int) -> dict[str, int]:
     """By part, best first, what is wanted in the end; the first Deployment has what is left over.
 

@@ -1,0 +1,96 @@
+"""Replicas on other classes than the service's own, which has no room for all of them.
+
+The class of a service is chosen as if it were the only one. What found no room when every service
+has what its own class holds goes, in fair order, to the next best classes that it may use: only to
+nodes that are there, and never what must not be on spot. What runs on another class stays there as
+long as it may; bringing it back is a move, and those are the planner's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from conch.observe.types import PlacementRequest
+from conch.placement.fit import Fit
+from conch.placement.ledger import UNLIMITED, Ledger
+from conch.placement.options import Entry, Offers, replicas_on
+from conch.placement.seats import Seat
+
+MOST_CLASSES = 3
+"""Classes that one service is on at once: each is a Deployment more to roll out."""
+
+
+class Beside:
+    """What of services is, or could be, on other classes than their own."""
+
+    def __init__(self, ledger: Ledger, offers: Offers) -> None:
+        self._ledger = ledger
+        self._offers = offers
+
+    def staying(self, request: PlacementRequest) -> dict[str, int]:
+        """Replicas that run on classes of their own and may go on, by class."""
+        if not request.parts:
+            return {}
+        able = {e.name for e in self._offers.entries(request) if e.refusal in (None, Fit.AVOIDED)}
+        return {name: count for name, count in request.parts.items() if count and name in able}
+
+    def fill(self, seat: Seat) -> None:
+        """Room for what its own class has none for, as far as there is some."""
+        request, most = seat.request, seat.missing
+        if request.spill is not None:
+            most = min(most, request.spill)
+        if request.min_on_demand:
+            most = min(most, seat.spot_left)
+        if most <= 0:
+            return
+        for entry, room in self._rooms(seat):
+            option = self._offers.option(request, entry)
+            found = self._ledger.reserve(option.candidates, option.shape, min(most, room))
+            seat.parts.append((option, found))
+            most -= sum(replicas for _, replicas in found)
+            if most <= 0:
+                return
+
+    def room(self, seat: Seat) -> dict[str, int]:
+        """For how many more of its replicas there is room on other classes now, best first."""
+        return {entry.name: room for entry, room in self._rooms(seat)}
+
+    def _rooms(self, seat: Seat) -> Iterator[tuple[Entry, int]]:
+        """Other classes that may take some, best first."""
+        if seat.option is None or not may_split(seat.request):
+            return
+        on = {seat.option.kind.name, *seat.beside}
+        found = []
+        for entry in self._offers.entries(seat.request):
+            if entry.refusal is not None or not entry.candidates or not entry.shape:
+                continue
+            if entry.name == seat.option.kind.name or not entry.candidates.there:
+                continue
+            room = self._ledger.room(entry.candidates, entry.shape, to_come=False)
+            if room:
+                found.append((entry, room))
+        for entry, room in sorted(found, key=lambda one: order(seat.request, one[0])):
+            if entry.name in on or len(on) < MOST_CLASSES:
+                on.add(entry.name)
+                yield entry, min(room, UNLIMITED)
+
+
+def may_split(request: PlacementRequest) -> bool:
+    """Whether a service may be on several classes at once.
+
+    Not with a minimum at each site: which of them have a class differs.
+    """
+    several = len(request.classes) + request.allow_cpu != 1
+    return bool(request.count) and several and not request.min_per_site
+
+
+def order(request: PlacementRequest, entry: Entry) -> tuple[float, float, float]:
+    """How good a class is for a replica more: less is better."""
+    fewer = replicas_on(request, entry.name) if request.optimise == "Latency" else 0
+    return entry.rank, fewer, entry.worth.best if entry.worth is not None else 0.0
+
+
+def best_first(request: PlacementRequest, entries: Sequence[Entry]) -> Mapping[str, int]:
+    """The place of each class among those that a service may use."""
+    ranked = sorted(entries, key=lambda entry: order(request, entry))
+    return {entry.name: place for place, entry in enumerate(ranked)}
