@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from conch.autoscale import ScalerState, step
 from conch.autoscale.fleet import Fleet
 from conch.autoscale.groups import MOST, Members, Mix, Mixed, completes, faster
+from conch.autoscale.learning import stretched
 from conch.observe.types import Decision, ScalingObservation
 
 from . import sim, worlds
@@ -212,7 +213,9 @@ class Two:
         self.state = ScalerState()
         self.now_s = 1000.0
 
-    def serve(self, seconds: float, fast_rps: float, slow_rps: float) -> Decision:
+    def serve(
+        self, seconds: float, fast_rps: float, slow_rps: float, growing: str = ""
+    ) -> Decision:
         decision = None
         for _ in range(int(seconds / 2)):
             self.now_s += 2
@@ -222,7 +225,14 @@ class Two:
                 found = counters(self.done[number], batch_s=batch_s)
                 samples.append(replace(sample(f"p{number}", self.now_s, found), group=group))
             observation = ScalingObservation(
-                self.now_s, len(samples), len(samples), (), (10.0,), 100, tuple(samples)
+                self.now_s,
+                len(samples),
+                len(samples),
+                (),
+                (10.0,),
+                100,
+                tuple(samples),
+                growing=growing,
             )
             self.state, decision = step(worlds.POLICY, self.state, observation)
         assert decision is not None
@@ -269,6 +279,27 @@ def test_a_slow_one_that_joins_changes_the_unit_and_not_the_demand() -> None:
     assert before.bound_rps is not None
     assert after.bound_rps == pytest.approx(before.bound_rps, rel=0.15)
     assert after.replicas <= 4
+
+
+def test_what_is_remembered_of_a_class_counts_before_its_first_replica_is_there() -> None:
+    two = Two(2, 0)
+    two.serve(100, 20.0, 0.0)
+    model = two.state.models[MODEL]
+    slow = replace(model.speeds["fast"], curve=stretched(model.speeds["fast"].curve, 2), plan=None)
+    unaware = two.state
+    models = {MODEL: replace(model, speeds={"slow": slow, **model.speeds})}
+    two.state = replace(unaware, models=models)
+    aware = two.serve(2, 60.0, 0.0, growing="slow")
+    assert two.state.models[MODEL].is_known("slow")
+    two.state, two.now_s, two.done = unaware, two.now_s - 2, [d - 120 for d in two.done]
+    alike = two.serve(2, 60.0, 0.0, growing="slow")
+    assert aware.replicas > alike.replicas > 2
+    assert aware.group_rps.keys() == {"fast", "slow"}
+    assert alike.group_rps == {}
+
+
+def test_the_sentence_tells_what_one_of_each_carries() -> None:
+    assert " on average within 400 ms (one on fast " in Two(1, 1).serve(60, 20.0, 10.0).message
 
 
 def test_groups_that_come_and_go_are_bounded() -> None:

@@ -226,14 +226,11 @@ def on(name: str, accelerator: str) -> views.Pod:
 
 
 def test_on_its_way_each_class_is_learned_by_itself() -> None:
-    cluster, scaler = world()
+    cluster, _ = world()
     cluster.set_pod(on("old", "l4"))
-    memory = Memory(cluster, {})
     record = cluster.services[KEY]
-    assert memory.settle(KEY, record, scaler) is scaler
     move(cluster, "t4")
     cluster.set_pod(on("new", "t4"))
-    assert memory.settle(KEY, record, scaler) == scaler, "of t4 nothing is remembered"
     both = {"l4": Speed(curve(10)), "t4": Speed(curve(20))}
     memory = Memory(cluster, {UID: ScalerState(models={"resnet": ModelState(both)})})
     assert memory.learn(60.0)
@@ -244,16 +241,32 @@ def test_on_its_way_each_class_is_learned_by_itself() -> None:
     }
 
 
+def test_of_a_new_class_is_expected_what_the_gpus_tell_and_that_is_not_kept() -> None:
+    cluster, scaler = world()
+    memory = Memory(cluster, {})
+    record = cluster.services[KEY]
+    memory.begin(KEY, record)
+    assert memory.settle(KEY, record, scaler) is scaler
+    move(cluster, "t4")
+    settled = memory.settle(KEY, record, scaler)
+    assert memory.settle(KEY, record, settled) is not scaler
+    expected = settled.models["resnet"].speeds["t4"].curve
+    assert expected.service_s(1)[0] == pytest.approx(0.0186, rel=0.1), "half the multiplications"
+    assert not Memory(cluster, {UID: settled}).learn(0.0), "an estimate is no memory"
+    now = expected.learned({1: BatchStat(30, 0.9)}, 2.0)
+    assert now.service_s(1)[0] == pytest.approx(0.03, rel=0.1), "what is seen replaces it"
+
+
 def test_what_another_service_life_learned_on_the_new_class_is_taken_up() -> None:
     cluster, scaler = world()
     memory = Memory(cluster, {UID: scaler})
     memory.learn(0.0)
-    cluster_on_l4, record = cluster, cluster.services[KEY]
-    move(cluster_on_l4, "t4")
+    record = cluster.services[KEY]
+    move(cluster, "t4")
     fresh = memory.begin(KEY, record)
     assert fresh.models == {}
     seen = ScalerState(models={"resnet": ModelState({"t4": runs(20)})})
-    move(cluster_on_l4, "l4")
+    move(cluster, "l4")
     settled = memory.settle(KEY, record, seen)
     assert settled.models["resnet"].speeds["l4"].curve.service_s(1) == pytest.approx([0.01], 0.01)
     assert settled.models["resnet"].speeds["t4"] == runs(20), "what was seen stays"

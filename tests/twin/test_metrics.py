@@ -93,7 +93,8 @@ def test_the_latency_is_the_quantile_of_the_last_minute() -> None:
     ended = arrivals + made.latency_s[: arrivals.size]
     recent = made.latency_s[: arrivals.size][(ended <= at_s) & (ended > 252.0)]
     for percentile in (50.0, 90.0, 99.0):
-        found = snapshot(made, [("p", 0, "")], at_s, percentile).samples["p"].models[MODEL].latency_s
+        seen = snapshot(made, [("p", 0, "")], at_s, percentile)
+        found = seen.samples["p"].models[MODEL].latency_s
         assert found == pytest.approx(np.quantile(recent, percentile / 100), rel=0.04)
 
 

@@ -13,6 +13,7 @@ from conch.observe.types import Decision
 from conch.twin.controller import Sight
 from conch.twin.metrics import MODEL
 from conch.twin.result import Result
+from conch.twin.scenario import Lot
 from conch.twin.service import ServiceModel
 from conch.twin.traces import Trace, of_rates, of_times
 from conch.twin.world import Scenario, World
@@ -140,6 +141,26 @@ def test_what_a_look_shows() -> None:
     assert starting[145] == ()
     assert plan.sights[-1].observation.cold_start_s == (40.0,) * 4
     assert plan.sights[-1].observation.replicas == 4
+
+
+def test_lots_are_filled_in_order_and_the_last_is_emptied_first() -> None:
+    lots = (Lot("fast", room=2), Lot("slow", slower=2.0))
+    result, plan = run(replace(PLAIN, lots=lots), QUIET, (100, 4), (300, 2))
+    seen = {s.observation.now_s: s.observation for s in plan.sights}
+    assert (seen[95].growing, seen[95].shrinking) == ("fast", "fast")
+    assert seen[105].starting_groups == ("fast", "slow", "slow")
+    assert (seen[105].growing, seen[105].shrinking) == ("slow", "slow")
+    assert [s.group for s in seen[200].samples] == ["fast", "fast", "slow", "slow"]
+    assert [s.group for s in seen[400].samples] == ["fast", "fast"]
+    assert result.failed == 0
+
+
+def test_a_slower_lot_takes_longer() -> None:
+    scenario = replace(PLAIN, lots=(Lot("slow", slower=2.5),))
+    result, _ = run(scenario, of_times("some", [10.0, 20.0, 30.0], 100.0))
+    assert result.p50_s == pytest.approx(0.25)
+    with pytest.raises(UsageError, match="factor above 0"):
+        Lot("none", slower=0.0)
 
 
 def test_counters_add_up_to_what_was_sent() -> None:

@@ -37,6 +37,14 @@ def _carries(picture: Picture) -> str:
     objective = f"within {duration(policy.target_s)}"
     if len(picture.loads) == 1:
         load = picture.loads[0]
+        groups = picture.group_rps
+        if groups:
+            ranked = sorted(groups, key=lambda group: -groups[group])[:_MAX_NAMED]
+            each = ", ".join(f"one on {group or '?'} {rate(groups[group])}" for group in ranked)
+            return (
+                f"one replica carries {rate(picture.capacity_rps or 0)} on average {objective} "
+                f"({each}, p{policy.percentile:g})"
+            )
         return (
             f"one replica carries {rate(picture.capacity_rps or 0)} {objective} "
             f"(s({load.largest_batch})={duration(load.service_s)}, p{policy.percentile:g})"

@@ -8,6 +8,7 @@ Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from statistics import median
 from typing import Final
 
@@ -56,7 +57,12 @@ def _speeds(
     elapsed_s: float,
 ) -> dict[str, Speed]:
     """What is known of each group with what was seen of it; of too many, those seen last."""
-    found = {group: one for group, one in known.items() if group not in seen}
+    found = {
+        # One that is remembered, or estimated, is known before its first replica is ready.
+        group: one if one.plan else replace(one, plan=_first(policy, name, one.curve))
+        for group, one in known.items()
+        if group not in seen
+    }
     for group, taken in seen.items():
         before = known.get(group, Speed())
         curve = before.curve.learned(taken.batches, elapsed_s)
@@ -79,6 +85,22 @@ def _beside_s(before_s: float, name: str, group: str, signals: Signals, target_s
         return before_s
     seen_s = median(found)
     return seen_s if abs(seen_s - before_s) > _CURVE_STEP * target_s else before_s
+
+
+def _first(policy: ScalingPolicy, name: str, curve: Curve) -> Plan | None:
+    return _planned(None, curve, _batch_limit(policy, name, curve))
+
+
+def stretched(curve: Curve, factor: float) -> Curve:
+    """What to expect where everything takes ``factor`` times as long: just enough to plan with, so
+    that the first looks there replace it."""
+    trust = min(1.0, 1.01 * FEWEST_EXECUTIONS / max(curve.executions, 1e-9))
+    return Curve(
+        {
+            k: replace(size, weight=trust * size.weight, mean_s=factor * size.mean_s)
+            for k, size in curve.sizes.items()
+        }
+    )
 
 
 def _batch_limit(policy: ScalingPolicy, name: str, curve: Curve) -> int:

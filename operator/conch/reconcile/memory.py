@@ -1,4 +1,4 @@
-"""What survives a restart, curves and footprints: one ConfigMap in the operator's own namespace.
+"""What survives a restart, curves, days and footprints: a ConfigMap in the operator's namespace.
 
 Read once, before anything is decided; written seldom, and only when something was learned. What it
 holds is a start, never a need: without it, or with nonsense in it, services learn anew. Who may
@@ -20,20 +20,25 @@ from conch.api import names
 from conch.api.v1alpha1 import Model
 from conch.autoscale import ScalerState, memory
 from conch.autoscale.curve import Curve
+from conch.autoscale.learning import stretched
+from conch.autoscale.season_text import Remembered
 from conch.autoscale.state import ModelState, Speed
 from conch.errors import ConchError, LeaseLost, NotFound
 from conch.kube.transport import Api, path
 from conch.kube.views import Object
+from conch.observe.speeds import relative
 from conch.observe.state import ClusterState, Record
 from conch.observe.types import AcceleratorKind, Key
 from conch.reconcile.apply import Writer
 from conch.reconcile.footprint_book import PREFIX, FootprintBook, Known
 from conch.reconcile.patience import holds_a_node
+from conch.reconcile.seasons import PREFIX as OF_DAYS
+from conch.reconcile.seasons import Seasons
 
 logger = logging.getLogger(__name__)
 
 CONFIG_MAP: Final = "conch-learned"
-_MOST_ENTRIES: Final = 1000
+_MOST_ENTRIES: Final = 2000
 _MOST_BYTES: Final = 768 * 1024  # the API server takes 1 MiB
 _LOOK_S: Final = 60.0
 _REST_S: Final = 600.0  # between two writes
@@ -51,6 +56,7 @@ class Memory:
         self._state = state
         self._scalers = scalers
         self._book = book or FootprintBook()
+        self._seasons = Seasons()
         self._entries: dict[str, memory.Learned] = {}
         self._doubted: set[str] = set()
         self._on: dict[str, frozenset[str]] = {}  # by uid: the classes that were looked up for it
@@ -64,21 +70,37 @@ class Memory:
             if entry in self._entries and entry not in self._doubted:
                 speeds.setdefault(model.name, {})[on] = self._entries[entry].begin()
         self._on[str(record.raw["metadata"]["uid"])] = _classes(self._state, key)
-        return ScalerState(models={name: ModelState(found) for name, found in speeds.items()})
+        models = {name: ModelState(found) for name, found in speeds.items()}
+        return ScalerState(models=models, season=self._seasons.begin(key))
 
     def settle(self, key: Key, record: Record, scaler: ScalerState) -> ScalerState:
-        """The scaler of a service, with what is remembered of classes that are new to it."""
+        """The scaler of a service, with what is remembered of classes that are new to it; where
+        nothing is, with what to expect by how the GPUs compare."""
         uid, there = str(record.raw["metadata"]["uid"]), _classes(self._state, key)
         if self._on.get(uid, there) >= there:
             return scaler
         known = self.begin(key, record).models
-        models = {
-            name: replace(model, speeds={**known[name].speeds, **model.speeds})
-            if name in known
-            else model
-            for name, model in scaler.models.items()
-        }
+        models = {}
+        for name, model in scaler.models.items():
+            remembered = known[name].speeds if name in known else {}
+            new = there - remembered.keys() - model.speeds.keys()
+            expected = self._expected(model.speeds, new) if new else {}
+            models[name] = replace(model, speeds={**expected, **remembered, **model.speeds})
         return replace(scaler, models=models)
+
+    def _expected(self, speeds: Mapping[str, Speed], new: frozenset[str]) -> dict[str, Speed]:
+        """What to expect of classes that nothing was learned of, by what was seen last."""
+        kinds = {kind.name: kind for kind in self._state.inventory().kinds}
+        seen = next((g for g in reversed(list(speeds)) if speeds[g].plan and g in kinds), None)
+        if seen is None:
+            return {}
+        found = {}
+        for name in new & kinds.keys():
+            ratio = relative(kinds[seen], kinds[name])
+            if ratio is not None:
+                curve = stretched(speeds[seen].curve, 1 / ratio)
+                found[name] = Speed(curve, beside_s=speeds[seen].beside_s)
+        return found
 
     def is_settled(self, key: Key) -> bool:
         """Whether all replicas of a service are of the class that it asks for."""
@@ -109,6 +131,7 @@ class Memory:
     def doubt(self, key: Key, record: Record) -> None:
         """The scaler failed on a service: what is remembered of it may be the cause."""
         self._doubted.update(entry for _, _, entry in self._here(key, record))
+        self._seasons.doubt(key)
 
     # --- taking -----------------------------------------------------------------------------------
 
@@ -120,6 +143,7 @@ class Memory:
             scaler = self._scalers.get(uid)
             if scaler is None or record.service is None:
                 continue
+            news |= self._seasons.learn(key, scaler.season, now)
             settled = self.is_settled(key)
             for model, on, entry in self._here(key, record):
                 known = scaler.models.get(model.name, ModelState()).speeds.get(on)
@@ -140,8 +164,9 @@ class Memory:
         """The ConfigMap's data: as many as fit, those that changed last first to stay."""
         kept: dict[str, str] = {}
         size = 0
-        entries: dict[str, memory.Learned | Known] = {
+        entries: dict[str, memory.Learned | Known | Remembered] = {
             **self._entries,
+            **self._seasons.entries(),
             **self._book.entries(),
         }
         newest = sorted(entries.items(), key=lambda item: -item[1].at)
@@ -153,6 +178,7 @@ class Memory:
             kept[entry] = text
         self._entries = {e: learned for e, learned in self._entries.items() if e in kept}
         self._book.only(kept)
+        self._seasons.only(kept)
         return kept
 
     def load(self, data: Mapping[str, Any]) -> None:
@@ -162,6 +188,8 @@ class Memory:
             try:
                 if entry.startswith(PREFIX):
                     self._book.load(entry, str(text))
+                elif entry.startswith(OF_DAYS):
+                    self._seasons.load(entry, str(text))
                 else:
                     self._entries[entry] = memory.read(str(text))
             except ValueError as error:
@@ -261,17 +289,20 @@ class Memory:
 
 
 def _classes(state: ClusterState, key: Key) -> frozenset[str]:
-    """The class that a service's Deployment asks for, and those that its pods are on."""
+    """The class that a service's Deployment asks for, those that its pods are on, and the one that
+    further ones go to."""
     deployment = state.child(key, "Deployment", key.name)
     if deployment is None:
         return frozenset()
     on = asked_class(deployment)
+    assignment = state.assignments.get(key)
+    growing = (assignment.growing if assignment is not None else "") or on
     there = (
         pod.metadata.labels.get(names.LABEL_ACCELERATOR, on)
         for pod in state.pods(key)
         if pod.metadata.deletion_timestamp is None and holds_a_node(pod)
     )
-    return frozenset((on, *there))
+    return frozenset((on, growing, *there))
 
 
 def asked_class(deployment: Object) -> str:

@@ -19,6 +19,7 @@ from conch.autoscale import ScalerState
 from conch.autoscale.capacity import Capacity
 from conch.autoscale.curve import Curve
 from conch.autoscale.learning import capacity_with, known_capacity
+from conch.autoscale.memory import FEWEST
 from conch.autoscale.state import Plan, Speed
 from conch.observe.speeds import relative
 from conch.observe.state import ClusterState, Record
@@ -101,7 +102,8 @@ class Prospects:
             known |= {
                 name: model.speeds[kind.name].curve
                 for name, model in scaler.models.items()
-                if model.is_known(kind.name)
+                if kind.name in model.speeds
+                and model.speeds[kind.name].curve.executions >= FEWEST  # else it was estimated
             }
             ratio = ratio_on(policy, speeds, known, relative(here, kind))
             if ratio is not None:
