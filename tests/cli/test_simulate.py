@@ -173,6 +173,7 @@ def test_bad_cold_starts(run: Run, value: str) -> None:
         (("--scale", "nan"), "--scale nan"),
         (("--noise", "-1"), "--noise -1"),
         (("--seed", "-1"), "--seed -1"),
+        (("--seed", "9" * 30), "give 0 to 999,999,999"),
         (("--routing", "best"), "least, random, connections"),
         (("--max-batch", "0"), "--max-batch 0"),
         (("--model", "other"), "no model other: it has resnet"),

@@ -70,7 +70,8 @@ def test_everybody_starts_alike_and_sees_the_same_requests() -> None:
     shares = [share for share, _ in told]
     assert shares == sorted(shares)  # it never goes back
     assert shares[-1] <= 1
-    assert {what for _, what in told} >= {"preparing", "simulating conch"}
+    assert told[0] == (0.0, "compiling the simulator, once, which takes a minute or so")
+    assert {what for _, what in told} >= {"measuring what replicas carry", "simulating conch"}
 
 
 def test_the_document_is_plain_json() -> None:

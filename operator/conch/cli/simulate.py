@@ -37,6 +37,8 @@ _MAX_BYTES: Final = 4 << 20  # of a service's file
 
 _LONGEST_S: Final = 31 * 86400  # of a trace: scalers look every few seconds
 
+_SEEDS: Final = 1_000_000_000
+
 ROUTINGS: Final = ("least", "random", "connections")
 
 
@@ -116,8 +118,8 @@ def _check(options: Options) -> None:
         raise UsageError(f"--scale {options.scale:g}: give a factor of more than zero, such as 2")
     if not 0 <= options.noise <= 2:
         raise UsageError(f"--noise {options.noise:g}: give a share, such as 0.05")
-    if options.seed < 0:
-        raise UsageError(f"--seed {options.seed}: give 0 or more")
+    if not 0 <= options.seed < _SEEDS:
+        raise UsageError(f"--seed {options.seed}: give 0 to {_SEEDS - 1:,}")
     if options.max_batch is not None and not 1 <= options.max_batch <= written.LARGEST_BATCH:
         raise UsageError(f"--max-batch {options.max_batch}: give 1 to {written.LARGEST_BATCH}")
     if options.from_cluster:
