@@ -1,6 +1,6 @@
 """Days that resemble each other, in the twin: a rise at nine is met as if known; and what is not.
 
-Days are cut to the two hours around the rise, so that four of them are simulated in seconds.
+Days are cut to the hour around the rise, so that three of them are simulated in seconds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from conch.twin.world import World
 from .worlds import World as Looked
 from .worlds import counters
 
-FROM_S, LENGTH_S, NINE_S, DAY_S = 8.3 * 3600, 7200, 9 * 3600, 86400.0
+FROM_S, LENGTH_S, NINE_S, DAY_S = 8.4 * 3600, 4500, 9 * 3600, 86400.0
 SERVICE = ServiceModel((0.04, 0.05, 0.06, 0.07))
 
 
@@ -55,10 +55,10 @@ class Days:
 
 
 def days(*ratios: float, low: float = 60.0) -> Trace:
-    """A day for each ratio: so many times the rate from nine o'clock, in half a minute, for an
+    """A day for each ratio: so many times the rate from nine o'clock, in half a minute, for half an
     hour."""
     since_s = np.arange(LENGTH_S) + 0.5 + FROM_S - NINE_S
-    up = np.clip(since_s / 30, 0, 1) * (since_s < 3600)
+    up = np.clip(since_s / 30, 0, 1) * (since_s < 1800)
     return of_rates("days", np.concatenate([low * (1 + (ratio - 1) * up) for ratio in ratios]))
 
 

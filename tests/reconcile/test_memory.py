@@ -12,6 +12,7 @@ import pytest
 from conch.api import names
 from conch.autoscale import ScalerState
 from conch.autoscale.curve import Curve
+from conch.autoscale.season import Season
 from conch.autoscale.state import ModelState, Speed
 from conch.errors import ApiUnreachable, Forbidden, LeaseLost, NotFound
 from conch.observe.state import ClusterState
@@ -121,12 +122,29 @@ def test_a_doubted_memory_is_neither_used_nor_renewed() -> None:
     assert not made.learn(2000.0)
 
 
+def test_the_days_of_a_service_are_remembered_whatever_serves_it() -> None:
+    cluster, scalers = world()
+    made = Memory(cluster, scalers)
+    season = Season()
+    for at_s in range(0, 6 * 3600, 60):
+        season = season.after(at_s, 5.0 if at_s > 3 * 3600 else 1.0, 45.0)
+    scalers[UID] = ScalerState(season=season)
+    assert not made.learn(0.0)
+    assert made.learn(3600.0)
+    assert not made.learn(7200.0)
+    other = {"models": [{**SPEC["models"][0], "source": {"uri": "s3://models/m2"}}]}
+    found = begun(made.data(), other).season
+    assert found.today == season.today
+    made.doubt(KEY, cluster.services[KEY])
+    assert made.begin(KEY, cluster.services[KEY]) == ScalerState()
+
+
 def test_it_is_bounded_and_the_oldest_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = next(iter(told().values()))
-    many = {f"e{n:04}": entry.replace("1000", str(n)) for n in range(1500)}
+    many = {f"e{n:04}": entry.replace("1000", str(n)) for n in range(2500)}
     made = Memory(*world())
     made.load(many)
-    assert len(made.data()) == 1000
+    assert len(made.data()) == 2000
     monkeypatch.setattr(memory, "_MOST_BYTES", 500)
     made.learn(9000.0)
     kept = made.data()

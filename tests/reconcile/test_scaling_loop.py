@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ import pytest
 from conch.api import names
 from conch.api.conditions import Reason
 from conch.autoscale import ScalerState
+from conch.autoscale.season import WEEK_S, week_s
 from conch.kube import views
 from conch.observe.state import ClusterState
 from conch.observe.types import (
@@ -98,6 +100,14 @@ async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
     monkeypatch.setattr(looks, "load_problems", made.load_problems)
     yield made
     made.queue.close()
+
+
+async def test_the_scaler_is_told_the_time_of_the_week(world: World) -> None:
+    before = week_s(time.time())
+    await world.round()
+    told = world.seen[0][2].time_of_week_s
+    assert told is not None
+    assert (told - before) % WEEK_S < 300
 
 
 async def test_only_what_matters_is_published(world: World) -> None:

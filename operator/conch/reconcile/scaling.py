@@ -17,6 +17,7 @@ from typing import Any
 from conch.api.conditions import Reason
 from conch.autoscale import ScalerState, step
 from conch.autoscale.schedule import limits
+from conch.autoscale.season import week_s
 from conch.observe.history import History
 from conch.observe.state import ClusterState, Record
 from conch.observe.types import Decision, Key, PodSample, ScalingObservation, ScalingPolicy
@@ -257,6 +258,7 @@ class ScalingLoop:
             starting_groups=tuple(groups[p.metadata.uid] for p in starting),
             growing=(assignment.growing if assignment else "") or asked,
             shrinking=(assignment.shrinking if assignment else "") or left,
+            time_of_week_s=week_s(wall_s),
         )
 
     def _publish(self, key: Key, uid: str, decision: Decision, live: int, now_s: float) -> None:
