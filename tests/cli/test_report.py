@@ -139,7 +139,7 @@ def test_json(asked: Cluster, tmp_path: Path) -> None:
     file = tmp_path / "r.json"
     assert app.run(["report", "-A", "-o", str(file)]) == 0
     found = json.loads(file.read_text())
-    assert (found["by"], found["carbonKind"]) == ("namespace", "Average")
+    assert (found["by"], found["carbon_kind"]) == ("namespace", "Average")
     prod = found["groups"][1]
     assert (prod["group"], prod["dollars"], prod["inferences"]) == ("prod", None, 8000)
 

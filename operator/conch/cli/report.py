@@ -197,9 +197,9 @@ def as_json(found: Found, groups: Sequence[Group], by: str) -> str:
         {
             "group": group.name,
             "services": group.services,
-            "dollarsPerHour": group.dollars_per_h,
+            "dollars_per_h": group.dollars_per_h,
             "watts": group.watts,
-            "gramsPerHour": group.grams_per_h,
+            "grams_per_h": group.grams_per_h,
             "dollars": group.dollars.spent,
             "joules": group.joules.spent,
             "grams": group.grams.spent,
@@ -208,5 +208,5 @@ def as_json(found: Found, groups: Sequence[Group], by: str) -> str:
         }
         for group in groups
     ]
-    body = {"by": by, "carbonKind": found.carbon_kind or None, "groups": rows}
+    body = {"by": by, "carbon_kind": found.carbon_kind or None, "groups": rows}
     return json.dumps(body, indent=2) + "\n"
