@@ -1,7 +1,10 @@
 """The `conch` command, also `kubectl conch`. Start reading at app.py.
 
-Thin: it reads arguments, calls what does the work and prints. `conch fetch` is what every serving
-pod runs first, so it is told apart before anything heavy is imported.
+Thin: it reads arguments, calls what does the work and prints. `fleet`, `twin` and `report` take the
+arguments of the larger commands; `explain`, `decision`, `capacity`, `place` and `spending` make
+values of what was read, `screen` and the modules named `…_screen` or `…_page` say how they look.
+`conch fetch` is what every serving pod runs first, so it is told apart before anything heavy is
+imported.
 """
 
 from __future__ import annotations
