@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -27,3 +28,12 @@ def test_the_standard_librarys_operator_is_found_from_the_repositorys_root() -> 
     file, three = told.stdout.split()
     assert three == "3"
     assert not Path(file).is_relative_to(REPOSITORY / "operator")
+
+
+def test_every_module_and_folder_opens_with_what_it_is_for() -> None:
+    silent = [
+        str(file.relative_to(REPOSITORY))
+        for file in sorted((REPOSITORY / "operator/conch").rglob("*.py"))
+        if ast.get_docstring(ast.parse(file.read_text())) is None
+    ]
+    assert silent == []
