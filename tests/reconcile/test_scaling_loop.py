@@ -22,6 +22,7 @@ from conch.observe.types import (
     Decision,
     Key,
     Outlook,
+    Part,
     Prospect,
     ScalingObservation,
     ScalingPolicy,
@@ -108,6 +109,34 @@ async def test_the_scaler_is_told_the_time_of_the_week(world: World) -> None:
     told = world.seen[0][2].time_of_week_s
     assert told is not None
     assert (told - before) % WEEK_S < 300
+
+
+def on_class(made: views.Pod, name: str) -> views.Pod:
+    made.metadata.labels[names.LABEL_ACCELERATOR] = name
+    return made
+
+
+async def test_the_scaler_is_told_who_is_on_which_class(world: World) -> None:
+    await world.round()
+    alike = world.seen[0][2]
+    assert [sample.group for sample in alike.samples] == ["l4"], "as its Deployment asks for"
+    assert (alike.starting_groups, alike.growing, alike.shrinking) == ((), "l4", "l4")
+    world.cluster.set_pod(on_class(pod("old"), "t4"))
+    world.cluster.set_pod(on_class(pod("new", ready=False), "t4"))
+    await world.round()
+    moving = world.seen[1][2]
+    assert sorted(sample.group for sample in moving.samples) == ["l4", "t4"]
+    assert (moving.starting_groups, moving.growing, moving.shrinking) == (("t4",), "l4", "t4")
+
+
+async def test_of_a_service_on_two_classes_the_plan_tells_which_grows(world: World) -> None:
+    known = world.cluster.assignments[KEY]
+    assert known.kind is not None
+    other = replace(known.kind, name="a10")
+    parts = (Part(other, 2), Part(known.kind, 1, main=True))
+    world.cluster.assignments[KEY] = replace(known, parts=parts, growing="a10", shrinking="l4")
+    await world.round()
+    assert (world.seen[0][2].growing, world.seen[0][2].shrinking) == ("a10", "l4")
 
 
 async def test_only_what_matters_is_published(world: World) -> None:

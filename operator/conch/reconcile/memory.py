@@ -69,14 +69,14 @@ class Memory:
         for model, on, entry in self._here(key, record):
             if entry in self._entries and entry not in self._doubted:
                 speeds.setdefault(model.name, {})[on] = self._entries[entry].begin()
-        self._on[str(record.raw["metadata"]["uid"])] = _classes(self._state, key)
+        self._on[str(record.raw["metadata"]["uid"])] = _planned(self._state, key)
         models = {name: ModelState(found) for name, found in speeds.items()}
         return ScalerState(models=models, season=self._seasons.begin(key))
 
     def settle(self, key: Key, record: Record, scaler: ScalerState) -> ScalerState:
         """The scaler of a service, with what is remembered of classes that are new to it; where
         nothing is, with what to expect by how the GPUs compare."""
-        uid, there = str(record.raw["metadata"]["uid"]), _classes(self._state, key)
+        uid, there = str(record.raw["metadata"]["uid"]), _planned(self._state, key)
         if self._on.get(uid, there) >= there:
             return scaler
         known = self.begin(key, record).models
@@ -237,14 +237,14 @@ class Memory:
                 logger.warning("ConfigMap %s cannot be written: %s", CONFIG_MAP, error)
 
     def _here(self, key: Key, record: Record) -> Iterator[tuple[Model, str, str]]:
-        """The service's models on each class that it is on, with the class."""
+        """The service's models on each class that it is on or will be, with the class."""
         deployment = self._state.child(key, "Deployment", key.name)
         if deployment is None:
             return
         asked = asked_class(deployment)
         for model, entry in self._of(key, record):
             yield model, asked, entry
-        others = _classes(self._state, key) - {asked}
+        others = _planned(self._state, key) - {asked}
         if not others:
             return
         for kind in self._state.inventory().kinds:
@@ -289,20 +289,26 @@ class Memory:
 
 
 def _classes(state: ClusterState, key: Key) -> frozenset[str]:
-    """The class that a service's Deployment asks for, those that its pods are on, and the one that
-    further ones go to."""
+    """The class that a service's Deployment asks for, and those that its pods are on."""
     deployment = state.child(key, "Deployment", key.name)
     if deployment is None:
         return frozenset()
     on = asked_class(deployment)
-    assignment = state.assignments.get(key)
-    growing = (assignment.growing if assignment is not None else "") or on
     there = (
         pod.metadata.labels.get(names.LABEL_ACCELERATOR, on)
         for pod in state.pods(key)
         if pod.metadata.deletion_timestamp is None and holds_a_node(pod)
     )
-    return frozenset((on, growing, *there))
+    return frozenset((on, *there))
+
+
+def _planned(state: ClusterState, key: Key) -> frozenset[str]:
+    """These, and those that further replicas are to go to."""
+    there, assignment = _classes(state, key), state.assignments.get(key)
+    if not there or assignment is None:
+        return there
+    parts = (part.kind.name for part in assignment.parts)
+    return there.union(parts, {assignment.growing} - {""})
 
 
 def asked_class(deployment: Object) -> str:

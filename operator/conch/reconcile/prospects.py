@@ -57,8 +57,8 @@ class Prospects:
     ) -> None:
         """Take in what a service's scaler knows after a step.
 
-        While it goes to another class, and until its scaler has seen that one for two minutes,
-        there is no outlook: what is measured is of both.
+        While it is on two classes, and until its scaler has seen the new one for two minutes, there
+        is no outlook: nothing is to be moved by it.
         """
         uid = str(record.raw["metadata"]["uid"])
         current = self._current(key)

@@ -243,7 +243,7 @@ class ScalingLoop:
         deployment = self._state.child(key, "Deployment", key.name)
         asked = asked_class(deployment) if deployment is not None else ""
         # Who goes elsewhere leaves the class that it does not ask for any more.
-        left = min({groups[p.metadata.uid] for p in alive} - {asked}, default="")
+        left = min({groups[p.metadata.uid] for p in alive} - {asked}, default=asked)
         return ScalingObservation(
             now_s=now_s,
             replicas=live,
@@ -257,7 +257,7 @@ class ScalingLoop:
             samples=samples,
             starting_groups=tuple(groups[p.metadata.uid] for p in starting),
             growing=(assignment.growing if assignment else "") or asked,
-            shrinking=(assignment.shrinking if assignment else "") or left,
+            shrinking=assignment.shrinking if assignment and assignment.parts else left,
             time_of_week_s=week_s(wall_s),
         )
 
