@@ -2,4 +2,5 @@
 
 Start with ``runtime``. Custom resources come through kopf (``handlers``, without its ``storage``),
 counted by ``census``; everything else through ``watches``, and ``changes`` says whom each wakes.
+``health`` answers the kubelet.
 """

@@ -21,7 +21,6 @@ from conch.grid import sources
 from conch.grid.intensity import Kind
 from conch.kube.credentials import Credentials
 from conch.kube.lease import Elector
-from conch.kube.reflector import WATCH_S
 from conch.kube.transport import Api
 from conch.observe.state import ClusterState
 from conch.reconcile.activators import ActivatorLoop
@@ -39,15 +38,12 @@ from conch.telemetry.catalog import Metrics
 from conch.telemetry.server import serve
 from conch.wiring import census, handlers
 from conch.wiring.changes import Changes
+from conch.wiring.health import Health
 from conch.wiring.watches import watches
 
 logger = logging.getLogger(__name__)
 
 LEASE_NAME = names.LEADER_LEASE
-# Silence longer than this from the API server makes a process unready. Longer than a watch lives:
-# that of events says nothing before its end.
-_SILENCE_S = 1.2 * WATCH_S + 60.0
-_STUCK_S = 120.0  # a loop that has not turned for as long makes it dead
 _GRACE_S = 15.0
 
 
@@ -112,30 +108,16 @@ class Operator:
                 replan=placement.trigger,
             )
 
-            def silent() -> str | None:
-                now = time.monotonic()
-                quiet = [m.name for m in mirrors if now - m.last_contact_s > _SILENCE_S]
-                return f"no word from the API server about {', '.join(quiet)}" if quiet else None
-
-            def unsynced() -> str | None:
-                missing = [m.name for m in mirrors if not m.synced.is_set()]
-                return f"not synced yet: {', '.join(missing)}" if missing else None
-
-            def stuck() -> str | None:
-                # An event loop that does not turn answers no probe at all.
-                if controller.silent_s() > _STUCK_S:
-                    return "no reconcile has ended for two minutes"
-                if scaling.last_round_s and loop.time() - scaling.last_round_s > _STUCK_S:
-                    return "scaling has looked at nothing for two minutes"
-                return None
-
+            health = Health(
+                mirrors, controller.silent_s, lambda: scaling.last_round_s, time.monotonic
+            )
             runner = await serve(
                 self._metrics,
                 host=settings.bind_address,
                 probe_port=settings.probe_port,
                 metrics_port=settings.metrics_port,
-                alive=[stuck],
-                ready=[unsynced, silent],
+                alive=[health.stuck],
+                ready=[health.unsynced, health.silent],
                 arrivals=scaling.arrivals,
                 spending=energy.report,
             )
