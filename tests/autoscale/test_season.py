@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from conch.autoscale import season
 from conch.autoscale.season import Due, Season
@@ -252,3 +254,23 @@ def test_the_week_begins_on_monday_in_utc() -> None:
     assert season.week_s(monday) == 0
     assert season.week_s(monday - 1) == 7 * DAY_S - 1
     assert season.week_s(monday + 2.5 * DAY_S) == 2.5 * DAY_S
+
+
+LEVELS = st.lists(st.sampled_from([0.0, 0.5, 1.0, 1.4, 3.0, 1e4]), min_size=7, max_size=7)
+
+
+@settings(max_examples=30)
+@given(st.lists(LEVELS, min_size=3, max_size=3), st.sampled_from([15, 150, 900]), st.floats(0, 6e5))
+def test_it_foretells_no_more_than_half_more_than_has_been(
+    found: list[list[float]], horizon_s: int, began_s: float
+) -> None:
+    """Whatever the half hours of three days bring."""
+    known, most = Season(), 0.0
+    for day, levels in enumerate(found):
+        for look in range(len(levels) * 30):
+            week_s = (began_s + day * DAY_S + look * 60) % season.WEEK_S
+            most = max(most, levels[look // 30])
+            known = known.after(week_s, levels[look // 30], horizon_s)
+            due = known.due(week_s)
+            assert due is None or 0 < due.level <= 1.5 * 1.03 * most
+    assert all(len(row) == season.PER_DAY for row in (known.today, *known.usual))
