@@ -85,6 +85,7 @@ _FULL_SPECS: dict[str, dict[str, Any]] = {
                     "maxReplicas": 30,
                 }
             ],
+            "carbonCeilings": [{"above": 450, "maxReplicas": 6}],
         },
         "paused": True,
     },

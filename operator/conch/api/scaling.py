@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from conch.api.fields import ApiModel, ClassName, Duration, cel, list_map, rules
+from conch.api.fields import ATOMIC, ApiModel, ClassName, Duration, cel, list_map, rules
 
 
 class Idle(ApiModel):
@@ -74,6 +74,23 @@ class Schedule(ApiModel):
     )
 
 
+class CarbonCeiling(ApiModel):
+    """Fewer replicas while the grid is dirty, as far as the objective does not need them."""
+
+    above: Annotated[int, Field(ge=0, le=5000)] = Field(
+        description=(
+            "Holds while the grids of the class' nodes emit more than this, in grams of CO2 "
+            "equivalent per kWh, PUE included; not while that is unknown."
+        )
+    )
+    max_replicas: Annotated[int, Field(ge=1, le=1000)] = Field(
+        description=(
+            "Schedules hold no more than this (Latency: what the objective takes is not touched), "
+            "and /scale gives no more (External)."
+        )
+    )
+
+
 class Scaling(ApiModel):
     """How the number of replicas is chosen."""
 
@@ -119,6 +136,16 @@ class Scaling(ApiModel):
                 "scaling.schedules: every minReplicas must fit below scaling.maxReplicas or the "
                 "schedule's own, and every maxReplicas above scaling.minReplicas",
             ),
+            cel(
+                "!has(self.carbonCeilings) || self.mode != 'Fixed'",
+                "scaling.carbonCeilings: not for mode Fixed; remove them, "
+                "or set scaling.mode to Latency or External",
+            ),
+            cel(
+                "!has(self.carbonCeilings) "
+                "|| self.carbonCeilings.all(c, c.maxReplicas >= self.minReplicas)",
+                "scaling.carbonCeilings: every maxReplicas must be scaling.minReplicas or more",
+            ),
         )
     )
 
@@ -149,4 +176,14 @@ class Scaling(ApiModel):
         None,
         description="Other limits at certain times, such as more replicas on weekday mornings.",
         json_schema_extra=list_map("name"),
+    )
+    carbon_ceilings: Annotated[list[CarbonCeiling], Field(min_length=1, max_length=8)] | None = (
+        Field(
+            None,
+            description=(
+                "Fewer replicas while the grid is dirty, never fewer than the objective takes; "
+                "needs a source of grid intensity. Of several that hold the lowest counts."
+            ),
+            json_schema_extra=ATOMIC,
+        )
     )

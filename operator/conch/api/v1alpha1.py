@@ -29,6 +29,7 @@ from conch.api.fields import Quantity as Quantity
 from conch.api.placement import Accelerators as Accelerators
 from conch.api.placement import Placement as Placement
 from conch.api.placement import Toleration as Toleration
+from conch.api.scaling import CarbonCeiling as CarbonCeiling
 from conch.api.scaling import Scaling as Scaling
 from conch.api.scaling import Schedule as Schedule
 from conch.api.status import InferenceServiceStatus

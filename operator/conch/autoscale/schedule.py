@@ -41,6 +41,7 @@ class Limits:
     until: datetime | None = None
     coming: tuple[str, datetime] | None = None
     problems: tuple[str, ...] = ()
+    dirty_above: int | None = None  # g/kWh, of a carbon ceiling that takes something away
 
     @property
     def changes_at(self) -> datetime | None:

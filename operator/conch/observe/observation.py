@@ -52,6 +52,7 @@ class Observation:
     outlook: Outlook | None = None  # in mode Latency, once there are measurements
     spare: int = 0  # of those: asked for because a site lacks its minimum
     moved: Moved | None = None  # None: never, or not known yet
+    carbon: float | None = None  # g/kWh of its class, as Inventory.carbon; None: not known
 
     @property
     def deployment(self) -> Object | None:

@@ -289,6 +289,13 @@ class ClusterState:
         else:
             self.substitutes.pop(key, None)
 
+    def carbon_of(self, key: Key) -> float | None:
+        """Grams per kWh that the nodes of the service's class use; None: not known."""
+        assignment = self.assignments.get(key)
+        if assignment is None or assignment.kind is None:
+            return None
+        return self.carbon.get(assignment.kind.name)
+
     def on_node(self, name: str) -> set[Key]:
         """Services that have a pod on the node."""
         return {
@@ -353,6 +360,7 @@ class ClusterState:
             outlook=self.outlooks.get(key),
             spare=self.spares.get(key, 0),
             moved=self.moved.get(key),
+            carbon=self.carbon_of(key),
         )
 
     def _further(self, key: Key, family: Family) -> list[Key]:

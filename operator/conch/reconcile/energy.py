@@ -17,6 +17,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from conch.api import names
+from conch.api.v1alpha1 import CarbonCeiling
+from conch.autoscale.carbon_ceiling import active
 from conch.energy import rates
 from conch.energy.account import PART_S, Account, Step
 from conch.energy.counters import Seen, after
@@ -102,6 +104,7 @@ class EnergyLoop:
         self._nodes: dict[str, NodeCapacity] = {}
         self._kinds: dict[str, AcceleratorKind] = {}
         self._meter_problem = ""
+        self._ceilings: dict[Key, CarbonCeiling] = {}  # that hold now
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -139,6 +142,19 @@ class EnergyLoop:
             del self._ledgers[uid]
         for key, pods in found.items():
             self._account(key, pods, power, elapsed_s, now_s, wall_s)
+        self._wake_capped()
+
+    def _wake_capped(self) -> None:
+        """A service is looked at when another of its carbon ceilings holds, or none any more."""
+        before, self._ceilings = self._ceilings, {}
+        for key, record in self._state.services.items():
+            if record.service is None or not record.service.spec.scaling.carbon_ceilings:
+                continue
+            held = active(record.service.spec.scaling, self._state.carbon_of(key))
+            if held is not None:
+                self._ceilings[key] = held
+            if held != before.get(key):
+                self._queue.add(key, Priority.SCALE)
 
     def report(self) -> dict[str, Any]:
         """What was spent lately, as JSON for `conch report`."""

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
+from conch.autoscale.carbon_ceiling import capped
 from conch.autoscale.schedule import limits
 from conch.observe.durations import seconds
 from conch.observe.state import Record
@@ -21,13 +22,16 @@ from conch.triton.configuration import ModelConfig
 _Number = TypeVar("_Number", int, float)
 
 
-def policy_of(record: Record, now: datetime) -> ScalingPolicy:
-    """What the spec says, with what is scheduled for now. The record must be parsed."""
+def policy_of(record: Record, now: datetime, g_per_kwh: float | None = None) -> ScalingPolicy:
+    """What the spec says, with what is scheduled for now, and what the grid leaves of that.
+
+    The record must be parsed; ``g_per_kwh`` None: not known.
+    """
     if record.service is None:
         raise ValueError("an InferenceService that could not be parsed has no policy")
     spec = record.service.spec
     objective = spec.objectives.latency
-    bounds = limits(spec.scaling, now)
+    bounds = capped(limits(spec.scaling, now), spec.scaling, g_per_kwh)
     configs = {m.name: m.config for m in spec.models if m.config is not None}
     return ScalingPolicy(
         percentile=objective.percentile,

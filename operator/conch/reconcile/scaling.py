@@ -146,7 +146,7 @@ class ScalingLoop:
         if self._state.live_replicas(key) is None:
             return
         now = datetime.now(UTC)
-        policy = self._at_sites(key, record, policy_of(record, now))
+        policy = self._at_sites(key, record, policy_of(record, now, self._state.carbon_of(key)))
         uid = _uid(record)
         samples = await self._looks.at(key, uid, policy, self.looks(uid))
         live = self._state.live_replicas(key)

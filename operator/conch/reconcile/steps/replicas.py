@@ -7,7 +7,7 @@ from datetime import datetime
 
 from conch.api.conditions import Condition, ConditionType, Reason
 from conch.api.v1alpha1 import Scaling
-from conch.autoscale import schedule
+from conch.autoscale import carbon_ceiling, schedule
 from conch.observe.state import Observation
 from conch.reconcile.steps import foreign, sites, split
 
@@ -67,8 +67,9 @@ def substitutes(obs: Observation, replicas: int) -> int:
 
 
 def limits(obs: Observation, scaling: Scaling) -> schedule.Limits:
-    """What holds now: the spec's limits, its schedules', and the sites' own minimum."""
+    """What holds now: the spec's limits, its schedules' and ceilings', and the sites' minimum."""
     found = schedule.limits(scaling, datetime.fromisoformat(obs.now))
+    found = carbon_ceiling.capped(found, scaling, obs.carbon)
     least = max(found.least, sites.floor(sites.of(obs)))
     return replace(found, least=least, most=max(least, found.most))
 
@@ -119,12 +120,15 @@ def _judge(obs: Observation, scaling: Scaling, replicas: int) -> Condition:
 
 
 def note_of(bounds: schedule.Limits) -> str:
-    """Which schedules hold, for the end of a message."""
+    """Which schedules and which carbon ceiling hold, for the end of a message."""
+    dirty = ""
+    if bounds.dirty_above is not None:
+        dirty = f" Carbon ceiling: the grid emits more than {bounds.dirty_above} g/kWh."
     if not bounds.active:
-        return ""
+        return dirty
     until = f" until {bounds.until:%Y-%m-%dT%H:%M:%SZ}" if bounds.until else ""
     named = ", ".join(bounds.active)
-    return f" Scheduled ({named}): {bounds.least} to {bounds.most} replicas{until}."
+    return f" Scheduled ({named}): {bounds.least} to {bounds.most} replicas{until}.{dirty}"
 
 
 def _yes(reason: Reason, message: str) -> Condition:
