@@ -15,12 +15,15 @@ promises and the whole of the idea: docs/scaler.md.
 - ``signals``  what arrived between two looks; which numbers to believe
 - ``curve``    the service time of a batch of k, learned
 - ``capacity`` what one replica carries within the objective: a queue, solved
+- ``learning`` these two by model and group of replicas that are alike
 - ``fleet``    what many carry together, and what is late beyond
+- ``groups``   the same of replicas that are not alike
 - ``horizon``  cold start; what arrives now
 - ``bases``    what the past leads one to expect; ``forecast`` by how much to exceed it
 - ``shadows``  what each setting would have cost; ``budget`` the lateness that is left
 - ``correction`` how far off the capacity is, by the requests that were refused
 - ``tuning``   these together
+- ``season``   the rise that came at this time on other days
 - ``strain``   what measured lateness adds, slowly
 - ``health``   models that answer nothing or fail
 - ``picture``  demand against capacity, per model
