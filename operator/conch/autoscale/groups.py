@@ -18,13 +18,13 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from conch.autoscale.fleet import Fleet
 
 MOST: Final = 8  # groups that are remembered of a model
 _STAYS: Final = 0.8  # a reference is left for a group that carries less than this much of it
-_FEWEST_EACH: Final = 5.0  # requests at a pod; fewer say nothing about who is chosen
 _LEAST_LOAD: Final = 0.35  # with less to do, the fewest outstanding are none, on either group
 _LEAST_SPREAD: Final = 0.1  # of the logarithms of speeds, times load
 _WEIGHT: Final = 200.0  # looks' worth of pods
@@ -144,6 +144,11 @@ class Mix:
         return replace(self, follows=min(1.0, max(0.0, follows)), weight=weight)
 
 
+@lru_cache(maxsize=64)
+def _refusing_none(fleet: Fleet) -> Fleet:
+    return replace(fleet, reject=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Mixed:
     """A fleet of several groups. ``speeds``: throughput over the reference's, whose busy replicas
@@ -169,7 +174,7 @@ class Mixed:
         """The load that replicas of a group bear in a fleet of so many. What is carried without
         refusing anything is carried with it, too: where any is chosen, ``Fleet`` is too careful."""
         fleet = self.fleets[group]
-        return max(fleet.carries(number), replace(fleet, reject=False).carries(number)) / number
+        return max(fleet.carries(number), _refusing_none(fleet).carries(number)) / number
 
     def of(self, replicas: int) -> dict[str, int]:
         """Which replicas there are once ``replicas`` are asked for."""
@@ -192,7 +197,8 @@ class Mixed:
     def needed(self, demand: float, most: int) -> int:
         """The fewest replicas that carry ``demand``; with more than ``most``, ``most``."""
         existing = min(most, sum(self.members.counts.values()))
-        for number in range(1, existing + 1):
+        fewest = math.ceil(demand / max(self.speeds.values()))  # nobody carries more than all
+        for number in range(max(1, fewest), existing + 1):
             if self.carries(self.of(number)) >= demand:
                 return number
         low, high = existing, existing + 1
