@@ -95,7 +95,7 @@ def build(progress: Progress) -> list[Path]:
         archives = beside.submit(images.ensure, ["triton", "operator"], progress)
         toolchain.ensure(progress)
         clients(progress)
-        with long_step(progress, "the Python environment and the images"):
+        with long_step(progress, "waiting for the Python environment and the images"):
             environment.result()
             return archives.result()
 

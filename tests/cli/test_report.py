@@ -101,7 +101,23 @@ def test_a_label_of_every_namespace(asked: Cluster, capsys: pytest.CaptureFixtur
     assert found["vision"][:2] == ["2", "$0.8"]
     assert found["vision"][8] == "$200"  # of the inferences whose price is known
     assert found["all"][:5] == ["3", "$3.2", "100 W", "48 g", "$6.4"]
-    assert "No price is known for prod/yolo" in err
+    assert "no price is known (yet): prod/yolo." in err
+
+
+def test_one_whose_spending_is_known_has_a_price(
+    asked: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked.answer = json.dumps(
+        {
+            "part_s": 900.0,
+            "carbon_kind": "",
+            "services": [{"namespace": "prod", "name": "yolo", "parts": parts(0.1, None, None)}],
+        }
+    ).encode()
+    assert app.run(["report", "-A"]) == 0
+    out, err = capsys.readouterr()
+    assert rows(out)["prod"][:5] == ["1", "-", "-", "-", "$0.8"]  # its status comes a little later
+    assert "no price is known" not in err
 
 
 def test_services_without_the_label(asked: Cluster, capsys: pytest.CaptureFixture[str]) -> None:

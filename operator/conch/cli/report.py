@@ -115,7 +115,7 @@ def notes(found: Found, namespace: str | None) -> list[str]:
     if unknown:
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         told.append(
-            f"No price is known for {', '.join(unknown[:3])}{more}: they are not in the sums. "
+            f"Not in the sums, for no price is known (yet): {', '.join(unknown[:3])}{more}. "
             "An AcceleratorClass with pricePerHour tells it."
         )
     if any(s.estimated for s in found.services):

@@ -152,8 +152,12 @@ def _since_s(found: Found, hours: float) -> float:
 
 
 def without(services: Iterable[Service]) -> list[str]:
-    """Services that have no price now, although they hold something."""
-    return [f"{s.namespace}/{s.name}" for s in services if s.dollars_per_h is None]
+    """Services without a price: neither now, nor in what they spent lately."""
+    return [
+        f"{s.namespace}/{s.name}"
+        for s in services
+        if s.dollars_per_h is None and all(dollars is None for *_, dollars, _, _ in s.parts)
+    ]
 
 
 async def gather(api: RawReader, namespace: str | None, operator_namespace: str) -> Found:
