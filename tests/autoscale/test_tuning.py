@@ -65,3 +65,20 @@ def test_after_a_jump_of_the_clock_what_was_learned_is_kept() -> None:
     assert after.shadows.chosen == before.shadows.chosen
     assert after.evenness == 1
     assert len(after.forecast.at_s) == 1
+
+
+def test_counted_in_replicas_half_as_fast_it_is_twice_as_many() -> None:
+    before = looked(100)
+    after = before.converted(2.0)
+    assert after.bound(6.0) == pytest.approx(2 * before.bound(3.0))
+    assert after.shadows.held(500.0) == 2 * before.shadows.held(500.0)
+    assert after.shadows.chosen == before.shadows.chosen
+    paid, foresight = before.shadows.cost[0], before.shadows.ideal
+    assert after.shadows.cost[0] / after.shadows.ideal == pytest.approx(paid / foresight)
+    assert before.converted(1.0) is before
+
+
+def test_lateness_is_expected_of_what_replicas_carry_and_not_of_how_many_they_are() -> None:
+    late = {"level": 4.6, "demand": 4.6, "late": 2.0}
+    weaker = looked(60, **late, strength=0.9).correction.factor
+    assert weaker < looked(60, **late).correction.factor
