@@ -299,7 +299,12 @@ def test_what_is_remembered_of_a_class_counts_before_its_first_replica_is_there(
 
 
 def test_the_sentence_tells_what_one_of_each_carries() -> None:
-    assert " on average within 400 ms (one on fast " in Two(1, 1).serve(60, 20.0, 10.0).message
+    told = Two(2, 2).serve(240, 24.0, 12.0).message
+    assert " on average within 400 ms (one on fast " in told
+    assert "p99)" in told
+    assert "p99; each gets the same share, so the slowest binds)" in (
+        Two(2, 2).serve(240, 18.0, 18.0).message
+    )
 
 
 def test_groups_that_come_and_go_are_bounded() -> None:
