@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,17 @@ def test_examples_open_with_a_comment_and_fit_a_screen(path: Path) -> None:
     assert max(map(len, lines)) <= 110
 
 
-def test_the_examples_are_all_there() -> None:
-    assert {path.stem for path in documents.EXAMPLES} >= {
-        "simple", "s3", "https", "pvc", "runtime", "class", "external-hpa",
-    }  # fmt: skip
+def test_the_examples_are_all_there_and_listed() -> None:
+    folder = documents.EXAMPLES[0].parent
+    listed = set(re.findall(r"\]\(([\w-]+\.(?:yaml|py))\)", (folder / "README.md").read_text()))
+    assert listed == {path.name for path in (*documents.EXAMPLES, *folder.glob("*.py"))}
+    assert len(listed) >= 12
+
+
+def test_no_example_changes_what_another_has_made() -> None:
+    made = [
+        (document["kind"], document["metadata"]["name"])
+        for path in documents.EXAMPLES
+        for document in documents.examples(path)
+    ]
+    assert sorted(made) == sorted(set(made))
