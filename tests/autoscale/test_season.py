@@ -218,6 +218,27 @@ def test_a_clock_that_goes_back_is_survived() -> None:
     assert all(len(row) == season.PER_DAY for kind in days.season.days for row in kind)
 
 
+def test_a_rise_that_wanders_is_expected_from_its_earliest_to_its_latest() -> None:
+    days = Days()
+    for off_s in (0, -200, 290):
+        days.live(surge(at_s=NINE_S + off_s))
+    said = days.live(FLAT)
+    # Slots begin at 8:56, 9:00 and 9:04.
+    assert said[0][0] == pytest.approx(NINE_S - 240 - HORIZON_S - 30, abs=LOOK_S)
+    assert said[-1][0] == pytest.approx(NINE_S + 240 + season.SLOT_S + 60, abs=LOOK_S)
+    assert said[0][1].week_s % DAY_S == NINE_S
+
+
+@pytest.mark.parametrize(("off_s", "judged"), [(0, (1, 0)), (500, (1, 0)), (900, (0, 1))])
+def test_a_rise_that_comes_some_minutes_later_has_come(
+    off_s: float, judged: tuple[float, float]
+) -> None:
+    days = Days()
+    days.live(surge())
+    days.live(surge(at_s=NINE_S + off_s))
+    assert (days.season.came, days.season.missed) == judged
+
+
 def test_midnight_is_a_moment_like_others() -> None:
     known = Season()
     said = []

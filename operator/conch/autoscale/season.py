@@ -2,14 +2,15 @@
 
 Decides how much demand to be ready for ahead of a rise that ``bases``, which look back an hour,
 meet as if it were the first. It only ever adds to what they say, and only for as long as it takes
-to get ready: where a rise does not come within its slot, nothing more is said of it.
+to get ready: where a rise does not come in its time, nothing more is said of it.
 
 Remembered is the level that was held for a quarter of every two minutes (one moment is often a
 mistake: replicas that have just become ready), of the last three working days and of the last three
 days of weekends; the middle one is the *usual*, so neither one odd day nor one without the rise
 counts. Due is what is usual within the horizon and beyond all that was usual in the half hour
-before, scaled by how busy that half hour was today. Each time is a *call*; they are followed while
-no fewer came true than did not. Times are UTC's: where clocks change, a rise moves by an hour, and
+before, scaled by how busy that half hour was today; a rise that wanders is expected from the
+earliest to the latest it came on those days. Each time is a *call*; they are followed while no
+fewer came true than did not. Times are UTC's: where clocks change, a rise moves by an hour, and
 is known at its new time two days later. Pure.
 """
 
@@ -34,8 +35,9 @@ _RISE: Final = 1.3  # times what was usual before
 _LEAST_RISE: Final = 0.3  # busy replicas
 _NOTHING: Final = 0.1  # busy replicas: below it, ratios say nothing
 _UNLIKE, _MOST_ALIKE = 0.5, 1.5  # today over other days; outside, this is another kind of day
+_WANDERS: Final = 5  # slots either way, at most
 _EARLY_S: Final = 30.0  # beyond the horizon: that late in a slot a rise is the next one's
-_GRACE_S: Final = 60.0  # after its slot a rise may still come
+_GRACE_S: Final = 60.0  # after its last slot a rise may still come
 _HELD: Final = 0.25  # of a slot
 _KEEP: Final = 0.95  # of what earlier calls weigh
 # Levels are kept in steps of 5 %, from 0.02 busy replicas to some 5,000; 0: not seen.
@@ -55,8 +57,8 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A rise that was foretold: to ``due``, in ``slot``. It came if ``enough`` was reached by the
-    end of the next one."""
+    """A rise that was foretold: to ``due``, by the end of ``slot``. One that reaches ``enough``
+    some slots later has come as well, only too late to be ready for it."""
 
     due: Due
     enough: float
@@ -89,22 +91,19 @@ class Season:
         slot = int(week_s // SLOT_S) % _WEEK
         known = self if slot == self.slot else self._turned(slot)
         known = replace(known, levels=(*known.levels, level))
-        due, call = known._foretold(week_s, horizon_s), known.call
-        if due is None:
-            return known
-        if call is not None:  # which may be of the foot of a slope
-            highest = replace(call.due, level=max(call.due.level, due.level))
-            return replace(known, call=replace(call, due=highest))
-        before = max(_NOTHING, _level(max(known.recent)))
-        enough = math.sqrt(before * due.level)
-        return replace(known, call=Call(due, enough, int(due.week_s // SLOT_S)))
+        found, call = known._foretold(week_s, horizon_s), known.call
+        if found is None or call is None:
+            return replace(known, call=call or found)
+        # What was foretold first may be the foot of a slope.
+        highest = replace(call.due, level=max(call.due.level, found.due.level))
+        return replace(known, call=replace(call, due=highest))
 
     def due(self, week_s: float) -> Due | None:
         """The rise to be ready for now; None where there is none, or none to rely on."""
         if self.call is None or self.came < self.missed:
             return None
-        over_s = (week_s - self.call.due.week_s - SLOT_S - _GRACE_S) % WEEK_S
-        return self.call.due if over_s > WEEK_S / 2 else None
+        left_s = ((self.call.slot + 1) * SLOT_S + _GRACE_S - week_s) % WEEK_S
+        return self.call.due if left_s < WEEK_S / 2 else None
 
     def scaled(self, factor: float) -> Season:
         """The same, where ``factor`` as many replicas are busy with the same work from now on."""
@@ -121,7 +120,7 @@ class Season:
             call=None,
         )
 
-    def _foretold(self, week_s: float, horizon_s: float) -> Due | None:
+    def _foretold(self, week_s: float, horizon_s: float) -> Call | None:
         slot = int(week_s // SLOT_S)
         before = [self._usual_at(slot - n) for n in range(1, _BEFORE + 1)]
         if _seen(before) < _FEWEST or _seen(self.recent) < _FEWEST_TODAY:
@@ -129,12 +128,28 @@ class Season:
         usual, today = _level(max(before)), _level(max(self.recent))
         least = max(_RISE * usual, usual + _LEAST_RISE)
         last = int((week_s + horizon_s + _EARLY_S) // SLOT_S)
-        coming = [_level(self._usual_at(at)) for at in range(slot, last + 1)]
-        first = next((n for n, level in enumerate(coming) if level > least), None)
+        coming = [_level(self._usual_at(at)) for at in range(slot, last + _WANDERS + 1)]
+        ahead = next((n for n, level in enumerate(coming) if level > least), None)
         alike = (today + _NOTHING) / (usual + _NOTHING)
-        if first is None or not _UNLIKE <= alike <= _MOST_ALIKE:
+        if ahead is None or not _UNLIKE <= alike <= _MOST_ALIKE:
             return None
-        return Due(alike * max(coming), (slot + first) % _WEEK * SLOT_S)
+        first = slot + ahead
+        earliest, latest = self._wanders(first, least)
+        if first + earliest > last:
+            return None
+        due = Due(alike * max(coming[: max(first, last) - slot + 1]), first % _WEEK * SLOT_S)
+        enough = math.sqrt(max(_NOTHING, today) * due.level)
+        return Call(due, enough, (first + latest) % _WEEK)
+
+    def _wanders(self, slot: int, least: float) -> tuple[int, int]:
+        """By how many slots a rise beyond ``least``, usual in ``slot``, came earlier and later."""
+        day, at = divmod(slot % _WEEK, PER_DAY)
+        around = range(max(0, at - _WANDERS), min(PER_DAY, at + _WANDERS + 1))
+        found = [0]
+        for row in self.days[day >= _FIRST_OF_WEEKEND]:
+            came = next((n for n in around if _level(row[n]) > least), None)
+            found += [] if came is None else [came - at]
+        return min(found), max(found)
 
     def _held(self) -> float:
         """The level that was reached for some of the slot in progress."""
@@ -166,7 +181,7 @@ class Season:
             return replace(self, call=None, came=_KEEP * self.came + 1, missed=_KEEP * self.missed)
         if passed > 1:
             return replace(self, call=None)  # nobody saw whether it came
-        if self.slot != (self.call.slot + 1) % _WEEK:
+        if self.slot != (self.call.slot + _WANDERS) % _WEEK:
             return self
         return replace(self, call=None, came=_KEEP * self.came, missed=_KEEP * self.missed + 1)
 
