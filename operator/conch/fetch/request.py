@@ -121,14 +121,43 @@ def parse(arguments: Sequence[str]) -> FetchRequest:
         prog="conch fetch",
         description="Stage models into a Triton model repository (runs in an init container).",
     )
-    parser.add_argument("--model", action="append", required=True, metavar="JSON")
-    parser.add_argument("--repository", default="/models", metavar="DIR")
-    parser.add_argument("--allowed-source", action="append", default=[], metavar="PREFIX")
-    parser.add_argument("--allow-private-hosts", action="store_true")
-    parser.add_argument("--max-bytes", type=int, required=True, metavar="N")
-    parser.add_argument("--max-files", type=int, default=MAX_FILES, metavar="N")
-    parser.add_argument("--timeout-s", type=float, default=TIMEOUT_S, metavar="SECONDS")
-    parser.add_argument("--termination-log", default=TERMINATION_LOG, metavar="FILE")
+    parser.add_argument(
+        "--model",
+        action="append",
+        required=True,
+        metavar="JSON",
+        help="a model, its source and where its Secret is mounted (repeat)",
+    )
+    parser.add_argument("--repository", default="/models", metavar="DIR", help="where they are put")
+    parser.add_argument(
+        "--allowed-source",
+        action="append",
+        default=[],
+        metavar="PREFIX",
+        help="what URIs may start with (repeat)",
+    )
+    parser.add_argument(
+        "--allow-private-hosts", action="store_true", help="private and loopback addresses too"
+    )
+    parser.add_argument(
+        "--max-bytes", type=int, required=True, metavar="N", help="the most one model may have"
+    )
+    parser.add_argument(
+        "--max-files", type=int, default=MAX_FILES, metavar="N", help="the most one model may have"
+    )
+    parser.add_argument(
+        "--timeout-s",
+        type=float,
+        default=TIMEOUT_S,
+        metavar="SECONDS",
+        help="for all models together",
+    )
+    parser.add_argument(
+        "--termination-log",
+        default=TERMINATION_LOG,
+        metavar="FILE",
+        help="where the kubelet reads how it ended",
+    )
     given = parser.parse_args(list(arguments))
     return FetchRequest(
         models=tuple(ModelRequest.from_json(text) for text in given.model),
