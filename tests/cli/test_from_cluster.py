@@ -54,7 +54,11 @@ def running(cluster: FakeCluster, service: dict[str, Any]) -> Cluster:
 async def test_what_the_servers_know(running: Cluster) -> None:
     learned = await ask(running, "demo", "resnet", None)
     assert learned.curve_s(4) == pytest.approx((0.06, 0.08, 0.10, 0.12), rel=0.02)
-    assert (learned.max_batch, learned.instances, learned.cold_start_s) == (4, 2, 40.0)
+    assert (learned.max_batch, learned.instances, learned.cold_starts_s) == (
+        4,
+        2,
+        (30.0, 50.0, 40.0),
+    )
 
 
 async def test_restarted_and_unready_pods_say_nothing_of_cold_starts(running: Cluster) -> None:
@@ -62,7 +66,7 @@ async def test_restarted_and_unready_pods_say_nothing_of_cold_starts(running: Cl
     crashed["status"]["containerStatuses"] = [{"name": "triton", "restartCount": 1}]
     running.collections[PODS] = [crashed, started("b", "00:20"), started("c", "20:00", ready=False)]
     learned = await ask(running, "demo", "resnet", None)
-    assert learned.cold_start_s == 20.0
+    assert learned.cold_starts_s == (20.0,)
 
 
 async def test_servers_that_have_done_nothing(running: Cluster) -> None:

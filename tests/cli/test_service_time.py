@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from conch.cli.service_time import Price, duration, price, service_time
+from conch.cli.service_time import Price, cold_starts, duration, price, service_time
 from conch.errors import UsageError
 
 
@@ -68,3 +68,14 @@ def test_prices(text: str, expected: Price) -> None:
 def test_prices_that_are_none(text: str) -> None:
     with pytest.raises(UsageError, match=r"0\.80 EUR"):
         price("--price", text)
+
+
+def test_one_start_or_several_that_were_measured() -> None:
+    assert cold_starts("40s") == (40.0,)
+    assert cold_starts("35s, 40s,2m") == (35.0, 40.0, 120.0)
+
+
+@pytest.mark.parametrize("text", ["", "40s,", "40s,0s", "40s;50s", ",".join(["1s"] * 1001)])
+def test_starts_that_are_none(text: str) -> None:
+    with pytest.raises(UsageError, match="--cold-start"):
+        cold_starts(text)

@@ -154,7 +154,7 @@ def test_no_trace(run: Run) -> None:
     refused(run(trace="missing.csv"), "missing.csv")
 
 
-@pytest.mark.parametrize("value", ["0s", "-5s", "soon", "40"])
+@pytest.mark.parametrize("value", ["0s", "-5s", "soon", "40", "40s,", "40s,-1s", "40s,0s"])
 def test_bad_cold_starts(run: Run, value: str) -> None:
     given = ("--cold-start", value, "--service-time", "60ms")
     refused(run(given=given), "--cold-start", "such as 40s")
@@ -267,7 +267,7 @@ def test_a_limit_that_binds(run: Run) -> None:
 def learned(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the cluster answers; ``asked`` holds what it was asked."""
     curve = Curve().learned({1: BatchStat(500, 30.0), 2: BatchStat(500, 40.0)}, 0.0)
-    held: dict[str, Any] = {"value": Learned(parse(SERVICE, "test"), curve, 2, 1, 25.0)}
+    held: dict[str, Any] = {"value": Learned(parse(SERVICE, "test"), curve, 2, 1, (25.0,))}
 
     def answer(*arguments: Any) -> Learned:
         held["asked"] = arguments
@@ -301,6 +301,13 @@ def test_what_is_given_counts_more(run: Run, learned: dict[str, Any]) -> None:
     assert found["scenario"]["cold_start_s"] == 10.0
 
 
+def test_starts_as_they_were_measured(run: Run, learned: dict[str, Any]) -> None:
+    learned["value"] = dataclasses.replace(learned["value"], cold_starts_s=(20.0, 30.0, 150.0))
+    _, out, _ = run("-", "resnet", "--from-cluster", "--json", "--compare", "none", given=())
+    scenario = json.loads(out)["scenario"]
+    assert (scenario["cold_start_s"], scenario["cold_starts_s"]) == (30.0, [20.0, 30.0, 150.0])
+
+
 def test_the_price_of_its_accelerators(run: Run, learned: dict[str, Any]) -> None:
     learned["value"] = dataclasses.replace(learned["value"], price_per_h=6.0)
     arguments = ("--from-cluster", "--json", "--compare", "none")
@@ -311,6 +318,6 @@ def test_the_price_of_its_accelerators(run: Run, learned: dict[str, Any]) -> Non
 
 
 def test_a_service_that_knows_nothing_yet(run: Run, learned: dict[str, Any]) -> None:
-    learned["value"] = dataclasses.replace(learned["value"], curve=Curve(), cold_start_s=None)
+    learned["value"] = dataclasses.replace(learned["value"], curve=Curve(), cold_starts_s=())
     refused(run("--from-cluster", given=("--cold-start", "10s")), "give --service-time")
     refused(run("--from-cluster", given=("--service-time", "60ms")), "give --cold-start")

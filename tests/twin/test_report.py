@@ -135,6 +135,14 @@ def replace_trace(found: Comparison, name: str) -> Comparison:
     return replace(found, trace=replace(found.trace, name=name))
 
 
+def test_how_long_replicas_take_to_start() -> None:
+    found = comparison(CONCH)
+    assert "40 s, ± 25 %" in Page(page(found, About("resnet"))).text
+    measured = replace(found.scenario, cold_starts_s=(30.0, 35.0, 150.0))
+    text = Page(page(replace(found, scenario=measured), About("resnet"))).text
+    assert "30 s to 2.5 min, as 3 were measured" in text
+
+
 def test_the_answer_comes_first() -> None:
     text = Page(page(comparison(CONCH, KEDA, ORACLE), About("resnet"))).text
     assert (

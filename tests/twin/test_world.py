@@ -75,6 +75,16 @@ def test_replicas_are_billed_from_the_asking_to_the_end() -> None:
     assert ready_at(plan)[305] == 2
 
 
+def test_starts_that_were_measured_are_drawn_as_they_are() -> None:
+    """With the image on the node, and without."""
+    scenario = replace(PLAIN, max_replicas=60, cold_starts_s=(10.0, 10.0, 100.0))
+    _, plan = run(scenario, QUIET, (100, 60))
+    # Two of three, give or take three standard deviations.
+    assert 1 + 40 - 11 <= ready_at(plan)[125] <= 1 + 40 + 11
+    assert ready_at(plan)[205] == 60
+    assert {took_s for s in plan.sights for took_s in s.observation.cold_start_s} == {10.0, 100.0}
+
+
 def test_starting_replicas_are_cancelled_first_and_billed_until_then() -> None:
     result, plan = run(PLAIN, QUIET, (100, 3), (120, 1))
     assert result.replica_hours * 3600 == pytest.approx(600 + 2 * 20)
@@ -292,6 +302,7 @@ def test_the_timeline_says_what_was_wanted_and_ready() -> None:
         {"cold_start_s": 0.0},
         {"cold_start_s": -5.0},
         {"cold_start_s": math.nan},
+        {"cold_starts_s": (40.0, 0.0)},
         {"cold_start_spread": 1.0},
         {"target_s": 0.0},
         {"percentile": 100.0},

@@ -7,7 +7,6 @@ servers for statistics: whoever may do that needs no access to the cluster's net
 from __future__ import annotations
 
 import asyncio
-import statistics as means
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,13 +39,13 @@ class RawReader(cluster.Reader, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What was found out. None, or an empty curve: not known."""
+    """What was found out. None, or nothing in it: not known."""
 
     service: InferenceService
     curve: Curve
     max_batch: int | None
     instances: int | None
-    cold_start_s: float | None
+    cold_starts_s: tuple[float, ...]
     price_per_h: float | None = None  # of a replica, US dollars, as its AcceleratorClass has it
 
     def curve_s(self, max_batch: int) -> tuple[float, ...]:
@@ -106,7 +105,7 @@ async def ask(api: RawReader, namespace: str, name: str, model: str | None) -> L
         curve=Curve().learned(summed(answers), 0.0),
         max_batch=max(1, config.max_batch_size),
         instances=groups or None,
-        cold_start_s=max(1.0, means.median(starts_s)) if starts_s else None,
+        cold_starts_s=tuple(max(1.0, start_s) for start_s in starts_s),
         price_per_h=await _price_per_h(api, service),
     )
 

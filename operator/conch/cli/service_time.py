@@ -14,6 +14,7 @@ from conch.errors import UsageError
 from conch.observe.durations import seconds
 
 LARGEST_BATCH: Final = 4096
+MOST_STARTS: Final = 1000
 _EXAMPLES: Final = '"40ms+20ms*b" (a batch of b), 250ms, or 60ms,80ms,100ms (batches of 1, 2, 3)'
 _PRICE: Final = re.compile(r"([0-9]*\.?[0-9]+)\s*([^\W\d_]{0,8}|[$€£¥])")
 
@@ -54,6 +55,14 @@ def duration(option: str, text: str, example: str) -> float:
     if text.strip().startswith("-") or not value > 0:
         raise UsageError(f"{option} {text}: must be more than zero, such as {example}")
     return value
+
+
+def cold_starts(text: str) -> tuple[float, ...]:
+    """Seconds of ``40s``, or of each of ``35s,40s,150s``. Raises UsageError."""
+    found = tuple(duration("--cold-start", part, "40s") for part in text.split(","))
+    if len(found) > MOST_STARTS:
+        raise UsageError(f"--cold-start lists more than {MOST_STARTS} starts: give a sample")
+    return found
 
 
 def service_time(text: str) -> ServiceTime:

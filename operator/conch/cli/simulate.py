@@ -11,6 +11,7 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
@@ -37,6 +38,7 @@ _MAX_BYTES: Final = 4 << 20  # of a service's file
 
 _LONGEST_S: Final = 31 * 86400  # of a trace: scalers look every few seconds
 
+_SPREAD: Final = 0.25  # of single starts around the one that is given
 _SEEDS: Final = 1_000_000_000
 
 ROUTINGS: Final = ("least", "random", "connections")
@@ -70,9 +72,7 @@ def run(options: Options) -> None:
     """All of it. Raises UsageError for what can't be simulated, before anything is."""
     price = written.price("--price", options.price) if options.price is not None else None
     # Cheap mistakes are told before the simulator is loaded, which takes a second or more.
-    cold_start_s = (
-        written.duration("--cold-start", options.cold_start, "40s") if options.cold_start else None
-    )
+    starts_s = written.cold_starts(options.cold_start) if options.cold_start else ()
     times = written.service_time(options.service_time) if options.service_time else None
     _check(options)
     learned = _learned(options) if options.from_cluster else None
@@ -91,7 +91,7 @@ def run(options: Options) -> None:
     chosen = compare.choices(options.compare, _late_reject(service))
     with Report(options.output) as file:
         trace = read_trace(options.trace, options.scale)
-        scenario = scenario_of(options, service, model, times, cold_start_s, learned)
+        scenario = scenario_of(options, service, model, times, starts_s, learned)
         with Progress() as progress:
             found = compare.compare(scenario, trace, chosen, progress.tell)
         notes = notes_on(service, model, scenario, found)
@@ -212,7 +212,7 @@ def scenario_of(
     service: InferenceService,
     model: Model,
     times: written.ServiceTime | None,
-    cold_start_s: float | None,
+    starts_s: tuple[float, ...],
     learned: Learned | None,
 ) -> Scenario:
     """What the command line, the spec and the cluster say, in that order."""
@@ -227,8 +227,8 @@ def scenario_of(
     if learned is not None:
         limit = limit or learned.max_batch
         instances = instances or learned.instances
-        cold_start_s = cold_start_s or learned.cold_start_s
-    if cold_start_s is None:
+        starts_s = starts_s or learned.cold_starts_s
+    if not starts_s:
         raise UsageError("the cluster knows no cold start of this service yet: give --cold-start")
     curve_s = times.curve_s(limit) if times is not None else learned_curve_s(learned, limit)
     batching = config.dynamic_batching if config is not None else None
@@ -243,7 +243,10 @@ def scenario_of(
             preferred=tuple(size for size in preferred or () if size <= len(curve_s)),
             max_queue_delay_s=seconds(delay) if delay else 0.0,
         ),
-        cold_start_s=cold_start_s,
+        cold_start_s=median(starts_s),
+        # One number stands for many that scatter; of several, one is drawn as it is.
+        cold_starts_s=starts_s if len(starts_s) > 1 else (),
+        cold_start_spread=0.0 if len(starts_s) > 1 else _SPREAD,
         target_s=seconds(objective.target),
         percentile=objective.percentile,
         # Without a replica nothing is answered here: the activator is not simulated.

@@ -293,6 +293,7 @@ def document(found: Comparison, price_per_hour: float | None = None) -> dict[str
         },
         "scenario": {
             "cold_start_s": scenario.cold_start_s,
+            "cold_starts_s": list(scenario.cold_starts_s),
             "min_replicas": scenario.min_replicas,
             "max_replicas": scenario.max_replicas,
             "initial_replicas": scenario.initial_replicas,

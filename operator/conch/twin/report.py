@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from conch.twin import chart
 from conch.twin.compare import ORACLE, Comparison, Outcome, cost
 from conch.twin.page import document, text
+from conch.twin.scenario import Scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +198,7 @@ def _settings(found: Comparison, about: About) -> str:
         ("one execution", batches),
         ("instances per replica", str(service.instances)),
         ("one replica carries", f"{short(found.one_replica_rps)} requests/s within the target"),
-        (
-            "cold start",
-            f"{span(scenario.cold_start_s)}, ± {100 * scenario.cold_start_spread:g} %",
-        ),
+        ("cold start", cold_starts(scenario)),
         ("replicas", f"{scenario.min_replicas} to {scenario.max_replicas}, "
                      f"{scenario.initial_replicas} at the start"),
         ("routing", {"least": "to the least busy replica", "random": "at random"}.get(
@@ -217,3 +215,11 @@ def _settings(found: Comparison, about: About) -> str:
     return (
         "<dl>" + "".join(f"<dt>{name}</dt><dd>{text(value)}</dd>" for name, value in rows) + "</dl>"
     )
+
+
+def cold_starts(scenario: Scenario) -> str:
+    """How long replicas take to start."""
+    if scenario.cold_starts_s:
+        least_s, most_s = min(scenario.cold_starts_s), max(scenario.cold_starts_s)
+        return f"{span(least_s)} to {span(most_s)}, as {len(scenario.cold_starts_s)} were measured"
+    return f"{span(scenario.cold_start_s)}, ± {100 * scenario.cold_start_spread:g} %"

@@ -36,7 +36,8 @@ class Lot:
 class Scenario:
     """Everything about a service and its cluster but the requests and the scaler.
 
-    ``cold_start_s`` is the median, drawn uniformly within ``cold_start_spread`` of it.
+    ``cold_start_s`` is the median, drawn uniformly within ``cold_start_spread`` of it; with
+    ``cold_starts_s``, times that were measured (with and without a pull, say), around one of those.
     ``routing``: ``least`` outstanding, ``random`` per request, or ``connections``: that many
     long-lived channels, each moved after about ``recycle_s``. A look at the metrics shows them as
     of a scrape (every ``scrape_interval_s``; 0: continuously) about ``lag_s`` ago (uniform, drawn
@@ -57,6 +58,7 @@ class Scenario:
     initial_replicas: int = 1
     percentile: float = 99.0
     cold_start_spread: float = 0.25
+    cold_starts_s: tuple[float, ...] = ()
     routing: Routing = "least"
     channels: int = 64
     recycle_s: float = 300.0
@@ -78,8 +80,9 @@ class Scenario:
 
     def __post_init__(self) -> None:
         """Raises UsageError for what can't be simulated."""
-        if not (math.isfinite(self.cold_start_s) and self.cold_start_s > 0):
-            raise UsageError(f"a cold start takes more than 0 s, not {self.cold_start_s:g}")
+        for start_s in (self.cold_start_s, *self.cold_starts_s):
+            if not (math.isfinite(start_s) and start_s > 0):
+                raise UsageError(f"a cold start takes more than 0 s, not {start_s:g}")
         if not 0 <= self.cold_start_spread < 1:
             raise UsageError(
                 f"the cold start's spread is within 0..1, not {self.cold_start_spread}"

@@ -175,8 +175,10 @@ class _Run:
     # --- replicas ---------------------------------------------------------------------------------
 
     def _cold_start_s(self) -> float:
-        spread = self._scenario.cold_start_spread
-        return self._scenario.cold_start_s * self._random.uniform(1 - spread, 1 + spread)
+        spread, usual_s = self._scenario.cold_start_spread, self._scenario.cold_start_s
+        if measured := self._scenario.cold_starts_s:
+            usual_s = measured[self._random.integers(len(measured))]
+        return usual_s * self._random.uniform(1 - spread, 1 + spread)
 
     def _start(self, now_s: float, cold_start_s: float) -> _Pod:
         free = np.flatnonzero(self._fleet.state == FREE)
