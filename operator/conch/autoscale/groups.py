@@ -165,12 +165,12 @@ class Mixed:
         if not number:
             return 0.0
         there = [g for g, n in counts.items() if n > 0]
-        loads = {g: self._load(g, number) for g in there}
+        loads = {g: self.load(g, number) for g in there}
         alike = number * min(self.speeds[g] * loads[g] for g in there)
         even = min(loads.values()) * sum(self.speeds[g] * counts[g] for g in there)
         return alike + self.follows * max(0.0, even - alike)
 
-    def _load(self, group: str, number: int) -> float:
+    def load(self, group: str, number: int) -> float:
         """The load that replicas of a group bear in a fleet of so many. What is carried without
         refusing anything is carried with it, too: where any is chosen, ``Fleet`` is too careful."""
         fleet = self.fleets[group]

@@ -8,7 +8,7 @@ replicas are not alike, in those of one group, the reference (``groups``). Pure.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from conch.autoscale.capacity import Capacity
@@ -68,12 +68,11 @@ class Picture:
     silent: int
     backlog: bool
     tuning: Tuning
+    members: Members
+    groups: Mapping[str, tuple[Load, ...]]  # the same demand on replicas of each group
+    follows: float  # see groups.Mix
     strain: float = 1.0
     due: Due | None = None  # a rise that comes at this time on other days
-    # Where replicas are not alike: who they are, and the same demand on those of each group.
-    members: Members | None = None
-    groups: Mapping[str, tuple[Load, ...]] = field(default_factory=dict)
-    follows: float = 1.0
 
     @property
     def level(self) -> float:
@@ -101,7 +100,7 @@ class Picture:
     @property
     def mixed(self) -> Mixed | None:
         """Replicas that are not alike; None where all are."""
-        if self.members is None or all(loads == self.loads for loads in self.groups.values()):
+        if all(loads == self.loads for loads in self.groups.values()):
             return None
         fleets = {g: fleet(self.policy, loads, self.tuning) for g, loads in self.groups.items()}
         speeds = {g: _speed(self.loads, loads) for g, loads in self.groups.items()}
@@ -110,12 +109,7 @@ class Picture:
     @property
     def needed(self) -> int:
         """Replicas for the bound, whatever the limits are."""
-        if not self.loads:
-            return 1
-        mixed = self.mixed
-        if mixed is not None:
-            return mixed.needed(self.bound, _NO_LIMIT)
-        return self.fleet.needed(self.bound, _NO_LIMIT)
+        return (self.mixed or self.fleet).needed(self.bound, _NO_LIMIT) if self.loads else 1
 
     def replicas(self, counted: int) -> int:
         """How many replicas carry what ``counted`` ones of the reference do."""
@@ -125,7 +119,7 @@ class Picture:
         return mixed.needed(self.fleet.carries(counted), _NO_LIMIT)
 
     def counted(self, replicas: int) -> int:
-        """How many of the reference carry no more than ``replicas`` do."""
+        """How many of the reference carry what ``replicas`` do."""
         mixed = self.mixed
         if mixed is None or not replicas:
             return replicas
@@ -142,8 +136,6 @@ class Picture:
     @property
     def serving(self) -> tuple[Load, ...]:
         """The demand on replicas of every group that has ready ones."""
-        if self.members is None:
-            return self.loads
         ready = [load for group in self.members.ready for load in self.groups.get(group, ())]
         return tuple(ready) or self.loads
 
@@ -187,8 +179,8 @@ class Picture:
             return {}
         needed = self.needed
         return {
-            group: mixed.speeds[group] * found.carries(needed) / needed * self.throughput_rps
-            for group, found in mixed.fleets.items()
+            group: speed * mixed.load(group, needed) * self.throughput_rps
+            for group, speed in mixed.speeds.items()
         }
 
 
