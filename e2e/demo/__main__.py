@@ -93,11 +93,16 @@ def build(progress: Progress) -> list[Path]:
     with ThreadPoolExecutor(max_workers=2) as beside:
         environment = beside.submit(set_up, progress)
         archives = beside.submit(images.ensure, ["triton", "operator"], progress)
-        toolchain.ensure(progress)
-        clients(progress)
-        with long_step(progress, "waiting for the Python environment and the images"):
-            environment.result()
-            return archives.result()
+        try:
+            toolchain.ensure(progress)
+            clients(progress)
+            with long_step(progress, "waiting for the Python environment and the images"):
+                environment.result()
+                return archives.result()
+        except KeyboardInterrupt:
+            progress("interrupted: what is being built ends first, nothing is left half made")
+            beside.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def set_up(progress: Progress) -> None:
@@ -155,7 +160,7 @@ def show(
     verdict.first_answer_s = first_answer(served, url, model, progress) - applied_s
     progress(f"first answer {verdict.first_answer_s:.1f} s after kubectl apply")
     print("\nLook around, also while the load runs, from a second terminal:")
-    print("\n".join(f"  {line}" for line in access.hint(served.name)), flush=True)
+    print("\n".join(f"  {line}" for line in access.hint(served.name, args.service)), flush=True)
     if args.no_load:
         return 0
     print()

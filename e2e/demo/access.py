@@ -33,7 +33,7 @@ class Access(Protocol):
     def load(self, module: str, *argv: str) -> Lines:
         """Start ``python -m module`` where Services can be reached; its stdout is a pipe."""
 
-    def hint(self, service: str) -> list[str]:
+    def hint(self, service: str, manifest: Path) -> list[str]:
         """What a person types to look at the cluster themselves."""
 
 
@@ -58,7 +58,7 @@ class Embedded:
             cwd=REPOSITORY,
         )
 
-    def hint(self, service: str) -> list[str]:
+    def hint(self, service: str, manifest: Path) -> list[str]:
         tools = clients(self._cluster.progress)
         return [
             f"export KUBECONFIG={self._cluster.kubeconfig} PATH={tools}:$PATH",
@@ -107,11 +107,11 @@ class Context:
             text=True,
         )
 
-    def hint(self, service: str) -> list[str]:
+    def hint(self, service: str, manifest: Path) -> list[str]:
         return [
             f"kubectl --context {self._context} get infs",
             f".venv/bin/conch why {service} --context {self._context}",
-            f"make demo-down CONTEXT={self._context}",
+            f"make demo-down CONTEXT={self._context} SERVICE={manifest}",
         ]
 
 

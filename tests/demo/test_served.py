@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,8 +38,8 @@ class Answers:
     def load(self, module: str, *argv: str) -> Any:
         raise AssertionError(module)
 
-    def hint(self, service: str) -> list[str]:
-        raise AssertionError(service)
+    def hint(self, service: str, manifest: Path) -> list[str]:
+        raise AssertionError(service, manifest)
 
 
 @pytest.mark.parametrize(
