@@ -102,7 +102,8 @@ async def start() -> AsyncIterator[Start]:
             return await loop.create_connection(factory, "127.0.0.1", bed.servers[address, port])
 
         holder = Holder(telemetry, ask, most=most, host="127.0.0.1", connect=connect)
-        chosen = ports or ((free_port(), HTTP), (free_port(), GRPC))
+        first = free_port()  # and the next: two of them might be the same
+        chosen = ports or ((first, HTTP), (first + 1, GRPC))
         bed = Bed(holder, telemetry, Entry(chosen, ("resnet",), hold_s, True, ()))
         await holder.follow({KEY: bed.entry})
         beds.append((bed, asyncio.create_task(holder.sweep())))
