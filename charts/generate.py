@@ -30,6 +30,9 @@ Helm 3.17 or newer (or 4), Kubernetes 1.30 or newer.
 helm install conch charts/conch --namespace conch-system --create-namespace
 ```
 
+No image of Conch is published yet: [build one](../../docs/install.md), and add
+`--set image.repository=REGISTRY/conch`.
+
 What it makes: the three CRDs, two replicas of the operator with a leader Lease, a ServiceAccount
 with the least it needs (no access to Secrets, none to pods beyond reading), a PodDisruptionBudget,
 a NetworkPolicy, and a headless Service with the operator's metrics on port 9090. Beside it two
