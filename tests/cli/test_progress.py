@@ -13,7 +13,7 @@ from conch.cli.progress import Progress, sentence
 @pytest.mark.parametrize(
     ("share", "elapsed_s", "said"),
     [
-        (0.0, 5, "simulating keda: 0 %"),
+        (0.0, 5, "simulating keda: 5 s so far"),
         (0.25, 10, "simulating keda: 25 %, about 30 s left"),
         (0.5, 600, "simulating keda: 50 %, about 10 min left"),
         (1.0, 10, "simulating keda: 100 %, about 0 s left"),
@@ -52,7 +52,7 @@ def test_slow_work_is_told_of_while_it_runs(terminal: bool) -> None:
         progress.tell(0.5, "slow")
         assert out.written.wait(10)  # although nobody tells anything any more
     told = out.getvalue()
-    assert "slow: 50 %" in told or "starting: 0 %" in told
+    assert "slow: 50 %" in told or "starting: 0 s so far" in told
     # A terminal's line is wiped, a log's stays.
     assert told.endswith("\r\x1b[2K" if terminal else ".\n")
 

@@ -61,9 +61,10 @@ class Progress:
 
 
 def sentence(share: float, elapsed_s: float, what: str) -> str:
-    """``simulating keda: 40 %, about 12 s left``; no promise in the first hundredth."""
+    """``simulating keda: 40 %, about 12 s left``; no promise in the first hundredth, nor where
+    nobody knows: ``asking the cluster: 5 s so far``."""
     if share < 0.01:
-        return f"{what or 'starting'}: {100 * share:.0f} %"
+        return f"{what or 'starting'}: {elapsed_s:.0f} s so far"
     left_s = elapsed_s * (1 - share) / share
     left = f"{left_s:.0f} s" if left_s < 100 else f"{left_s / 60:.0f} min"
     return f"{what}: {100 * share:.0f} %, about {left} left"

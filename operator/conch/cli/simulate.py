@@ -24,6 +24,7 @@ from conch.api.v1alpha1 import InferenceService, Model
 from conch.cli import service_time as written
 from conch.cli.files import Watched, content
 from conch.cli.output import Report
+from conch.cli.progress import Progress
 from conch.errors import UsageError
 from conch.observe.durations import seconds
 
@@ -85,7 +86,6 @@ def run(options: Options) -> None:
         import numpy  # noqa: F401
     except ImportError as error:
         raise UsageError(MISSING) from error
-    from conch.cli.progress import Progress
     from conch.twin import compare, report
 
     chosen = compare.choices(options.compare, _late_reject(service))
@@ -138,14 +138,15 @@ def _learned(options: Options) -> Learned:
     name = options.service
     if Path(name).is_file():
         name = read_service(Path(name)).metadata.name
-    return from_cluster.learn(
-        name, options.namespace, options.model, options.kubeconfig, options.context
-    )
+    with Progress() as progress:
+        progress.tell(0.0, "asking the cluster")
+        return from_cluster.learn(
+            name, options.namespace, options.model, options.kubeconfig, options.context
+        )
 
 
 def read_trace(file: Path, scale: float) -> Trace:
     """The trace as it is played. Raises UsageError with the line and the fix."""
-    from conch.cli.progress import Progress
     from conch.twin import traces
 
     watched = Watched(file)

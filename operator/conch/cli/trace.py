@@ -20,6 +20,7 @@ from conch.cli import cluster
 from conch.cli.context import check, default_namespace
 from conch.cli.from_cluster import RawReader, proxy
 from conch.cli.output import Report
+from conch.cli.progress import Progress
 from conch.errors import ApiError, ConchError, Forbidden, NotFound, UsageError
 from conch.kube.transport import Api, path
 from conch.settings import Settings
@@ -71,7 +72,10 @@ def run(
             return await ask(api, chosen, name, operator_namespace)
 
     with Report(output) as file:
-        found = cut(choose(asyncio.run(read()), model), minutes)
+        with Progress() as progress:
+            progress.tell(0.0, "asking the operator")
+            watched = asyncio.run(read())
+        found = cut(choose(watched, model), minutes)
         text = csv(found, f"{chosen}/{name}")
         if file is None:
             print(text, end="")
