@@ -15,8 +15,9 @@ from conch.observe.types import (
     Provisioning,
     Taint,
 )
-from conch.placement import plan
 from conch.placement.beside import MOST_CLASSES
+from conch.placement.options import Policy
+from conch.placement.planner import plan
 from tests.placement.test_planner_properties import demands, inventories, running
 from tests.placement.worlds import A100, L4, T4, kind, node, service, world
 
@@ -230,3 +231,46 @@ def test_once_bound_it_stays(inventory: Inventory, requests: list[PlacementReque
     for request in bound:
         if first[request.key].parts:
             assert on(again[request.key]) == on(first[request.key])
+
+
+# --- back to one class ----------------------------------------------------------------------------
+
+ONE_MOVE = Policy(moves=1)
+
+
+def moved(inventory: Inventory, request: PlacementRequest = SPLIT) -> Assignment:
+    return plan(inventory, [request], ONE_MOVE)[request.key]
+
+
+def test_where_its_own_class_has_room_for_all_it_is_on_one_again() -> None:
+    found = moved(world(node("a", "a100", 6, 3), node("l", "l4", 3, 3)))
+    assert (found.kind, found.parts, found.room) == (A100, (), 3)
+
+
+def test_it_stays_apart_where_only_some_of_it_has_room_or_it_may_not_move() -> None:
+    some = world(node("a", "a100", 5, 3), node("l", "l4", 3, 3))
+    assert on(moved(some)) == {"a100": 3, "l4": 3}
+    full = world(node("a", "a100", 6, 3), node("l", "l4", 3, 3))
+    assert on(moved(full, replace(SPLIT, movable=False))) == {"a100": 3, "l4": 3}
+
+
+def test_it_gathers_on_the_other_class_where_that_is_no_worse_than_both() -> None:
+    """What is there already stays as it is: only the others need room."""
+    kinds = (replace(A100, price_per_h=3.0), replace(L4, price_per_h=1.0))
+    inventory = world(node("a", "a100", 3, 3), node("l", "l4", 6, 3), kinds=kinds)
+    found = moved(inventory)
+    assert (found.kind.name if found.kind else "", found.room) == ("l4", 3)
+    assert [(p.kind.name, p.replicas, p.main) for p in found.parts] == [
+        ("l4", 3, True),
+        ("l4", 3, False),
+    ]
+    assert found.message == "on l4, 1 GPU per replica"
+    dear = tuple(replace(k, price_per_h=p) for k, p in zip(kinds, (1.0, 3.0), strict=True))
+    assert on(moved(replace(inventory, kinds=dear))) == {"a100": 3, "l4": 3}
+
+
+def test_the_same_price_is_enough_to_be_on_one_class_again() -> None:
+    even = tuple(replace(k, price_per_h=2.0) for k in (A100, L4))
+    anywhere = replace(SPLIT, classes=())
+    found = moved(world(node("a", "a100", 6, 3), node("l", "l4", 3, 3), kinds=even), anywhere)
+    assert (found.kind, found.parts) == (even[0], ())

@@ -7,11 +7,14 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from conch.api import names
-from conch.errors import NotFound
+from conch.errors import ConchError, NotFound
 from conch.kube.transport import Api, Object, path
+
+if TYPE_CHECKING:
+    from e2e.testbed import Cluster
 
 CLASSES = path(names.API_VERSION, "acceleratorclasses")
 NODES = path("v1", "nodes")
@@ -94,3 +97,45 @@ async def until(look: Callable[[], Awaitable[Any]], within_s: float = 60) -> Any
             if found := await look():
                 return found
             await asyncio.sleep(0.2)
+
+
+async def kubelet(api: Api, cluster: Cluster, namespace: str, over: asyncio.Event) -> None:
+    """Pods that are bound become ready; those that end are gone."""
+    at_once = (
+        "delete",
+        "pod",
+        "--force",
+        "--grace-period=0",
+        "--ignore-not-found",
+        "-n",
+        namespace,
+    )
+    all_pods = path("v1", "pods", namespace)
+    while not over.is_set():
+        pods = await api.list(all_pods)
+        ending = [p["metadata"]["name"] for p in pods if "deletionTimestamp" in p["metadata"]]
+        if ending:
+            await asyncio.to_thread(cluster.kubectl, *at_once, *ending)
+        for pod in pods:
+            name = f"{all_pods}/{pod['metadata']['name']}"
+            with contextlib.suppress(ConchError):
+                if "deletionTimestamp" in pod["metadata"]:
+                    continue
+                if pod["spec"].get("nodeName") and not is_ready(pod):
+                    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+                    ready = {"type": "Ready", "status": "True", "lastTransitionTime": now}
+                    status = {"phase": "Running", "podIP": "10.0.0.1", "conditions": [ready]}
+                    await api.merge_patch(f"{name}/status", {"status": status})
+        await rest(over, 0.3)
+
+
+def is_ready(pod: Object) -> bool:
+    conditions = pod["status"].get("conditions", ())
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+    return ready and "deletionTimestamp" not in pod["metadata"]
+
+
+async def nodes_of_ready(api: Api, namespace: str) -> list[str]:
+    """Where the pods that are ready and not ending are."""
+    pods = await api.list(path("v1", "pods", namespace))
+    return sorted(p["spec"]["nodeName"] for p in pods if is_ready(p))

@@ -6,15 +6,12 @@ Nothing runs on the nodes: a few lines here tell of pods what a kubelet would.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from conch.api import names
-from conch.errors import ConchError
 from conch.kube.transport import Api, Object, path
 from tests.reconcile.added_nodes import (
     CLASSES,
@@ -22,8 +19,9 @@ from tests.reconcile.added_nodes import (
     OWN,
     accelerator,
     heartbeats,
+    kubelet,
     node,
-    rest,
+    nodes_of_ready,
     there,
     until,
 )
@@ -38,7 +36,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 NAMESPACE = "moves"
 REPLICAS = 3
 SERVICES = path(names.API_VERSION, "inferenceservices", NAMESPACE)
-PODS = path("v1", "pods", NAMESPACE)
 EVENTS = path("v1", "events", NAMESPACE)
 
 
@@ -65,46 +62,6 @@ def service() -> Object:
     return {**made, "metadata": {"name": "mover", "namespace": NAMESPACE}}
 
 
-async def kubelet(api: Api, cluster: Cluster, over: asyncio.Event) -> None:
-    """Pods that are bound become ready; those that end are gone."""
-    at_once = (
-        "delete",
-        "pod",
-        "--force",
-        "--grace-period=0",
-        "--ignore-not-found",
-        "-n",
-        NAMESPACE,
-    )
-    while not over.is_set():
-        pods = await api.list(PODS)
-        ending = [p["metadata"]["name"] for p in pods if "deletionTimestamp" in p["metadata"]]
-        if ending:
-            await asyncio.to_thread(cluster.kubectl, *at_once, *ending)
-        for pod in pods:
-            name = f"{PODS}/{pod['metadata']['name']}"
-            with contextlib.suppress(ConchError):
-                if "deletionTimestamp" in pod["metadata"]:
-                    continue
-                if pod["spec"].get("nodeName") and not is_ready(pod):
-                    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-                    ready = {"type": "Ready", "status": "True", "lastTransitionTime": now}
-                    status = {"phase": "Running", "podIP": "10.0.0.1", "conditions": [ready]}
-                    await api.merge_patch(f"{name}/status", {"status": status})
-        await rest(over, 0.3)
-
-
-def is_ready(pod: Object) -> bool:
-    conditions = pod["status"].get("conditions", ())
-    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-    return ready and "deletionTimestamp" not in pod["metadata"]
-
-
-async def nodes_of_ready(api: Api) -> list[str]:
-    """Where the pods that are ready and not ending are."""
-    return sorted(p["spec"]["nodeName"] for p in await api.list(PODS) if is_ready(p))
-
-
 async def test_a_service_goes_to_the_class_it_prefers_and_serves_on_meanwhile(
     cluster: Cluster, api: Api, operator: None
 ) -> None:
@@ -117,10 +74,10 @@ async def test_a_service_goes_to_the_class_it_prefers_and_serves_on_meanwhile(
     async with there(api, *here), asyncio.TaskGroup() as tasks:
         over = asyncio.Event()
         tasks.create_task(heartbeats(api, over))
-        tasks.create_task(kubelet(api, cluster, over))
+        tasks.create_task(kubelet(api, cluster, NAMESPACE, over))
 
         async def all_on(name: str) -> bool:
-            return await nodes_of_ready(api) == [name] * REPLICAS
+            return await nodes_of_ready(api, NAMESPACE) == [name] * REPLICAS
 
         await until(lambda: all_on("moves-b"))
         async with there(api, (NODES, node("moves-a", "moves-first", 4))):
@@ -128,7 +85,7 @@ async def test_a_service_goes_to_the_class_it_prefers_and_serves_on_meanwhile(
 
             async def arrives() -> bool:
                 nonlocal fewest
-                ready = await nodes_of_ready(api)
+                ready = await nodes_of_ready(api, NAMESPACE)
                 fewest = min(fewest, len(ready))
                 return ready == ["moves-a"] * REPLICAS
 

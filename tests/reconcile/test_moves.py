@@ -339,3 +339,84 @@ def test_it_looks_again_as_long_as_somebody_runs() -> None:
     without = World(per_h=0)
     without.look()
     assert without.moves.next_s() is None
+
+
+# --- from several classes to one ------------------------------------------------------------------
+
+APART = replace(REQUEST, classes=("a100", "l4"), bound=3, parts={"l4": 3})
+
+
+def apart(*more: views.Pod) -> list[views.Pod]:
+    return [*pods("a100", 3), *pods("l4", 3), *more]
+
+
+def gathering() -> World:
+    """A service on two classes that has just begun to go to its own."""
+    world = World(room=inventory(a100=3, l4=0))
+    for _ in range(6):
+        world.look(APART, pods=apart())
+    assert world.told()[0] is Reason.MOVING
+    return world
+
+
+def test_it_comes_back_to_its_class_once_there_was_room_for_a_while() -> None:
+    world = World(room=inventory(a100=3, l4=0))
+    looks = 0
+    while world.look(APART, pods=apart()) and world.found[KEY].parts:
+        looks += 1
+        assert looks < 20
+    assert looks == STEADY_S // LOOK_S
+    assert world.told() == (
+        Reason.MOVING,
+        "moves from l4 to a100: all of it has room there",
+    )
+
+
+def test_without_room_or_budget_it_stays_on_both() -> None:
+    for world in (World(room=inventory(a100=2, l4=0)), World(0, inventory(a100=3, l4=0))):
+        for _ in range(12):
+            world.look(APART, pods=apart())
+            assert world.found[KEY].parts
+
+
+def test_while_it_comes_back_nothing_more_goes_elsewhere_and_then_it_is_over() -> None:
+    world = gathering()
+    on_its_way = replace(APART, bound=3, unbound=0)
+    world.look(on_its_way, pods=apart())
+    assert world.found[KEY].parts == ()
+    started = replace(APART, bound=6, unbound=0, surplus=3)
+    world.room = inventory(a100=0, l4=0)
+    world.look(started, pods=apart(*(replica(f"new-{n}", "a100") for n in range(3))))
+    assert world.found[KEY].parts == ()
+    assert world.told()[0] is Reason.MOVING
+    done = replace(APART, bound=6, parts={})
+    world.look(done, pods=[*pods("a100", 6)])
+    world.look(done, pods=[*pods("a100", 6)])
+    assert world.told()[0] is Reason.PLACED
+
+
+def test_when_the_room_goes_it_stays_on_both() -> None:
+    world = gathering()
+    world.room = inventory(a100=2, l4=0)
+    world.look(APART, pods=apart())
+    world.look(APART, pods=apart())
+    assert world.found[KEY].parts
+
+
+def test_when_what_comes_never_serves_that_is_not_tried_again_for_a_day() -> None:
+    world = gathering()
+    for after_s in (LOOK_S, STALL_S, LOOK_S):
+        world.look(APART, pods=apart(), after_s=after_s)
+    assert world.found[KEY].parts
+    for _ in range(12):
+        world.look(APART, pods=apart(), after_s=REST_S)
+        assert world.found[KEY].parts
+
+
+def test_it_goes_to_a_third_class_from_both() -> None:
+    world = World(room=inventory(a100=0, l4=0, t4=6))
+    anywhere = replace(APART, classes=())
+    for _ in range(6):
+        world.look(anywhere, pods=apart())
+    assert world.class_of() == "t4"
+    assert world.told()[1].startswith("moves from a100 and l4 to t4: all of it has room there, $")

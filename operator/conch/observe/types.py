@@ -197,6 +197,7 @@ class PlacementRequest:
     on_demand_bound: int = 0  # of the bound ones: those that cannot be on spot
     # Replicas bound on behalf of its further Deployments, by their class; not in ``bound``.
     parts: Mapping[str, int] = field(default_factory=dict)
+    surplus: int = 0  # of one with parts: so many more are bound than it wants
     spill: int | None = None  # at most so many more may go to other classes now; None: all
     sites: tuple[str, ...] = ()  # allowed; (): any node, whatever its site
     min_per_site: int = 0  # never fewer at each of them
@@ -219,7 +220,16 @@ class PlacementRequest:
     @property
     def wanted(self) -> int:
         """All its replicas."""
-        return self.unbound + self.bound + sum(self.parts.values())
+        return self.unbound + self.bound + sum(self.parts.values()) - self.surplus
+
+    @property
+    def elsewhere(self) -> list[str]:
+        """Classes that it is on beside its own."""
+        return [name for name in self.parts if name != self.current]
+
+    def runs_on(self, name: str) -> int:
+        """How many of its replicas are bound on a class."""
+        return self.parts.get(name, 0) + (self.bound if name == self.current else 0)
 
 
 @dataclass(frozen=True, slots=True)

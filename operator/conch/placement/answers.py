@@ -61,7 +61,7 @@ class Answers:
                 seat.missing,
                 awaited,
                 text,
-                {part.kind.name: part.replicas for part in parts},
+                _by_class(parts),
             )
             + explain.understated(seat.request),
             placed + left,
@@ -232,3 +232,11 @@ class Answers:
                 return None
             total += price * replicas * (option.shape.count if kind.resource else 0)
         return total
+
+
+def _by_class(parts: Iterable[Part]) -> dict[str, int]:
+    """Replicas by class, where there are several."""
+    found: dict[str, int] = {}
+    for part in parts:
+        found[part.kind.name] = found.get(part.kind.name, 0) + part.replicas
+    return found if len(found) > 1 else {}

@@ -26,6 +26,7 @@ class Beside:
     def __init__(self, ledger: Ledger, offers: Offers) -> None:
         self._ledger = ledger
         self._offers = offers
+        self._sorted: dict[int, list[Entry]] = {}
 
     def staying(self, request: PlacementRequest) -> dict[str, int]:
         """Replicas that run on classes of their own and may go on, by class."""
@@ -52,27 +53,53 @@ class Beside:
                 return
 
     def room(self, seat: Seat) -> dict[str, int]:
-        """For how many more of its replicas there is room on other classes now, best first."""
-        return {entry.name: room for entry, room in self._rooms(seat)}
+        """For how many more of its replicas other classes have room, best first.
+
+        As far as to twice what it is: how much there is beyond that nobody asks.
+        """
+        found: dict[str, int] = {}
+        for entry, room in self._rooms(seat):
+            found[entry.name] = room
+            if sum(found.values()) >= seat.request.wanted:
+                break
+        return found
 
     def _rooms(self, seat: Seat) -> Iterator[tuple[Entry, int]]:
-        """Other classes that may take some, best first."""
+        """Other classes that take some now, best first."""
         if seat.option is None or not may_split(seat.request):
             return
-        on = {seat.option.kind.name, *seat.beside}
-        found = []
-        for entry in self._offers.entries(seat.request):
-            if entry.refusal is not None or not entry.candidates or not entry.shape:
+        ledger, own = self._ledger, seat.option.kind.name
+        on = {own, *seat.beside}
+        for entry in self._best_first(seat.request):
+            if entry.name == own or (entry.name not in on and len(on) >= MOST_CLASSES):
                 continue
-            if entry.name == seat.option.kind.name or not entry.candidates.there:
+            assert entry.candidates is not None
+            assert entry.shape is not None
+            if ledger.short(entry.candidates, entry.shape, 1) > 0:
                 continue
-            room = self._ledger.room(entry.candidates, entry.shape, to_come=False)
-            if room:
-                found.append((entry, room))
-        for entry, room in sorted(found, key=lambda one: order(seat.request, one[0])):
-            if entry.name in on or len(on) < MOST_CLASSES:
+            if room := ledger.room(entry.candidates, entry.shape, to_come=False):
                 on.add(entry.name)
                 yield entry, min(room, UNLIMITED)
+
+    def _best_first(self, request: PlacementRequest) -> Sequence[Entry]:
+        """Classes with nodes that are there, where it is not refused."""
+        entries = self._offers.entries(request)
+        # Kept by the offers as long as this lives. Who asks for speed has an order of its own.
+        key = None if request.optimise == "Latency" else id(entries)
+        if key is None or key not in self._sorted:
+            usable = [
+                entry
+                for entry in entries
+                if entry.refusal is None
+                and entry.shape is not None
+                and entry.candidates is not None
+                and not all(lot.coming for lot in entry.candidates.lots)
+            ]
+            usable.sort(key=lambda entry: order(request, entry))
+            if key is None:
+                return usable
+            self._sorted[key] = usable
+        return self._sorted[key]
 
 
 def may_split(request: PlacementRequest) -> bool:

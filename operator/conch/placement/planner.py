@@ -39,6 +39,7 @@ from conch.placement.options import (
     Option,
     Policy,
     Worth,
+    replicas_on,
     spot_limit,
 )
 from conch.placement.provision import Provisions
@@ -47,6 +48,8 @@ from conch.placement.seats import GOOD, Seat, total
 
 # Demand is not known better than this: one replica more or less must not make a move pay.
 _UNSURE = (0.9, 1.0, 1.1)
+# What it is worth to be on one class instead of several, beside the same price.
+_APART = 1e-3
 _SETTLING = 3  # times that services without a place are tried again on the final layout
 
 
@@ -157,7 +160,8 @@ class _Plan:
         lost = sum(request.parts.values()) - sum(stays.values())
         if name != request.current:
             lost += request.bound
-        option = self._staying(request, kind, request.unbound + lost)
+        missing = max(0, request.unbound + lost - request.surplus)
+        option = self._staying(request, kind, missing)
         seat = Seat(request, (option,), kept=True, stays=stays)
         if bound or not option.replicas:
             seat.option, seat.spot_left = option, option.spot_limit
@@ -267,34 +271,42 @@ class _Plan:
                 if seat.take_all(self._ledger, option):
                     if self._pays(seat, option):
                         seat.options = [option]
+                        name = option.kind.name
+                        seat.stays = {name: seat.stays[name]} if name in seat.stays else {}
                         budget -= 1
                         break
                     seat.leave(self._ledger)
             else:
                 if held is not None:
                     seat.take(self._ledger, held, held.replicas)
+                    self._beside.fill(seat)
 
     def _better(self, seat: Seat) -> tuple[float, list[Option]] | None:
         """What could be gained, and the options that may be better than staying, best first.
 
         What runs comes along at first, even where fewer would do: so many need room, and on nodes
-        that are there.
+        that are there; what is there already needs none.
         """
-        here, others = self._here_and_there(seat.request)
+        request = seat.request
+        here, others = self._here_and_there(request)
         if here is None:
             return None
-        running = seat.request.unbound + seat.request.bound
+        apart = self._apart(request, [here, *others])
         found = []
-        for option in others:
-            value = option.least + self._policy.move_h * option.rent()
-            if value < here.least:
-                option.replicas = max(option.replicas, running)
-                option.spot_limit = spot_limit(seat.request, option.replicas)
+        for option in others if apart is None else [here, *others]:
+            value, worth = option.least, here.least if apart is None else apart
+            if apart is None:
+                value += self._policy.move_h * option.rent()
+            if value < worth:
+                needed = max(option.replicas, request.wanted)
+                option.replicas = needed - request.runs_on(option.kind.name)
+                firm = request.on_demand_bound if option is here else 0
+                option.spot_limit = spot_limit(request, option.replicas, firm)
                 room = self._ledger.room(
                     option.candidates, option.shape, option.spot_limit, to_come=False
                 )
                 if room >= option.replicas:
-                    found.append((value - here.least, option))
+                    found.append((value - worth, option))
         found.sort(key=lambda one: one[0])
         return (found[0][0], [option for _, option in found]) if found else None
 
@@ -302,7 +314,12 @@ class _Plan:
         """Whether a move pays on the nodes that are there for it, with what moving costs; and with
         a little less demand or more of it, too."""
         request = seat.request
-        each = (seat.value - taken.fixed()) / taken.replicas * (1 + self._policy.move_h)
+        each = (seat.value - taken.fixed()) / taken.replicas
+        options = self._offers.options(request)
+        if (apart := self._apart(request, options)) is not None:
+            needed = max(taken.replicas, replicas_on(request, taken.kind.name), request.wanted)
+            return taken.fixed() + needed * each < apart
+        each *= 1 + self._policy.move_h
         for part in _UNSURE if request.demand_rps is not None else (1.0,):
             demand_rps = None if request.demand_rps is None else part * request.demand_rps
             here, others = self._here_and_there(replace(request, demand_rps=demand_rps))
@@ -310,6 +327,19 @@ class _Plan:
             if here is None or there.fixed() + there.replicas * each >= here.least:
                 return False
         return True
+
+    @staticmethod
+    def _apart(request: PlacementRequest, options: Iterable[Option]) -> float | None:
+        """What it is worth to be on several classes, as it is; None if it is not.
+
+        Its worst class counts for its own order. One class that is not worse than all of them
+        together is better, whatever it costs to go there.
+        """
+        if not request.elsewhere:
+            return None
+        on = [option for option in options if request.runs_on(option.kind.name)]
+        rent = sum(request.runs_on(o.kind.name) * o.rent() / o.replicas for o in on if o.replicas)
+        return max((option.fixed() for option in on), default=0.0) + rent + _APART
 
     def _here_and_there(self, request: PlacementRequest) -> tuple[Option | None, list[Option]]:
         """The option of the class a service is on, and all others."""

@@ -162,6 +162,8 @@ class Moves:
         for key, journey in list(self._journeys.items()):
             if not journey.departed and key in found and _name(found[key]) != journey.heading:
                 del self._journeys[key]  # the room went before it had left
+            elif journey.gathers and key in found and found[key].room < requests[key].unbound:
+                del self._journeys[key]
         self._drop_without_room(inventory, requests)
         if self._may_look():
             self._looked_s = self._now_s
@@ -183,8 +185,8 @@ class Moves:
         able = {key for key in self._able if key in requests}
         trial = planning(inventory, self._asked(requests, able), len(able))
         for key in able:
-            target, before = _name(trial[key]), self._wishes.get(key)
-            if target in ("", requests[key].current):
+            target, before = _target(trial[key], requests[key]), self._wishes.get(key)
+            if not target:
                 self._wishes.pop(key, None)
             elif before is None or before.target != target:
                 self._wishes[key] = _Wish(target, self._now_s)
@@ -194,8 +196,8 @@ class Moves:
             return found
         left = self._per_h - len(self._starts_s)
         moved = planning(inventory, self._asked(requests, due), left)
-        gone = {key for key in due if _name(moved[key]) == self._wishes[key].target}
-        if any(_name(moved[key]) not in (requests[key].current, "") for key in due - gone):
+        gone = {k for k in due if _target(moved[k], requests[k]) == self._wishes[k].target}
+        if any(_target(moved[key], requests[key]) for key in due - gone):
             return found  # another class has become better for somebody: that has to last, too
         for key in gone:
             self._set_out(requests[key], moved[key], inventory)
@@ -229,18 +231,19 @@ class Moves:
                 continue
             if wish.target not in free:
                 free[wish.target] = free_units(inventory, kind)
-            needed = max(request.bound, replicas_on(request, wish.target))
-            if free[wish.target] < needed * request.count:
+            needed = max(request.wanted, replicas_on(request, wish.target))
+            if free[wish.target] < (needed - request.runs_on(wish.target)) * request.count:
                 del self._wishes[key]
 
     def _set_out(
         self, request: PlacementRequest, assignment: Assignment, inventory: Inventory
     ) -> None:
         key, target = request.key, _name(assignment)
-        least = max(request.bound, replicas_on(request, target))
+        least = max(request.wanted, replicas_on(request, target))
         why = gain(request, target, inventory)
-        more = least > request.bound
+        more = least > request.wanted
         journey = Journey(request.current, target, why, least, more, self._now_s)
+        journey.beside = tuple(request.elsewhere)
         self._journeys[key] = journey
         self._moved_s[key] = self._now_s
         self._starts_s.append(self._now_s)
@@ -264,6 +267,15 @@ def _as_found(request: PlacementRequest, assignment: Assignment) -> PlacementReq
     if not there or there == request.current or not request.bound:
         return request
     return replace(request, current=there, bound=0, parts={}, unbound=request.wanted)
+
+
+def _target(assignment: Assignment, request: PlacementRequest) -> str:
+    """The class that all of a service goes to; "": it stays as it is."""
+    name = _name(assignment)
+    if name != request.current:
+        return name
+    on = {part.kind.name for part in assignment.parts} - {name}
+    return name if request.elsewhere and not on else ""
 
 
 def _name(assignment: Assignment) -> str:

@@ -14,8 +14,12 @@ def gain(request: PlacementRequest, target: str, inventory: Inventory) -> str:
         return "its class has gone"
     saved = ""
     prices = [_per_h(request, kind) for kind in (here, there)]
+    if request.elsewhere:
+        prices[0] = _apart_per_h(request, inventory)
     if prices[0] is not None and prices[1] is not None and prices[0] > prices[1]:
         saved = f"${prices[0] - prices[1]:.3g}/h less"
+    if request.elsewhere:
+        return f"all of it has room there, {saved}" if saved else "all of it has room there"
     if target in request.classes:
         return f"it prefers {target}, {saved}" if saved else f"it prefers {target}"
     if request.optimise == "Latency":
@@ -33,6 +37,18 @@ def gain(request: PlacementRequest, target: str, inventory: Inventory) -> str:
 def _per_h(request: PlacementRequest, kind: AcceleratorKind) -> float | None:
     price = price_per_h(kind, "OnDemand")
     return None if price is None else price * _units(request, kind)
+
+
+def _apart_per_h(request: PlacementRequest, inventory: Inventory) -> float | None:
+    """What it costs on the classes it is on."""
+    total = 0.0
+    for name in (request.current, *request.elsewhere):
+        kind = named(inventory.kinds, name)
+        price = price_per_h(kind, "OnDemand") if kind is not None else None
+        if price is None:
+            return None
+        total += price * request.runs_on(name) * request.count
+    return total
 
 
 def _units(request: PlacementRequest, kind: AcceleratorKind) -> int:

@@ -24,7 +24,10 @@ _DEPART_S: Final = 60.0  # the Deployment names the new class by then, or the mo
 
 @dataclass(slots=True)
 class Journey:
-    """``least``: replicas held meanwhile; ``more``: it is more than ran before."""
+    """``least``: replicas held meanwhile; ``more``: it is more than ran before.
+
+    ``beside``: classes that it is on as well; where it only leaves those, ``target`` is ``source``.
+    """
 
     source: str
     target: str
@@ -39,6 +42,7 @@ class Journey:
     arrived_s: float | None = None
     failed: bool = False
     over: bool = False
+    beside: tuple[str, ...] = ()
 
     @property
     def heading(self) -> str:
@@ -49,7 +53,13 @@ class Journey:
         """Where from, where to, and why."""
         if self.returning:
             return f"moves back from {self.target} to {self.source}: {self.why}"
-        return f"moves from {self.source} to {self.target}: {self.why}"
+        left = [name for name in (self.source, *self.beside) if name != self.target]
+        return f"moves from {' and '.join(left)} to {self.target}: {self.why}"
+
+    @property
+    def gathers(self) -> bool:
+        """Whether it only leaves other classes for its own."""
+        return self.source == self.target
 
     def follow(
         self, request: PlacementRequest, pods: Collection[Pod], now_s: float
@@ -63,12 +73,23 @@ class Journey:
             self.failed, self.over = True, True
         elif now_s - self.began_s >= _DEPART_S:
             self.over = True
-        if self.over or request.current == self.heading:
+        if self.gathers and request.current in request.avoid:
+            self.failed, self.over = True, True  # what was to come found no node
+        if self.over or (request.current == self.heading and not request.elsewhere):
             return request
         wanted = max(request.wanted, self.least)
+        # Its own Deployment is asked for all; what has a Deployment there already stays that.
+        parts = {name: n for name, n in request.parts.items() if name == self.heading}
         there = sum(holds_a_node(pod) and class_of(pod) == self.heading for pod in alive)
-        missing = max(0, wanted - there)
-        return replace(request, current=self.heading, bound=there, unbound=missing)
+        bound = max(0, there - sum(parts.values()))
+        return replace(
+            request,
+            current=self.heading,
+            bound=bound,
+            parts=parts,
+            unbound=max(0, wanted - bound - sum(parts.values())),
+            spill=0,
+        )
 
     def _go_on(self, alive: list[Pod], now_s: float) -> None:
         """Its Deployment names the class."""
@@ -83,8 +104,8 @@ class Journey:
             held_s = SETTLE_S if self.more and not self.returning else 0.0
             self.over = now_s - self.arrived_s >= held_s
         elif now_s - max(self.began_s, self.progress_s) >= STALL_S:
-            self.failed, self.over = True, self.returning
-            if not self.returning:
+            self.failed, self.over = True, self.returning or self.gathers
+            if not self.over:
                 self._turn_back(now_s)
 
     def _turn_back(self, now_s: float) -> None:

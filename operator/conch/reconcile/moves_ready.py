@@ -41,8 +41,8 @@ def may_move(
     alive = [pod for pod in obs.pods if pod.metadata.deletion_timestamp is None]
     return (
         _is_ready(obs.raw)
-        and len(alive) == request.bound
-        and all(pod.ready and class_of(pod) == request.current for pod in alive)
+        and len(alive) == request.wanted
+        and all(pod.ready and request.runs_on(class_of(pod)) for pod in alive)
         and all(_has_settled(d) for d in (obs.deployment, *obs.parts.values()) if d is not None)
         and (service.spec.scaling.mode != "Latency" or _is_calm(obs.decision, target_s))
         and (budget_left is None or budget_left > 0)

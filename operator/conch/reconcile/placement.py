@@ -278,6 +278,7 @@ class PlacementLoop:
             unbound=max(0, wanted - len(bound) - parts.total()),
             bound=len(bound),
             parts=dict(sorted(parts.items())),
+            surplus=max(0, len(bound) + parts.total() - wanted) if parts else 0,
             min_on_demand=placement.min_on_demand or 0,
             on_demand_bound=sum(
                 labels.get(names.LABEL_PART) == names.ON_DEMAND for labels in bound

@@ -57,7 +57,7 @@ class Relief:
         """
         alive = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
         self._look(request, alive, now_s)
-        if not (alive and request.current):
+        if not (alive and request.current) or request.spill is not None:
             return request
         promised = 0
         for part in before.parts if before is not None else ():
