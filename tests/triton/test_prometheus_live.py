@@ -24,7 +24,7 @@ from tests.prometheus import program
 pytestmark = pytest.mark.cluster  # as slow as these: scrapes have to be waited for
 
 ADDRESSES = {"web-1": "127.0.0.2", "web-2": "127.0.0.3"}
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 
 
 @pytest.fixture(scope="session")
