@@ -21,6 +21,7 @@ from conch.cli.simulate import parse
 from conch.errors import ConchError
 from conch.kube import quantity
 from conch.observe.catalogue import CATALOGUE
+from conch.observe.family import class_of
 from conch.observe.state import ClusterState
 from conch.observe.types import AcceleratorKind, Assignment, Footprint, Key, Outlook
 from conch.placement import explain
@@ -210,10 +211,7 @@ def _found(state: ClusterState, key: Key, assignment: Assignment) -> int:
     if assignment.parts:
         return sum(part.replicas for part in assignment.parts)
     name = assignment.kind.name if assignment.kind is not None else ""
-    bound = sum(
-        bool(pod.spec.node_name) and pod.metadata.labels.get(names.LABEL_ACCELERATOR, "") == name
-        for pod in state.pods(key)
-    )
+    bound = sum(bool(pod.spec.node_name) and class_of(pod) == name for pod in state.pods(key))
     return bound + assignment.room
 
 

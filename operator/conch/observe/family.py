@@ -9,10 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from conch.api import names
 from conch.kube.views import Event, Object, Pod
 from conch.observe.observation import ChildId
 
 _COLD_STARTS_KEPT = 20
+
+
+def class_of(pod: Pod) -> str:
+    """The accelerator class that a pod of ours was made for; "": none."""
+    return pod.metadata.labels.get(names.LABEL_ACCELERATOR, "")
 
 
 @dataclass(slots=True)

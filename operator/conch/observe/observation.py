@@ -23,6 +23,11 @@ class Record:
     service: v1alpha1.InferenceService | None
     problem: str = ""
 
+    @property
+    def uid(self) -> str:
+        """Tells it from another one of the same name."""
+        return str(self.raw["metadata"]["uid"])
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:

@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from conch.api import names
 from conch.api.v1alpha1 import CarbonCeiling
 from conch.autoscale.carbon_ceiling import active
 from conch.energy import rates
@@ -29,6 +28,7 @@ from conch.grid.sources import Grid
 from conch.kube import quantity
 from conch.kube.views import Pod
 from conch.observe.discovery import GPU
+from conch.observe.family import class_of
 from conch.observe.state import ClusterState, Record
 from conch.observe.types import (
     CPU_CLASS,
@@ -129,7 +129,7 @@ class EnergyLoop:
         found: dict[Key, list[_Billed]] = {}
         before, self._seen = self._seen, {}
         for key, record in self._state.services.items():
-            looks = self._looks(_uid(record))
+            looks = self._looks(record.uid)
             found[key] = [
                 billed
                 for pod in self._state.pods(key)
@@ -137,7 +137,7 @@ class EnergyLoop:
                 and (billed := self._billed(record, pod, looks, before, read, now_s)) is not None
             ]
         power = attribute([billed.use for pods in found.values() for billed in pods])
-        living = {_uid(self._state.services[key]) for key in found}
+        living = {self._state.services[key].uid for key in found}
         for uid in self._ledgers.keys() - living:
             del self._ledgers[uid]
         for key, pods in found.items():
@@ -160,7 +160,7 @@ class EnergyLoop:
         """What was spent lately, as JSON for `conch report`."""
         services = []
         for key, record in self._state.services.items():
-            ledger = self._ledgers.get(_uid(record))
+            ledger = self._ledgers.get(record.uid)
             if ledger is None or not ledger.account.parts:
                 continue
             services.append(
@@ -197,7 +197,7 @@ class EnergyLoop:
         node = self._nodes.get(pod.spec.node_name)
         if node is None:
             return None
-        class_name = pod.metadata.labels.get(names.LABEL_ACCELERATOR, "")
+        class_name = class_of(pod)
         # A class that is gone while pods are on it: what they cost is unknown, not nothing.
         kind = self._kinds.get(class_name) or replace(_UNKNOWN, name=class_name)
         uid, name = pod.metadata.uid, (pod.metadata.namespace, pod.metadata.name)
@@ -244,7 +244,7 @@ class EnergyLoop:
         now_s: float,
         wall_s: float,
     ) -> None:
-        uid = _uid(self._state.services[key])
+        uid = self._state.services[key].uid
         ledger = self._ledgers.get(uid)
         if ledger is None:  # nothing is known of the time before
             self._ledgers[uid] = _Ledger()
@@ -320,10 +320,6 @@ class EnergyLoop:
         if step.grams_per_h is not None and self._grid.kind is not None:
             grams = step.grams_per_h * elapsed_s / 3600
             metrics.carbon.labels(*labels, self._grid.kind.value).inc(grams)
-
-
-def _uid(record: Record) -> str:
-    return str(record.raw["metadata"]["uid"])
 
 
 def _sum(values: list[float | None]) -> float | None:

@@ -22,6 +22,7 @@ from conch.api import names
 from conch.api.v1alpha1 import InferenceService, Model
 from conch.fetch import report
 from conch.kube.views import Pod
+from conch.observe.family import class_of
 from conch.observe.state import ClusterState, Record
 from conch.observe.types import CPU_CLASS, AcceleratorKind, Footprint, Key, PodSample
 from conch.placement import footprint
@@ -83,7 +84,7 @@ class Footprints:
         found = self._figure(key, service, living, pods)
         if found is None:
             return None
-        fits_on = {_class_of(pod) for pod in pods if pod.ready}
+        fits_on = {class_of(pod) for pod in pods if pod.ready}
         if current and not self._fails_on(key, current, pods):
             fits_on.add(current)
         return replace(found, fits_on=frozenset(fits_on))
@@ -114,7 +115,7 @@ class Footprints:
 
     def _fails_on(self, key: Key, class_name: str, pods: Iterable[Pod]) -> bool:
         """Whether servers that run on a class cannot load, and none there can."""
-        there = [pod for pod in pods if _class_of(pod) == class_name]
+        there = [pod for pod in pods if class_of(pod) == class_name]
         problems = self._state.model_problems(key)
         return any(_fails(pod, problems) for pod in there) and not any(pod.ready for pod in there)
 
@@ -138,7 +139,7 @@ class Footprints:
                 continue
             if sample.configs is None and not sample.second_hand:
                 continue  # it is about to tell
-            kind = self._kind(_class_of(pod))
+            kind = self._kind(class_of(pod))
             if kind is None:
                 continue  # a server without a GPU says that it uses none
             living.configs = sample.configs or living.configs
@@ -221,10 +222,6 @@ _estimated = lru_cache(maxsize=4096)(footprint.estimated)
 
 def _stages(pod: Pod, living: _Living) -> bool:
     return _staged(pod).keys() == living.keys
-
-
-def _class_of(pod: Pod) -> str:
-    return pod.metadata.labels.get(names.LABEL_ACCELERATOR, "")
 
 
 def _fails(pod: Pod, problems: Mapping[str, str]) -> bool:

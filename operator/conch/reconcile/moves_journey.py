@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from conch.kube.views import Pod
+from conch.observe.family import class_of
 from conch.observe.types import PlacementRequest
-from conch.reconcile.moves_ready import class_of
 from conch.reconcile.patience import holds_a_node
 
 STALL_S: Final = 900.0

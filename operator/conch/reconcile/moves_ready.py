@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from conch.api import names
 from conch.api.conditions import ConditionType, Reason
-from conch.kube.views import Object, Pod
+from conch.kube.views import Object
+from conch.observe.family import class_of
 from conch.observe.state import Observation
 from conch.observe.types import AcceleratorKind, Decision, Inventory, Outlook, PlacementRequest
 from conch.placement.fit import carries
@@ -47,11 +47,6 @@ def may_move(
         and (service.spec.scaling.mode != "Latency" or _is_calm(obs.decision, target_s))
         and (budget_left is None or budget_left > 0)
     )
-
-
-def class_of(pod: Pod) -> str:
-    """The class that a pod was made for."""
-    return pod.metadata.labels.get(names.LABEL_ACCELERATOR, "")
 
 
 def _is_ready(raw: Object) -> bool:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from conch.api import names
 from conch.kube.views import Pod, StatusCondition
+from conch.observe.family import class_of
 
 PATIENCE_S: Final = 30.0
 """A replica may be Pending for so long although the planner knows room for it."""
@@ -121,7 +121,7 @@ def waits(pod: Pod, current: str) -> tuple[float, str] | None:
     if (
         pod.spec.node_name
         or pod.metadata.deletion_timestamp is not None
-        or pod.metadata.labels.get(names.LABEL_ACCELERATOR, "") != current
+        or class_of(pod) != current
     ):
         return None
     scheduled = pod.condition("PodScheduled") or StatusCondition()

@@ -19,6 +19,7 @@ from conch.api import names, v1alpha1
 from conch.api.conditions import Reason
 from conch.kube import quantity
 from conch.observe.durations import seconds
+from conch.observe.family import class_of
 from conch.observe.spot import SPOT, SPOT_TOLERATIONS
 from conch.observe.state import ClusterState, Observation, Record
 from conch.observe.types import Assignment, Footprint, Inventory, Key, PlacementRequest, Toleration
@@ -27,7 +28,7 @@ from conch.placement.provision import starting
 from conch.reconcile.controller import builtin_runtime
 from conch.reconcile.footprints import Footprints
 from conch.reconcile.moves import Moves
-from conch.reconcile.moves_ready import class_of, may_move, shunned
+from conch.reconcile.moves_ready import may_move, shunned
 from conch.reconcile.patience import Current, Patience, holds_a_node
 from conch.reconcile.prospects import fed
 from conch.reconcile.queue import Priority, WorkQueue
@@ -115,7 +116,7 @@ class PlacementLoop:
         What the room or a message alone changes is no reason to hurry.
         """
         inventory = self._state.inventory()
-        uids = {key: _uid(record) for key, record in self._state.services.items()}
+        uids = {key: record.uid for key, record in self._state.services.items()}
         self._footprints.keep(uids.values())
         self._patience.begin(uids.values(), starting(inventory), _epoch_s())
         self._relief.begin()
@@ -142,7 +143,7 @@ class PlacementLoop:
         self._defects = {key: repr(defect) for key, defect in failed.items()}
         self._publish(
             # Deleted meanwhile, or another of the same name: the next plan is for that one.
-            {k: v for k, v in assignments.items() if k in records and _uid(records[k]) == uids[k]}
+            {k: v for k, v in assignments.items() if k in records and records[k].uid == uids[k]}
         )
         for key in assignments.keys() & records.keys():
             moved = self._moves.told(key)
@@ -320,10 +321,6 @@ class PlacementLoop:
 def _essence(assignment: Assignment) -> object:
     """What of it is acted on at once."""
     return assignment.kind, assignment.reason, assignment.site_room
-
-
-def _uid(record: Record) -> str:
-    return str(record.raw["metadata"]["uid"])
 
 
 def _epoch_s() -> float:

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from conch.api import names
 from conch.kube.views import Pod
+from conch.observe.family import class_of
 from conch.observe.types import Assignment, Inventory, Key, PlacementRequest
 from conch.reconcile.patience import holds_a_node, waits
 
@@ -82,7 +82,7 @@ class Relief:
 
     def _look(self, request: PlacementRequest, alive: Sequence[Pod], now_s: float) -> None:
         key, current = request.key, request.current
-        held = Counter(map(_class_of, filter(holds_a_node, alive)))
+        held = Counter(map(class_of, filter(holds_a_node, alive)))
         if not (current and request.unbound):
             return
         if not request.bound:
@@ -97,7 +97,7 @@ class Relief:
         if self._heading.get(key, current) != current:
             self._overdue.add(key)
             return
-        own = [pod for pod in alive if _class_of(pod) == current]
+        own = [pod for pod in alive if class_of(pod) == current]
         if any(pod.spec.node_name and not pod.ready for pod in own):
             return
         since = [waited[0] for pod in own if (waited := waits(pod, current)) is not None]
@@ -166,10 +166,6 @@ def _back(request: PlacementRequest, home: str, bound: int) -> PlacementRequest:
     """The same service on the class that it has left, where so many of it run."""
     missing = max(0, request.wanted - bound)
     return replace(request, current=home, bound=bound, on_demand_bound=0, parts={}, unbound=missing)
-
-
-def _class_of(pod: Pod) -> str:
-    return pod.metadata.labels.get(names.LABEL_ACCELERATOR, "")
 
 
 def _anew(request: PlacementRequest, heading: str) -> PlacementRequest:

@@ -97,7 +97,7 @@ class ScalingLoop:
             for key, record in self._state.services.items()
             if record.service is not None
         }
-        living = {_uid(record) for record in services.values()}
+        living = {record.uid for record in services.values()}
         memories: tuple[dict[str, Any], ...] = (
             self._scalers,
             self._defects,
@@ -126,7 +126,7 @@ class ScalingLoop:
         record = self._state.services.get(key)
         if record is None or record.service is None:
             return
-        uid = _uid(record)
+        uid = record.uid
         try:
             await self._decide(key, record)
             self._defects.pop(uid, None)
@@ -147,7 +147,7 @@ class ScalingLoop:
             return
         now = datetime.now(UTC)
         policy = self._at_sites(key, record, policy_of(record, now, self._state.carbon_of(key)))
-        uid = _uid(record)
+        uid = record.uid
         samples = await self._looks.at(key, uid, policy, self.looks(uid))
         live = self._state.live_replicas(key)
         if live is None or not self._is_current(key, uid):
@@ -189,13 +189,13 @@ class ScalingLoop:
         now_s = asyncio.get_running_loop().time()
         decision = self._to_zero.at_zero(key, record.service, now_s)
         if decision is not None:
-            self._publish(key, _uid(record), decision, 0, now_s)
+            self._publish(key, record.uid, decision, 0, now_s)
         self._queue.add(key, Priority.CHILD)  # who listens is part of what is written
 
     def arrivals(self, namespace: str, name: str) -> dict[str, Any] | None:
         """Requests/s by model over the last hour, as JSON for ``conch trace``; None: not known."""
         record = self._state.services.get(Key(namespace, name))
-        history = self._histories.get(_uid(record)) if record is not None else None
+        history = self._histories.get(record.uid) if record is not None else None
         found = history.arrivals() if history is not None else None
         if found is None:
             return None
@@ -216,7 +216,7 @@ class ScalingLoop:
 
     def _is_current(self, key: Key, uid: str) -> bool:
         record = self._state.services.get(key)
-        return record is not None and _uid(record) == uid
+        return record is not None and record.uid == uid
 
     def _observation(
         self,
@@ -269,7 +269,3 @@ class ScalingLoop:
             self._metrics.decisions.labels(decision.reason.value).inc()
         self._state.decisions[key] = decision
         self._queue.add(key, Priority.CHILD if decision.replicas == live else Priority.SCALE)
-
-
-def _uid(record: Record) -> str:
-    return str(record.raw["metadata"]["uid"])

@@ -82,7 +82,7 @@ async def forget_gone(
     named_classes = {raw["metadata"]["name"] for raw in await _list(api, "acceleratorclasses")}
     changed = False
     for key, record in services.items():
-        uid = record.raw["metadata"]["uid"]
+        uid = record.uid
         if living.get(key) != uid and state.remove_service(key, uid):
             logger.info("%s was deleted unnoticed", key)
             queue.add(key)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from conch.api import names, v1alpha1
+from conch.observe.family import class_of
 from conch.observe.state import Observation
 from conch.observe.types import Assignment, Decision
 from conch.placement import footprint
@@ -30,7 +31,7 @@ def placement(assignment: Assignment | None) -> dict[str, Any]:
 def parts(obs: Observation) -> dict[str, Any]:
     """Its pods per class, where they are on several: the service's own class first."""
     alive = [p for p in obs.pods if p.metadata.deletion_timestamp is None]
-    on = [p.metadata.labels.get(names.LABEL_ACCELERATOR, "") for p in alive]
+    on = [class_of(pod) for pod in alive]
     if len(set(on)) < 2:
         return {}
     every, ready = Counter(on), Counter(n for n, p in zip(on, alive, strict=True) if p.ready)
