@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
+import msgspec
 import pytest
 
 from conch.api import names
@@ -266,6 +267,26 @@ async def test_numbers_in_a_message_wake_nobody_at_once(
     assert before.reason is after.reason is Reason.NO_CAPACITY
     assert before.message != after.message
     assert await woken(queue) == set()
+
+
+async def test_no_further_deployment_takes_another_services_name(queue: WorkQueue) -> None:
+    cluster = ClusterState()
+    for name, gpus in (("l4", 3), ("t4", 3)):
+        one = node(gpus)
+        labels = {"nvidia.com/gpu.product": f"NVIDIA-{name.upper()}"}
+        meta = msgspec.structs.replace(one.metadata, name=name, labels=labels)
+        cluster.inventory_builder.upsert_node(msgspec.structs.replace(one, metadata=meta))
+    six = {"scaling": {"mode": "Fixed", "replicas": 6}}
+    cluster.set_service(service("big", **six))
+    loop = loop_of(cluster, queue)
+    await loop.replan()
+    parts = cluster.assignments[key("big")].parts
+    assert {part.kind.name: part.replicas for part in parts} == {"l4": 3, "t4": 3}
+    further = next(part.kind.name for part in parts if not part.main)
+    none = {"scaling": {"mode": "Fixed", "replicas": 0}}
+    cluster.set_service(service(f"big-on-{further}", **none))
+    await loop.replan()
+    assert cluster.assignments[key("big")].parts == ()
 
 
 async def test_room_at_a_site_that_lacks_its_minimum_wakes_the_service(queue: WorkQueue) -> None:

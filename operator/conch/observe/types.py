@@ -197,6 +197,7 @@ class PlacementRequest:
     on_demand_bound: int = 0  # of the bound ones: those that cannot be on spot
     # Replicas bound on behalf of its further Deployments, by their class; not in ``bound``.
     parts: Mapping[str, int] = field(default_factory=dict)
+    barred: frozenset[str] = frozenset()  # classes that it may have no further Deployment for
     surplus: int = 0  # of one with parts: so many more are bound than it wants
     spill: int | None = None  # at most so many more may go to other classes now; None: all
     sites: tuple[str, ...] = ()  # allowed; (): any node, whatever its site

@@ -71,7 +71,9 @@ class Beside:
         ledger, own = self._ledger, seat.option.kind.name
         on = {own, *seat.beside}
         for entry in self._best_first(seat.request):
-            if entry.name == own or (entry.name not in on and len(on) >= MOST_CLASSES):
+            if entry.name == own or entry.name in seat.request.barred:
+                continue
+            if entry.name not in on and len(on) >= MOST_CLASSES:
                 continue
             assert entry.candidates is not None
             assert entry.shape is not None

@@ -77,6 +77,7 @@ class PlacementLoop:
         self._relief = Relief()
         self._moves = Moves(settings.placement_moves_per_h, settings.placement_steady_s)
         self._planner = Planner()
+        self._namesakes: dict[Key, set[str]] = {}
 
     def trigger(self) -> None:
         """Something that placement looks at has changed."""
@@ -122,6 +123,7 @@ class PlacementLoop:
         self._relief.begin()
         records = self._state.services
         self._moves.begin(uids, _epoch_s(), lambda key: records[key].raw.get("status"))
+        self._namesakes = _namesakes(records)
         requests: dict[Key, PlacementRequest] = {}
         failed: dict[Key, Exception] = {}
         for key, record in self._state.services.items():
@@ -279,6 +281,7 @@ class PlacementLoop:
             unbound=max(0, wanted - len(bound) - parts.total()),
             bound=len(bound),
             parts=dict(sorted(parts.items())),
+            barred=self._barred(key),
             surplus=max(0, len(bound) + parts.total() - wanted) if parts else 0,
             min_on_demand=placement.min_on_demand or 0,
             on_demand_bound=sum(
@@ -305,6 +308,15 @@ class PlacementLoop:
             return request
         return self._relief.note(request, stays, obs.assignment, _epoch_s())
 
+    def _barred(self, key: Key) -> frozenset[str]:
+        """Classes for which its further Deployment would have another service's name."""
+        if (taken := self._namesakes.get(key)) is None:
+            return frozenset()
+        classes = (kind.name for kind in self._state.inventory().kinds)
+        return frozenset(
+            name for name in classes if names.part_name(key.name, names.part_on(name)) in taken
+        )
+
     def _movable(self, obs: Observation, request: PlacementRequest) -> tuple[bool, frozenset[str]]:
         """Whether a service may be moved for a gain, and to which classes it must not be."""
         assert obs.service is not None
@@ -316,6 +328,15 @@ class PlacementLoop:
             seconds(spec.objectives.latency.target),
         )
         return able, shunned(request, outlook, replicas.limits(obs, spec.scaling).most)
+
+
+def _namesakes(services: Iterable[Key]) -> dict[Key, set[str]]:
+    """By service, others that are called as a further Deployment of it might be."""
+    found: dict[Key, set[str]] = {}
+    for key in services:
+        for base in names.bases_of(key.name):
+            found.setdefault(Key(key.namespace, base), set()).add(key.name)
+    return found
 
 
 def _essence(assignment: Assignment) -> object:
