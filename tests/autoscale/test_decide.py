@@ -290,6 +290,7 @@ def test_a_counter_reset_changes_nothing() -> None:
     assert world.serve(20, 60).replicas == 3
 
 
+groups = st.sampled_from(["", "l4", "t4"])
 numbers = st.one_of(st.integers(0, 10**9).map(float), st.sampled_from([0.0, 1e-9, 1e18]))
 
 
@@ -317,9 +318,17 @@ def observations(draw: st.DrawFn) -> ScalingObservation:
         cold_start_s=tuple(draw(st.lists(st.floats(0, 1e4), max_size=3))),
         room=draw(st.integers(0, 5)),
         samples=tuple(
-            PodSample(pod, now_s, {MODEL: any_counters()} if draw(st.booleans()) else {}, "")
+            PodSample(
+                pod,
+                now_s,
+                {MODEL: any_counters()} if draw(st.booleans()) else {},
+                group=draw(groups),
+            )
             for pod in pods
         ),
+        starting_groups=tuple(draw(st.lists(groups, max_size=4))),
+        growing=draw(groups),
+        shrinking=draw(groups),
     )
 
 

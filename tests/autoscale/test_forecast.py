@@ -24,6 +24,13 @@ def test_expects_a_little_more_until_something_is_known() -> None:
     assert watched([3.0] * 10).expected(0, HIGHEST, 3.0) == pytest.approx(3.6)
 
 
+def test_two_slots_may_end_with_the_same_look() -> None:
+    found = Forecast()
+    for _ in range(4):
+        found = found.after(5.0, 3.0, 3.0, 20.0)
+    assert found.expected(0, HIGHEST, 3.0) == pytest.approx(3.6)
+
+
 def test_constant_demand_is_expected_to_stay() -> None:
     found = watched([3.0] * 200)
     assert all(found.expected(base, HIGHEST, 3.0) == pytest.approx(3.0) for base in range(BASES))

@@ -155,7 +155,8 @@ class Forecast:
         )
 
     def _slots(self, horizon_s: float) -> int:
-        lasted_s = self.at_s[-1] - self.at_s[0] if len(self.at_s) > 1 else SLOT_S
+        lasted_s = self.at_s[-1] - self.at_s[0] if len(self.at_s) > 1 else 0.0
+        lasted_s = lasted_s or SLOT_S  # two slots may end with the same look
         return max(1, math.ceil(horizon_s * max(1, len(self.at_s) - 1) / lasted_s))
 
     def expected(self, base: int, boldness: int, level: float) -> float:

@@ -46,6 +46,7 @@ _DEAR: Final = 1.25
 _DEARER: Final = 4.0
 _FORESIGHT: Final = 1.25  # cold starts: what foresight starts early, and keeps between two rises
 _GRACE: Final = 0.3  # replicas: where two are needed, a third is half as much again
+_MOST: Final = 1_000_000  # replicas
 _TIGHT: Final = 0.95  # foresight spends the error budget, too
 
 
@@ -101,7 +102,7 @@ class Shadows:
         """The same, counted in replicas of which ``factor`` times as many are needed."""
 
         def whole(counts: Iterable[int]) -> list[int]:
-            return [math.ceil(count * factor - 1e-6) for count in counts]
+            return [math.ceil(min(_MOST, count * factor) - 1e-6) for count in counts]
 
         def scaled(sums: Iterable[float]) -> tuple[float, ...]:
             return tuple(one * factor for one in sums)
