@@ -109,7 +109,7 @@ def test_what_arrived_comes_back_and_is_simulated(user: Path, tmp_path: Path) ->
     assert code == 0, err
     found = json.loads(out)
     # The example's model sleeps for 40 ms + 10 ms per request; a busy machine adds to it.
-    assert 0.05 <= found["service"]["service_s"][0] < 0.075
+    assert 0.05 <= found["service"]["service_s"][0] < 0.25
     assert 0 < found["scenario"]["cold_start_s"] < 120
     assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
 
