@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -232,7 +233,7 @@ def applied(
         if plan.kind is None:
             running.append(request)
             continue
-        bound = 0
+        on: Counter[str] = Counter()
         for share in plan.shares:
             names = pools[share.class_name, share.capacity_type, share.zone]
             for _ in range(share.replicas):
@@ -240,10 +241,11 @@ def applied(
                 if name is not None:
                     nodes[name] = with_pod(nodes[name], request)
                     placed.setdefault(name, []).append(request.key)
-                    bound += 1
-        wanted_replicas = sum(share.replicas for share in plan.shares)
+                    on[share.class_name] += 1
+        missing = sum(share.replicas for share in plan.shares) - on.total()
+        bound = on.pop(plan.kind.name, 0)
         running.append(
-            replace(request, current=plan.kind.name, bound=bound, unbound=wanted_replicas - bound)
+            replace(request, current=plan.kind.name, bound=bound, parts=on, unbound=missing)
         )
     return replace(world, nodes=tuple(nodes[n.name] for n in world.nodes)), running, placed
 

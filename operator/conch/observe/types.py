@@ -284,7 +284,7 @@ class Assignment:
     # Of a service on several classes, that of its own Deployment included, the worst last: its
     # replicas are given up first. (): all are on ``kind``.
     parts: tuple[Part, ...] = ()
-    room_beside: int = 0  # further replicas that would find room on other classes
+    room_beside: int = 0  # replicas on other classes, where its own has no room for more
     growing: str = ""  # the class that a further replica goes to; "": not told
     shrinking: str = ""  # the one that is given up first
 

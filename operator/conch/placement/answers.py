@@ -51,7 +51,6 @@ class Answers:
         awaited = sum(n for index, n in seat.grants if self._ledger.node(index).coming)
         parts = self._parts(seat, option, left)
         rooms = self._rooms(seat, left)
-        granted = sum(n for _, grants in seat.parts for _, n in grants)
         return Assignment(
             option.kind,
             Reason.WAITING_FOR_NODE if awaited else Reason.PLACED,
@@ -71,7 +70,7 @@ class Answers:
             room_to_come=min(placed + left, awaited + to_come),
             site_room=self._site_room(seat, option) if seat.request.min_per_site else {},
             parts=parts,
-            room_beside=min(UNLIMITED, granted + sum(rooms.values())),
+            room_beside=min(UNLIMITED, seat.promised + sum(rooms.values())),
             growing=option.kind.name if left or not rooms else next(iter(rooms)),
             shrinking=parts[-1].kind.name if parts else option.kind.name,
         )
@@ -98,8 +97,8 @@ class Answers:
         return tuple(found)
 
     def _rooms(self, seat: Seat, left: int) -> dict[str, int]:
-        """Room on other classes, where that of its own is not plenty anyway."""
-        if left >= max(1, seat.request.wanted):
+        """Room on other classes, once that of its own is used up: to know it of all is too dear."""
+        if left:
             return {}
         # What is missing there must not be on spot: room of any kind does not help.
         firm = seat.request.min_on_demand and seat.missing > 0

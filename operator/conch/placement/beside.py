@@ -8,7 +8,7 @@ long as it may; bringing it back is a move, and those are the planner's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from conch.observe.types import PlacementRequest
 from conch.placement.fit import Fit
@@ -44,7 +44,7 @@ class Beside:
             most = min(most, seat.spot_left)
         if most <= 0:
             return
-        for entry, room in self._rooms(seat):
+        for entry, room in self._rooms(seat, self._best_first(request)):
             option = self._offers.option(request, entry)
             found = self._ledger.reserve(option.candidates, option.shape, min(most, room))
             seat.parts.append((option, found))
@@ -58,20 +58,20 @@ class Beside:
         As far as to twice what it is: how much there is beyond that nobody asks.
         """
         found: dict[str, int] = {}
-        for entry, room in self._rooms(seat):
+        for entry, room in self._rooms(seat, self._offers.one_by_one(seat.request)):
             found[entry.name] = room
             if sum(found.values()) >= seat.request.wanted:
                 break
         return found
 
-    def _rooms(self, seat: Seat) -> Iterator[tuple[Entry, int]]:
-        """Other classes that take some now, best first."""
+    def _rooms(self, seat: Seat, entries: Iterable[Entry]) -> Iterator[tuple[Entry, int]]:
+        """Of these classes, in this order, the others that take some now."""
         if seat.option is None or not may_split(seat.request):
             return
         ledger, own = self._ledger, seat.option.kind.name
         on = {own, *seat.beside}
-        for entry in self._best_first(seat.request):
-            if entry.name == own or entry.name in seat.request.barred:
+        for entry in entries:
+            if entry.name == own or entry.name in seat.request.barred or not _usable(entry):
                 continue
             if entry.name not in on and len(on) >= MOST_CLASSES:
                 continue
@@ -89,19 +89,18 @@ class Beside:
         # Kept by the offers as long as this lives. Who asks for speed has an order of its own.
         key = None if request.optimise == "Latency" else id(entries)
         if key is None or key not in self._sorted:
-            usable = [
-                entry
-                for entry in entries
-                if entry.refusal is None
-                and entry.shape is not None
-                and entry.candidates is not None
-                and not all(lot.coming for lot in entry.candidates.lots)
-            ]
-            usable.sort(key=lambda entry: order(request, entry))
+            usable = sorted(filter(_usable, entries), key=lambda entry: order(request, entry))
             if key is None:
                 return usable
             self._sorted[key] = usable
         return self._sorted[key]
+
+
+def _usable(entry: Entry) -> bool:
+    """Whether a class may take replicas on nodes that are there."""
+    if entry.refusal is not None or entry.shape is None or entry.candidates is None:
+        return False
+    return not all(lot.coming for lot in entry.candidates.lots)
 
 
 def may_split(request: PlacementRequest) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from conch.observe.types import CPU_CLASS, AcceleratorKind, PlacementRequest
@@ -125,6 +125,7 @@ class Offers:
         self._any = [*sorted(self.known.values(), key=_smallest_first), CPU_CLASS]
         self._memories = sorted({k.memory_bytes for k in self.known.values() if k.memory_bytes})
         self._entries: dict[object, tuple[Entry, ...]] = {}
+        self._by_price: dict[str, list[str]] = {}
         self._filters: dict[object, Filter] = {}
         self._worths: dict[tuple[int, int, str], Worth] = {}
 
@@ -211,21 +212,47 @@ class Offers:
         ordered = self.names(request)
         names = ordered or [k.name for k in self._any if k is not CPU_CLASS or request.allow_cpu]
         for position, name in enumerate(names):
-            kind = self.named(request, name)
-            if kind is None:
-                yield Entry(name, None, Fit.UNKNOWN, None, None, position, None)
-                continue
-            candidates = self._ledger.candidates(kind, filter_)
-            rank = position
-            if not ordered:
-                rank = 2 if kind is CPU_CLASS else int(price_per_h(kind, "OnDemand") is None)
-            rank += self._sites_without(request, candidates)
-            refusal = class_refusal(kind, request)
-            if refusal is None and name in request.avoid:
-                refusal = Fit.AVOIDED
-            needs = shape(kind, request)
-            worth = self._worth(kind, candidates, needs.count or 1, request.optimise)
-            yield Entry(name, kind, refusal, candidates, needs, rank, worth)
+            yield self._entry(request, filter_, name, position if ordered else None)
+
+    def _entry(
+        self, request: PlacementRequest, filter_: Filter, name: str, position: int | None
+    ) -> Entry:
+        """One class; ``position`` in the service's own order, if it has one."""
+        kind = self.named(request, name)
+        if kind is None:
+            return Entry(name, None, Fit.UNKNOWN, None, None, position or 0, None)
+        candidates = self._ledger.candidates(kind, filter_)
+        rank = _rank(kind) if position is None else position
+        rank += self._sites_without(request, candidates)
+        refusal = class_refusal(kind, request)
+        if refusal is None and name in request.avoid:
+            refusal = Fit.AVOIDED
+        needs = shape(kind, request)
+        worth = self._worth(kind, candidates, needs.count or 1, request.optimise)
+        return Entry(name, kind, refusal, candidates, needs, rank, worth)
+
+    def one_by_one(self, request: PlacementRequest) -> Iterator[Entry]:
+        """The same for who wants to look at few of many: best first by what a unit costs on demand.
+
+        In the service's own order where it has one.
+        """
+        if request.classes or request.optimise == "Latency":
+            yield from self.entries(request)
+            return
+        optimise = request.optimise
+        if (names := self._by_price.get(optimise)) is None:
+            kinds = sorted(
+                self._any,
+                key=lambda kind: (
+                    _rank(kind),
+                    unit_value(kind, "OnDemand", optimise, self._policy),
+                ),
+            )
+            self._by_price[optimise] = names = [kind.name for kind in kinds]
+        filter_ = self.filter_of(request)
+        for name in names:
+            if name != CPU_CLASS.name or request.allow_cpu:
+                yield self._entry(request, filter_, name, None)
 
     def _sites_without(self, request: PlacementRequest, candidates: Candidates) -> int:
         """Steps down for sites that have a minimum and no node of the class: more than any order.
@@ -259,6 +286,11 @@ class Offers:
         if names and request.allow_cpu and CPU_CLASS.name not in names:
             names.append(CPU_CLASS.name)
         return names
+
+
+def _rank(kind: AcceleratorKind) -> int:
+    """Of a class where the service has no order: the CPU last, and before it what has no price."""
+    return 2 if kind is CPU_CLASS else int(price_per_h(kind, "OnDemand") is None)
 
 
 def spot_limit(request: PlacementRequest, replicas: int, on_demand: int = 0) -> int:

@@ -46,6 +46,8 @@ class Seat:
     @property
     def beside(self) -> dict[str, int]:
         """Replicas on classes of their own, by class."""
+        if not self.parts and not self.stays:
+            return {}
         found = dict(self.stays)
         for option, grants in self.parts:
             name = option.kind.name
@@ -57,8 +59,12 @@ class Seat:
         """Replicas that have no room anywhere."""
         if self.option is None:
             return 0
-        elsewhere = sum(replicas for _, grants in self.parts for _, replicas in grants)
-        return self.option.replicas - self.placed - elsewhere
+        return self.option.replicas - self.placed - self.promised
+
+    @property
+    def promised(self) -> int:
+        """Replicas that have room on other classes, without those that run there."""
+        return sum(n for _, grants in self.parts for _, n in grants) if self.parts else 0
 
     def choose(self, option: Option) -> None:
         """Have that option, with nothing reserved yet."""
