@@ -232,9 +232,9 @@ class Offers:
         return Entry(name, kind, refusal, candidates, needs, rank, worth)
 
     def one_by_one(self, request: PlacementRequest) -> Iterator[Entry]:
-        """The same for who wants to look at few of many: best first by what a unit costs on demand.
+        """Classes with free units, for who needs few of many: the cheapest on demand first.
 
-        In the service's own order where it has one.
+        All, in the service's own order, where it has one.
         """
         if request.classes or request.optimise == "Latency":
             yield from self.entries(request)
@@ -251,7 +251,11 @@ class Offers:
             self._by_price[optimise] = names = [kind.name for kind in kinds]
         filter_ = self.filter_of(request)
         for name in names:
-            if name != CPU_CLASS.name or request.allow_cpu:
+            kind = self.known.get(name, CPU_CLASS)
+            if (kind is CPU_CLASS and not request.allow_cpu) or class_refusal(kind, request):
+                continue
+            candidates = self._ledger.candidates(kind, filter_)
+            if self._ledger.short(candidates, shape(kind, request), 1) <= 0:
                 yield self._entry(request, filter_, name, None)
 
     def _sites_without(self, request: PlacementRequest, candidates: Candidates) -> int:

@@ -7,17 +7,17 @@ one condition each (``reconcile.steps``); nothing here reads a clock or a networ
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from conch.api import conditions, names, v1alpha1
+from conch.api import conditions, names
 from conch.api.conditions import Condition, ConditionType, Reason
 from conch.kube.views import Object
 from conch.observe.state import ChildId, Observation
-from conch.observe.types import AcceleratorKind
+from conch.reconcile.desired import Options as Options
+from conch.reconcile.desired import desired, difference, identity
 from conch.reconcile.steps import (
     accepted,
     available,
@@ -26,21 +26,12 @@ from conch.reconcile.steps import (
     foreign,
     holding,
     placed,
-    queue_limit,
     replicas,
     serving,
     sites,
     split,
     summary,
     told,
-)
-from conch.render import (
-    Holding,
-    PartOptions,
-    QueueLimit,
-    RenderOptions,
-    children,
-    needs_apply,
 )
 
 _AWAITED = {
@@ -52,20 +43,6 @@ _AWAITED = {
 
 # A quota that is raised and a foreign object that goes away are told by nobody.
 _AGAIN_S = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the plan needs from the settings."""
-
-    allowed_sources: tuple[str, ...]
-    allow_private_hosts: bool
-    fetch_image: str
-    fetch_image_pull_policy: str
-    fetch_max_bytes: int
-    operator_namespace: str
-    drain_s: int
-    startup_budget_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +109,8 @@ def make(obs: Observation, options: Options) -> Plan:
     spare = 0 if foreign.judge(obs) else sites.spare(obs, wanted)
     substitutes = replicas.substitutes(obs, wanted) + spare
     parts = split.judge(obs, wanted, substitutes)
-    desired = _desired(obs, service, obs.runtime, kind, wanted, parts, held, options)
-    stranger, dying = _strangers(obs, desired)
+    children = desired(obs, service, obs.runtime, kind, wanted, parts, held, options)
+    stranger, dying = _strangers(obs, children)
     if stranger or dying:
         return Plan(
             verdict,
@@ -144,11 +121,11 @@ def make(obs: Observation, options: Options) -> Plan:
             building=True,
         )
     applies = tuple(
-        Apply(child, why, create=_id(child) not in obs.children)
-        for child in desired
-        if (why := _difference(obs, child)) is not None
+        Apply(child, why, create=identity(child) not in obs.children)
+        for child in children
+        if (why := difference(obs, child)) is not None
     )
-    kept = {_id(child) for child in desired}
+    kept = {identity(child) for child in children}
     # A pod that is not there yet, or starts again, needs the template it was made with.
     claimed = {c.resource_claim_template_name for pod in obs.pods for c in pod.spec.resource_claims}
     # Until others do their part.
@@ -261,105 +238,11 @@ def _again_s(obs: Observation, plan: Plan, outcome: Outcome) -> float | None:
 # --- parts ----------------------------------------------------------------------------------------
 
 
-def _desired(
-    obs: Observation,
-    service: v1alpha1.InferenceService,
-    runtime: v1alpha1.TritonRuntimeSpec,
-    kind: AcceleratorKind,
-    wanted: int,
-    parts: split.Split,
-    held: Holding | None,
-    options: Options,
-) -> list[Object]:
-    """The children as they should be.
-
-    Some things change only when something else changes anyhow. Whether a rollout surges depends on
-    free accelerators, which come and go: following them, a converged world would write. The image
-    that stages models is the operator's own: following it, an upgrade of Conch would restart every
-    model server there is. A queue limit that is good enough stays for the same reason.
-    """
-    kept, newest = queue_limit.judge(obs)
-
-    beside = {
-        name: part
-        for part in (obs.assignment.parts if obs.assignment is not None else ())
-        if not part.main and parts.parts.get(name := names.part_on(part.kind.name))
-    }
-
-    def build(
-        surges: Mapping[str, int],
-        limit: QueueLimit | None = newest,
-        fetch_image: str = options.fetch_image,
-    ) -> list[Object]:
-        return children(
-            service,
-            runtime,
-            kind,
-            RenderOptions(
-                fetch_image=fetch_image,
-                fetch_image_pull_policy=options.fetch_image_pull_policy,
-                operator_namespace=options.operator_namespace,
-                drain_s=options.drain_s,
-                allowed_sources=options.allowed_sources,
-                allow_private_hosts=options.allow_private_hosts,
-                fetch_max_bytes=options.fetch_max_bytes,
-                surge=surges.get(split.MAIN, 1),
-                replicas=wanted,
-                startup_budget_s=options.startup_budget_s,
-                holding=held,
-                queue_limit=limit,
-            ),
-            [PartOptions(name, beside[name].kind, surges.get(name, 1)) for name in sorted(beside)],
-        )
-
-    deployment = obs.deployment
-    if deployment is None:
-        return build({})
-    live = {split.MAIN: deployment, **{name: d for name, d in obs.parts.items() if name in beside}}
-    before = {name: _surge(one) for name, one in live.items()}
-    same = build(before, kept, _fetch_image(deployment) or options.fetch_image)
-    unchanged = all(
-        _difference(obs, child) is None
-        for child in same
-        if child["kind"] == "Deployment" and _id(child) in obs.children
-    )
-    if unchanged:
-        return same
-    rooms = {name: part.room for name, part in beside.items()}
-    rooms[split.MAIN] = obs.assignment.room if obs.assignment else 0
-    # A single replica must surge, or the service would be away during the rollout; it waits for
-    # room instead when there is none.
-    # Replicas without a node serve nobody: their successors come at once, as far as there is room.
-    waiting = Counter(split.part_of(pod) for pod in obs.pods if not pod.spec.node_name)
-    return build(
-        {
-            name: max(1, min(room, waiting[name])) if room > 0 or wanted <= 1 else 0
-            for name, room in rooms.items()
-        }
-    )
-
-
-def _surge(deployment: Object) -> int:
-    rolling = deployment["spec"].get("strategy", {}).get("rollingUpdate", {})
-    return int(rolling.get("maxSurge", 1))
-
-
-def _fetch_image(deployment: Object) -> str | None:
-    """The image that stages models in the pods there are."""
-    containers = deployment["spec"]["template"]["spec"].get("initContainers", [])
-    return next((str(c["image"]) for c in containers if c["name"] == names.CONTAINER_FETCH), None)
-
-
-def _difference(obs: Observation, child: Object) -> str | None:
-    live = obs.children.get(_id(child))
-    return "it does not exist" if live is None else needs_apply(child, live)
-
-
-def _strangers(obs: Observation, desired: Sequence[Object]) -> tuple[str, str]:
+def _strangers(obs: Observation, children: Sequence[Object]) -> tuple[str, str]:
     """(child that is somebody else's, child that an earlier namesake of the service left)."""
     service = obs.raw["metadata"]
-    for child in desired:
-        live = obs.children.get(_id(child))
+    for child in children:
+        live = obs.children.get(identity(child))
         if live is None or _owner_uid(live) == service.get("uid"):
             continue
         if owner_kind(live) == names.INFERENCE_SERVICE:
@@ -387,10 +270,6 @@ def owned_by(live: Object, uid: str) -> bool:
 def describe(child: Object) -> str:
     """ "Deployment resnet", for messages."""
     return f"{child['kind']} {child['metadata']['name']}"
-
-
-def _id(child: Object) -> ChildId:
-    return child["kind"], child["metadata"]["name"]
 
 
 def _scale_to(deployment: Object | None, wanted: int | None) -> int | None:
