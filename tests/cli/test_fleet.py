@@ -190,6 +190,19 @@ def test_place_says_where_it_goes_and_what_it_costs(run: Run, tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("gpus")
+def test_place_says_what_goes_to_which_of_several_classes(run: Run, tmp_path: Path) -> None:
+    """Two of l4 are free and one of t4: three find room, a fourth does not."""
+    file = written(tmp_path, placement=wants("l4", "t4"))
+    code, out, _ = run("place", "-f", file, "--replicas", "3")
+    assert code == 0
+    assert "(2 x l4 OnDemand, 1 x t4 OnDemand)" in " ".join(out.split())
+    assert "chosen: 1 replica; 1 node, 0 of 1 GPU free" in " ".join(out.split())
+    code, out, _ = run("place", "-f", file, "--replicas", "4")
+    assert code == 1
+    assert "1 of them find no room" in " ".join(out.split())
+
+
+@pytest.mark.usefixtures("gpus")
 def test_place_says_what_would_have_to_be_added(run: Run, tmp_path: Path) -> None:
     file = written(tmp_path, placement=wants("l4"))
     code, out, _ = run("place", "-f", file, "--replicas", "5")
