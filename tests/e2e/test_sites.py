@@ -167,7 +167,7 @@ async def a_site_that_gets_its_first_node_later_gets_its_replica(room: Room) -> 
         await room.create(
             "web", _service("rtx-a4000", "late-a", "late-b", "late-c", scaling=scaling)
         )
-        await room.ready("web")
+        await room.whole("web")
         says = "Site late-b needs 1 and has 0: no rtx-a4000 node there can be used."
         await room.reports("web", "Scaling", "False", "NoRoom", says)
         before = {p["metadata"]["uid"] for p in await room.pods()}

@@ -63,7 +63,8 @@ async def api(cluster: Cluster) -> AsyncIterator[Api]:
 
         async def served() -> bool:
             found = [await client.get(f"{DEFINITIONS}/{one['metadata']['name']}") for one in kinds]
-            told = [c for one in found for c in one.get("status", {}).get("conditions", ())]
+            states = [one.get("status", {}) for one in found]
+            told = [c for state in states for c in state.get("conditions") or ()]
             return [(c["type"], c["status"]) for c in told].count(("Established", "True")) == 2
 
         await until(served)
