@@ -42,7 +42,7 @@ check: setup ## Format, lint, types, layers, unit tests: the inner loop
 	@$(BIN)/ruff check --quiet operator tests e2e charts
 	@$(BIN)/mypy operator/conch e2e
 	@$(BIN)/lint-imports --no-cache | tail -1
-	@$(KEEP_BYTECODE) $(BIN)/pytest -n 3 --dist worksteal -m "not cluster and not node and not simulation" tests
+	@$(KEEP_BYTECODE) $(BIN)/pytest -n 3 --dist worksteal -m "not cluster and not node and not simulation and not slow" tests
 
 test: setup ## All set-up, then every test: unit, control plane, real node, chart
 	@$(BIN)/pytest tests --durations=15

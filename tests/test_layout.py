@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import conch
 
 REPOSITORY = Path(__file__).parents[1]
@@ -30,6 +32,7 @@ def test_the_standard_librarys_operator_is_found_from_the_repositorys_root() -> 
     assert not Path(file).is_relative_to(REPOSITORY / "operator")
 
 
+@pytest.mark.slow
 def test_every_module_and_folder_opens_with_what_it_is_for() -> None:
     silent = [
         str(file.relative_to(REPOSITORY))

@@ -94,6 +94,7 @@ async def test_a_client_that_never_calls_is_dismissed(
     assert bed.count("expired") == 0
 
 
+@pytest.mark.slow
 async def test_past_the_deadline_there_is_a_clear_no(start: Start) -> None:
     bed = await start(hold_s=0.5)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{bed.grpc}") as channel:
@@ -103,6 +104,7 @@ async def test_past_the_deadline_there_is_a_clear_no(start: Start) -> None:
     assert "no replica of team/resnet became ready" in str(refused.value.details())
 
 
+@pytest.mark.slow
 async def test_pings_are_answered_while_it_waits(start: Start) -> None:
     bed = await start()
     options = [

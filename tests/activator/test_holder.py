@@ -180,6 +180,7 @@ async def test_a_flood_is_refused_and_leaves_the_others_room(start: Start, dial:
         writer.close()
 
 
+@pytest.mark.slow
 async def test_who_hangs_up_unread_is_found(start: Start, dial: Dial) -> None:
     bed = await start()
     _, writer = await dial(bed.http)
@@ -192,6 +193,7 @@ async def test_who_hangs_up_unread_is_found(start: Start, dial: Dial) -> None:
     assert bed.count("left") == 1
 
 
+@pytest.mark.slow
 async def test_tls_passes_untouched_and_is_let_go_when_quiet(
     start: Start, dial: Dial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -318,6 +320,7 @@ async def test_ports_change_hands(start: Start, dial: Dial) -> None:
     }
 
 
+@pytest.mark.slow
 async def test_a_port_that_was_taken_is_tried_again(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

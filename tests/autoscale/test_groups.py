@@ -298,6 +298,7 @@ def test_what_is_remembered_of_a_class_counts_before_its_first_replica_is_there(
     assert alike.group_rps == {}
 
 
+@pytest.mark.slow
 def test_the_sentence_tells_what_one_of_each_carries() -> None:
     told = Two(2, 2).serve(240, 24.0, 12.0).message
     assert " on average within 400 ms (one on fast " in told

@@ -34,6 +34,7 @@ def test_a_constant_rate_is_averaged_over_the_last_moments() -> None:
     assert min(found) > 90
 
 
+@pytest.mark.slow
 def test_false_alarms_are_rare() -> None:
     resets = 0
     for seed in range(4):

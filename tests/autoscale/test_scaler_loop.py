@@ -19,6 +19,7 @@ def example() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_the_example_follows_its_wave(
     example: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:

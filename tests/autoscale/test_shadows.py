@@ -52,6 +52,7 @@ def test_more_replicas_are_never_later_and_never_cheaper() -> None:
     assert short[1] >= long[1]
 
 
+@pytest.mark.slow
 def test_boldness_is_earned() -> None:
     busy = FLEET.carries(3) * 1.01  # three would nearly do
     young, old = play([busy] * 90), play([busy] * 700)
@@ -82,6 +83,7 @@ def test_without_rejecting_a_backlog_makes_later_ones_late_too() -> None:
     assert of(play(rise, patient), 0, 0.5, 15.0)[1] > of(play(rise), 0, 0.5, 15.0)[1]
 
 
+@pytest.mark.slow
 def test_calm_demand_is_followed_closely_and_jumpy_demand_with_more() -> None:
     calm = play([3.0] * 300)
     jumpy = play([3.0 if turn // 10 % 2 else 4.5 for turn in range(300)], cold_start_s=60.0)

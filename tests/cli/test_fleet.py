@@ -102,6 +102,7 @@ def test_who_may_not_list_nodes_is_told_so(run: Run, gpus: FakeCluster) -> None:
     assert (code, err) == (1, "conch: you may not do that: no.\n")
 
 
+@pytest.mark.slow
 def test_nodes_that_karpenter_may_add_are_counted_and_saved(
     run: Run, gpus: FakeCluster, tmp_path: Path
 ) -> None:

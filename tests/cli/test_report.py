@@ -250,6 +250,7 @@ def test_amounts(value: float | None, text: str) -> None:
     assert amount(value, "$") == text
 
 
+@pytest.mark.slow
 def test_it_needs_no_numpy() -> None:
     code = (
         "import sys, conch.cli.report_page;"

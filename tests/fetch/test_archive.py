@@ -90,6 +90,7 @@ def test_links_and_devices_in_zip_are_refused(kind: int, tmp_path: Path, limits:
     assert str(error) == "'1/link' is neither a file nor a directory"
 
 
+@pytest.mark.slow
 def test_bombs_stop_at_the_limit(tmp_path: Path) -> None:
     makers: tuple[Make, Make] = (tar, zipped)
     for number, make in enumerate(makers):

@@ -159,6 +159,7 @@ def test_trouble_that_passes_is_retried(web: Origin, puller: Puller) -> None:
     assert len(web.requests) == 3
 
 
+@pytest.mark.slow
 def test_trouble_that_stays_is_reported_soon(web: Origin, puller: Puller) -> None:
     web.answers["/m"] = lambda handler: handler.status(503)
     started_s = time.monotonic()

@@ -167,6 +167,7 @@ def test_one_failure_ends_the_run_at_once(web: Origin, puller: Puller) -> None:
     assert puller.failure["model"] == "gone"
 
 
+@pytest.mark.slow
 def test_the_time_limit_holds_for_a_server_that_says_nothing(web: Origin, puller: Puller) -> None:
     released = threading.Event()
     web.answers["/m"] = silent_until(released)

@@ -68,6 +68,7 @@ def test_without_keys_requests_are_not_signed(s3: Origin, secret: Path, puller: 
     assert "authorization" not in s3.requests[0][1]
 
 
+@pytest.mark.slow
 def test_the_digest_is_of_the_tree(secret: Path, puller: Puller) -> None:
     right = _tree_digest(puller, secret)
     wrong = "sha256:" + "0" * 64
@@ -97,6 +98,7 @@ def test_what_is_not_there(uri: str, reason: str, text: str, secret: Path, pulle
     assert text in puller.failure["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "text"),
     [
@@ -154,6 +156,7 @@ def test_the_object_stores_own_code_is_shown(s3: Origin, secret: Path, puller: P
     assert puller.failure["message"].endswith("source.secretRef (InvalidAccessKeyId)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("endpoint", "text"),
     [
@@ -174,6 +177,7 @@ def test_unusable_endpoints(endpoint: str, text: str, secret: Path, puller: Pull
     assert "canary" not in puller.log.read_text()
 
 
+@pytest.mark.slow
 def test_an_untrusted_certificate_is_refused(web: Origin, secret: Path, puller: Puller) -> None:
     (secret / "endpoint").write_text(web.url(""))
     assert puller.run(_model("s3://bucket/models/resnet", secret)) == 1
@@ -205,6 +209,7 @@ def test_limits_are_judged_before_anything_is_downloaded(
     assert not [path for path, _ in s3.requests if "list-type" not in path]
 
 
+@pytest.mark.slow
 def test_a_download_that_breaks_off_goes_on(s3: Origin, secret: Path, puller: Puller) -> None:
     large = b"x" * 5_000_000
     s3_answers(s3, "bucket", {**OBJECTS, "models/resnet/1/weights.bin": large})

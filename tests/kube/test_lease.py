@@ -93,6 +93,7 @@ async def test_on_shutdown_the_next_one_need_not_wait(server: FakeApi, api: Api)
     assert spec(server)["holderIdentity"] == ""
 
 
+@pytest.mark.slow
 async def test_a_lease_that_changes_is_respected_and_a_still_one_is_taken(
     server: FakeApi, api: Api
 ) -> None:
@@ -138,6 +139,7 @@ async def test_a_restarted_container_goes_on_with_its_own_lease(server: FakeApi,
         assert spec(server)["leaseTransitions"] == 4
 
 
+@pytest.mark.slow
 async def test_a_leader_cut_off_says_so_before_anybody_can_take_over(
     server: FakeApi, api: Api
 ) -> None:
@@ -160,6 +162,7 @@ async def test_a_leader_cut_off_says_so_before_anybody_can_take_over(
             await task  # run() has returned by itself
 
 
+@pytest.mark.slow
 async def test_a_request_that_hangs_does_not_hide_the_deadline(server: FakeApi, api: Api) -> None:
     one = elector(api, "one", duration_s=3.0, renew_deadline_s=1.0)
     async with running(one):

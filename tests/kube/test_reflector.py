@@ -249,6 +249,7 @@ async def test_refusals_are_survived(world: FakeApi, api: Api, verb: str, code: 
         await until(lambda: pods.value("a") == 9)
 
 
+@pytest.mark.slow
 async def test_retry_after_is_obeyed(world: FakeApi, api: Api) -> None:
     world.answer("WATCH", status(429, "TooManyRequests", retry_after="1"))
     async with mirror(api):
@@ -395,6 +396,7 @@ async def test_a_server_that_is_down_is_waited_for(world: FakeApi, api: Api) -> 
         assert pods.reflector.last_contact_s > before
 
 
+@pytest.mark.slow
 async def test_a_server_that_ends_every_stream_is_not_hammered(world: FakeApi, api: Api) -> None:
     world.answer("WATCH", *[lambda _: web.Response(body=b"")] * 1000)
     async with mirror(api, backoff_first_s=0.02, backoff_max_s=0.2):

@@ -36,6 +36,7 @@ def test_percentiles_by_nearest_rank() -> None:
     assert percentile_ms([], 99) is None
 
 
+@pytest.mark.slow
 async def test_open_loop_counts_lateness_and_failures(capsys: pytest.CaptureFixture[str]) -> None:
     calls = 0
 

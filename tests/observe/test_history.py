@@ -162,6 +162,7 @@ def test_a_long_pause_does_not_bring_back_what_is_old() -> None:
     assert not any(found(history).rates["m"])
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.floats(0.1, 30), st.integers(0, 500)), min_size=2, max_size=60),
     st.floats(0.5, 10),

@@ -321,6 +321,7 @@ EVENTS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(EVENTS, max_size=30))
 def test_same_as_counting_from_scratch(events: list[Node | Pod | tuple[str, str]]) -> None:
     builder = InventoryBuilder()

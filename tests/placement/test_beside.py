@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 
 from conch.api.conditions import Reason
@@ -191,6 +192,7 @@ def bind(request: PlacementRequest, found: Assignment) -> PlacementRequest:
     return replace(request, current=found.kind.name, bound=here, parts=counts, unbound=rest)
 
 
+@pytest.mark.slow
 @given(inventories(), running())
 def test_the_sum_is_what_is_wanted_or_it_says_how_many_have_no_room(
     inventory: Inventory, requests: list[PlacementRequest]
@@ -206,6 +208,7 @@ def test_the_sum_is_what_is_wanted_or_it_says_how_many_have_no_room(
         assert ("no room for" in found.message) == (total < request.wanted)
 
 
+@pytest.mark.slow
 @given(inventories(), demands())
 def test_parts_cost_nobody_the_class_that_was_chosen(
     inventory: Inventory, requests: list[PlacementRequest]
@@ -215,6 +218,7 @@ def test_parts_cost_nobody_the_class_that_was_chosen(
     assert {k: a.kind for k, a in split.items()} == {k: a.kind for k, a in alone.items()}
 
 
+@pytest.mark.slow
 @given(inventories(added=False), demands())
 def test_once_bound_it_stays(inventory: Inventory, requests: list[PlacementRequest]) -> None:
     first = plan(inventory, requests)

@@ -336,6 +336,7 @@ def test_long_list_of_unknown_classes_is_bounded() -> None:
     assert len(only(BOTH, service("a", *names)).message) <= 900
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("load", ["free", "full"])
 def test_hundred_services_on_a_thousand_nodes(load: str) -> None:
     kinds = tuple(kind(f"gpu{i}", 16 + i) for i in range(5))

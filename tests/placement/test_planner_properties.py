@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,6 +106,7 @@ def kinds_of(plans: Mapping[Key, Assignment]) -> dict[Key, str]:
     return {key: plan.kind.name for key, plan in plans.items() if plan.kind}
 
 
+@pytest.mark.slow
 @given(inventories(), running())
 def test_no_node_is_overcommitted(inventory: Inventory, requests: list[PlacementRequest]) -> None:
     inventory = Provisions().lay_on(inventory)
@@ -115,6 +117,7 @@ def test_no_node_is_overcommitted(inventory: Inventory, requests: list[Placement
             assert 0 <= ledger.reserved(one.name, resource) <= one.free(resource)
 
 
+@pytest.mark.slow
 @given(inventories(), running())
 def test_every_request_is_answered_and_only_placed_ones_have_a_class(
     inventory: Inventory, requests: list[PlacementRequest]
@@ -128,6 +131,7 @@ def test_every_request_is_answered_and_only_placed_ones_have_a_class(
         assert 0 < len(assignment.message) <= 900
 
 
+@pytest.mark.slow
 @given(inventories(), running(), st.randoms(use_true_random=False))
 def test_order_of_the_input_does_not_matter(
     inventory: Inventory, requests: list[PlacementRequest], random: st.DataObject
@@ -139,6 +143,7 @@ def test_order_of_the_input_does_not_matter(
     assert plan(other, shuffled[2]) == plan(inventory, requests)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @given(inventories(), demands())
 def test_planning_again_on_the_same_world_moves_nothing(
     inventory: Inventory, requests: list[PlacementRequest]
@@ -149,6 +154,7 @@ def test_planning_again_on_the_same_world_moves_nothing(
     assert {k: p.room for k, p in again.items()} == {k: p.room for k, p in first.items()}
 
 
+@pytest.mark.slow
 @given(inventories(added=False), demands(one_shape=True), nodes("added"))
 def test_a_new_node_unplaces_nobody(
     inventory: Inventory, requests: list[PlacementRequest], added: NodeCapacity
@@ -160,6 +166,7 @@ def test_a_new_node_unplaces_nobody(
     assert {key: after.get(key) for key in kinds_of(before)} == kinds_of(before)
 
 
+@pytest.mark.slow
 @given(inventories(added=False), demands(), nodes("zzz"))
 def test_a_new_node_that_is_tried_last_unplaces_nobody_of_any_shape(
     inventory: Inventory, requests: list[PlacementRequest], added: NodeCapacity
@@ -171,6 +178,7 @@ def test_a_new_node_that_is_tried_last_unplaces_nobody_of_any_shape(
     assert {key: after.get(key) for key in kinds_of(before)} == kinds_of(before)
 
 
+@pytest.mark.slow
 @given(inventories(), running())
 def test_a_refusal_is_true(inventory: Inventory, requests: list[PlacementRequest]) -> None:
     """No node has what an unplaced service needs, checked without the planner's own predicates."""

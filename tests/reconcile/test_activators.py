@@ -98,6 +98,7 @@ async def test_a_waiting_request_is_heard_of_at_once(ear: Ear) -> None:
         assert holder.report()["services"]["team/resnet"]["held"] == 0
 
 
+@pytest.mark.slow
 async def test_one_that_dies_is_no_address_and_comes_back(ear: Ear) -> None:
     ear.loop.set_pod(pod())
     async with activator(ear):

@@ -146,6 +146,7 @@ def test_every_alert_is_seen_to_fire_and_to_stay_quiet() -> None:
     assert fired == quiet == {alert.name for alert in ALERTS}
 
 
+@pytest.mark.slow
 def test_prometheus_fires_them_when_it_should(promtool: Path, tmp_path: Path) -> None:
     files = []
     for group in yaml.safe_load(alerts.rules())["groups"]:

@@ -227,6 +227,7 @@ async def test_an_endless_answer_is_cut_off(
     assert "more than 1 MiB" in (await look(client)).error
 
 
+@pytest.mark.slow
 async def test_one_that_hangs_is_given_up(server: Server, client: Prometheus) -> None:
     server.hang.clear()
     assert "did not answer within 0.5 s" in (await look(client)).error

@@ -163,6 +163,7 @@ async def test_statistics_are_read_when_they_may_be_new(
     assert triton.paths == ["/metrics", "/v2/models/stats"]
 
 
+@pytest.mark.slow
 async def test_a_hanging_http_port_is_an_error_although_metrics_answer(triton: Triton) -> None:
     triton.hang.clear()
     sample = await look()

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import pkgutil, sys
 import conch.cli.app, conch.reconcile, conch.wiring
@@ -13,6 +15,7 @@ print([name for name in sys.modules if name.startswith(("numba", "llvmlite", "co
 """
 
 
+@pytest.mark.slow
 def test_the_operator_loads_neither_the_twin_nor_its_compiler() -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=60

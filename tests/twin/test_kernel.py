@@ -76,6 +76,7 @@ def test_random_routing_makes_independent_queues_and_the_least_busy_pools_them()
     assert pooled < 0.3 * independent
 
 
+@pytest.mark.slow
 def test_service_noise_keeps_the_mean_and_has_the_deviation_asked_for() -> None:
     made = fleet(ServiceModel((0.1,), noise=0.2), np.arange(100_000) * 10.0)
     latency_s = played(made)

@@ -19,6 +19,7 @@ def test_sizes_in_between_lie_on_straight_lines_and_never_fall() -> None:
     assert Table.through([(1, 10.0), (3, 30.0), (4, 29.0)], 5).rates == (10, 20, 30, 30, 30)
 
 
+@pytest.mark.slow
 def test_one_replica_is_late_as_often_as_the_solved_queue_says() -> None:
     # The theory takes Triton's early batches off the target; a single batch size has none.
     single = Scenario(
@@ -31,6 +32,7 @@ def test_one_replica_is_late_as_often_as_the_solved_queue_says() -> None:
     assert late_share(single, 1, 7.0, 200_000) == pytest.approx(theory, rel=0.1)
 
 
+@pytest.mark.slow
 def test_a_measured_table_pools() -> None:
     table = measured(SCENARIO, 4, requests=30_000)
     per_replica = np.array(table.rates) / np.arange(1, 5)

@@ -13,6 +13,7 @@ from conch.twin.world import Scenario
 from .sights import SETTING, counters, sight
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
 def test_limits_hold_with_any_load_and_with_no_data(rule: Rule) -> None:
     for build in (rule.untouched, *(lambda s, v=v: rule.tuned(s, v) for v in rule.row(SETTING))):
