@@ -288,6 +288,23 @@ def test_follows_no_redirect_to_anywhere_else(
     assert "canary" not in puller.log.read_text()
 
 
+@pytest.mark.parametrize("location", ["/secret/m.zip", "/models/%2e%2e/secret/m.zip"])
+def test_a_redirect_leads_only_to_what_is_allowed(
+    location: str, web: Origin, puller: Puller
+) -> None:
+    """Whoever may put a redirect below an allowed prefix must not reach the rest of the host."""
+    web.serve("/secret/m.zip", ARCHIVES["zip"])
+    web.answers["/models/m.zip"] = lambda handler: handler.status(302, Location=location)
+    web.answers["/models/old.zip"] = lambda handler: handler.status(302, Location="/models/new.zip")
+    web.serve("/models/new.zip", ARCHIVES["zip"])
+    allowed = (web.url("/models/"),)
+    assert puller.run(ModelRequest("m", web.url("/models/m.zip")), allowed_sources=allowed) == 1
+    assert puller.failure["reason"] == "SourceNotAllowed"
+    assert f"it redirects to {location}, which" in puller.failure["message"]
+    assert location not in {path for path, _ in web.requests}
+    assert puller.run(ModelRequest("m", web.url("/models/old.zip")), allowed_sources=allowed) == 0
+
+
 def test_a_redirect_loop_ends(web: Origin, puller: Puller) -> None:
     web.answers["/m"] = lambda handler: handler.status(302, Location="/m")
     assert puller.run(ModelRequest("m", web.url("/m"))) == 1

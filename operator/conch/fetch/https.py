@@ -1,8 +1,8 @@
 """Downloading one file over https.
 
-Connects only to addresses that were judged (``address``), follows redirects only on the same host,
-sends credentials nowhere else, retries what is worth it and goes on where it broke off when the
-server can. ``http.client`` because it lets the connection be pinned to an address.
+Connects only to addresses that were judged (``address``), follows redirects only on the same host
+and only to what might have been asked for in the first place (``admission``), sends credentials
+nowhere else, retries what is worth it and goes on where it broke off when the server can. ``http.client`` because it lets the connection be pinned to an address.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import re
 import socket
 import ssl
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from conch import __version__
 from conch.api.conditions import Reason
 from conch.errors import FetchError
-from conch.fetch import address
+from conch.fetch import address, admission
 from conch.fetch.credentials import Credentials
 from conch.fetch.limits import CHUNK_BYTES, Limits
 from conch.fetch.refusals import failed
@@ -67,9 +68,17 @@ class _Partial:
 
 
 def download(
-    uri: str, target: Path, credentials: Credentials, limits: Limits, *, allow_private: bool
+    uri: str,
+    target: Path,
+    credentials: Credentials,
+    limits: Limits,
+    *,
+    allowed: Sequence[str],
+    allow_private: bool,
 ) -> str:
     """Downloads ``uri`` into the file ``target``; returns the content's digest.
+
+    ``allowed`` are the prefixes that a redirect may lead to.
 
     Raises FetchError: SourceNotAllowed, ModelNotFound or ModelFetchFailed.
     """
@@ -79,7 +88,7 @@ def download(
     try:
         while True:
             try:
-                _attempt(uri, partial, headers, limits, allow_private)
+                _attempt(uri, partial, headers, limits, allowed, allow_private)
                 return partial.close()
             except _Transient as error:
                 if partial.position > furthest:
@@ -95,7 +104,12 @@ def download(
 
 
 def _attempt(
-    uri: str, partial: _Partial, headers: dict[str, str], limits: Limits, allow_private: bool
+    uri: str,
+    partial: _Partial,
+    headers: dict[str, str],
+    limits: Limits,
+    allowed: Sequence[str],
+    allow_private: bool,
 ) -> None:
     """One try, redirects included, going on from what ``partial`` has."""
     start = urlsplit(uri)
@@ -120,6 +134,11 @@ def _attempt(
         if (parts.scheme, parts.netloc) != (start.scheme, start.netloc):
             raise failed(
                 f"it redirects to another host, {parts.hostname}; use the address of the file there"
+            )
+        refusal = admission.why_refused(parts.geturl(), allowed)
+        if refusal is not None:
+            raise FetchError(
+                Reason.SOURCE_NOT_ALLOWED.value, f"it redirects to {parts.path}, which {refusal}"
             )
     raise failed(f"it redirects more than {_MAX_REDIRECTS} times")
 

@@ -106,8 +106,14 @@ def _fetched(model: ModelRequest, work: Path, rules: Rules, limits: Limits) -> P
     content = work / "content"
     if uri.scheme == "https":
         archive = work / "archive"
-        private = rules.allow_private_hosts
-        seen = https.download(model.uri, archive, credentials, limits, allow_private=private)
+        seen = https.download(
+            model.uri,
+            archive,
+            credentials,
+            limits,
+            allowed=rules.allowed_sources,
+            allow_private=rules.allow_private_hosts,
+        )
         _verify(model.digest, seen)
         unpack(archive, content, limits)
         archive.unlink()
