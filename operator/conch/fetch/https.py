@@ -2,7 +2,8 @@
 
 Connects only to addresses that were judged (``address``), follows redirects only on the same host
 and only to what might have been asked for in the first place (``admission``), sends credentials
-nowhere else, retries what is worth it and goes on where it broke off when the server can. ``http.client`` because it lets the connection be pinned to an address.
+nowhere else, retries what is worth it and goes on where it broke off when the server can.
+``http.client`` because it lets the connection be pinned to an address.
 """
 
 from __future__ import annotations
