@@ -18,6 +18,7 @@ from e2e.bench.client import Client, Objects
 from e2e.bench.figure import Context, Figure, Result
 from e2e.bench.operator import Operator
 from e2e.placement import live, pending
+from e2e.placement.diary import Diary
 from e2e.placement.disturbance import OTHERS, Disturbance
 from e2e.testbed import Cluster
 
@@ -25,9 +26,10 @@ NODES = 1000
 SERVICES = 60
 MINUTES = float(os.environ.get("CONCH_BENCH_CHURN_MINUTES", "10"))
 """For a look that is shorter than the figure."""
-SEED = 20261122
+SEED = int(os.environ.get("CONCH_BENCH_CHURN_SEED", "20261122"))
+EVERY_S = float(os.environ.get("CONCH_BENCH_CHURN_EVERY_S", "0.3"))
+"""One change; less makes it harder."""
 LIMIT_S = 10.0
-_EVERY_S = 0.3  # one change
 _LOOK_EVERY_S = 1.0
 _PREPARE_S = 300.0
 _SETTLE_S = 60.0
@@ -58,6 +60,11 @@ class Judge:
     def __init__(self) -> None:
         self.nodes: Objects = {}
         self.pods: Objects = {}
+        self.services: Objects = {}
+        self.deployments: Objects = {}
+        self.diary = Diary()
+        self.pages: dict[str, list[str]] = {}
+        """What the diary said when the limit was passed."""
         self.anywhere = pending.Tally(LIMIT_S)
         self.whole = pending.Tally(LIMIT_S)
         self.looks = self.most_without = self.most_waiting = 0
@@ -70,6 +77,14 @@ class Judge:
         self.pods = pods
         return False
 
+    def see_services(self, found: Objects) -> bool:
+        self.services = found
+        return False
+
+    def see_deployments(self, found: Objects) -> bool:
+        self.deployments = found
+        return False
+
     def free(self) -> dict[str, list[int]]:
         """Free GPUs of every node that takes pods, by class."""
         return pending.free_units(self.nodes.values(), self.pods.values())
@@ -79,11 +94,17 @@ class Judge:
         if not (self.nodes and self.pods):
             return
         found = pending.waiting(wanted.values(), self.pods.values(), self.free())
+        self.diary.write(
+            wanted.values(), self.services, self.deployments.values(), self.pods.values(), now_s
+        )
         self.anywhere.look(found, now_s)
         self.whole.look((one for one in found if one.for_service), now_s)
         self.looks += 1
         self.most_waiting = max(self.most_waiting, len(found))
         self.most_without = max(self.most_without, self.without())
+        for one in found:
+            if one.who in self.anywhere.over:
+                self.pages[one.who] = self.diary.pages(one.service)
 
     def without(self) -> int:
         """Replicas without a node."""
@@ -113,6 +134,8 @@ async def _churn(ctx: Context, cluster: Cluster, operator: Operator) -> Seen:
             watches = [
                 group.create_task(client.until(live.NODES, judge.see_nodes)),
                 group.create_task(client.until(_ALL_PODS, judge.see_pods)),
+                group.create_task(client.until(live.OWN_SERVICES, judge.see_services)),
+                group.create_task(client.until(live.OWN_DEPLOYMENTS, judge.see_deployments)),
             ]
             start_s, cpu_s = loop.time(), operator.cpu_s()
             end_s, told_s = start_s + MINUTES * 60, start_s
@@ -122,7 +145,7 @@ async def _churn(ctx: Context, cluster: Cluster, operator: Operator) -> Seen:
                 if now_s - told_s > 30:
                     told_s = now_s
                     ctx.progress(_progress(judge, end_s - now_s))
-                await asyncio.sleep(max(0.0, now_s + _EVERY_S - loop.time()))
+                await asyncio.sleep(max(0.0, now_s + EVERY_S - loop.time()))
             cpu_share = (operator.cpu_s() - cpu_s) / (loop.time() - start_s)
             for task in (*watches, looks):
                 task.cancel()
@@ -161,7 +184,7 @@ def _write(ctx: Context, judge: Judge) -> None:
     """The cases, for whoever looks into them."""
     cases = [
         {"who": who, "waited_s": round(s, 1), "whole_service_s": judge.whole.over.get(who),
-         "told": judge.anywhere.told[who]}
+         "told": judge.anywhere.told[who], "seen": judge.pages[who]}
         for who, s in sorted(judge.anywhere.over.items(), key=lambda item: -item[1])
     ]  # fmt: skip
     (ctx.folder / "pending-over-10s.json").write_text(json.dumps(cases, indent=1) + "\n")

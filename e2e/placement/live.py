@@ -10,12 +10,14 @@ from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from e2e.bench import services
-from e2e.bench.client import PODS, Client, Object
+from e2e.bench.client import DEPLOYMENTS, PODS, SERVICES, Client, Object
 from e2e.testbed import ClusterSpec, gpus, kwok
 
 CLUSTER = ClusterSpec(name="bench-place", real_node=False, kwok=True)
 NODES = "/api/v1/nodes"
 OWN_PODS = PODS.format(services.NAMESPACE)
+OWN_DEPLOYMENTS = DEPLOYMENTS.format(services.NAMESPACE)
+OWN_SERVICES = SERVICES.format(services.NAMESPACE)
 _AT_ONCE = 8
 
 

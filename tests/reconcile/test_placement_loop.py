@@ -7,6 +7,7 @@ import contextlib
 import threading
 import time
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from conch.api import names
 from conch.api.conditions import Reason
 from conch.kube import views
 from conch.observe.state import ClusterState
-from conch.observe.types import Assignment, Inventory, Key, PlacementRequest
+from conch.observe.types import Assignment, Inventory, Key, Part, PlacementRequest
 from conch.placement import plan
 from conch.reconcile import placement
 from conch.reconcile.placement import PlacementLoop
@@ -287,6 +288,26 @@ async def test_no_further_deployment_takes_another_services_name(queue: WorkQueu
     cluster.set_service(service(f"big-on-{further}", **none))
     await loop.replan()
     assert cluster.assignments[key("big")].parts == ()
+
+
+async def test_another_number_on_another_class_wakes_the_service(
+    cluster: ClusterState, queue: WorkQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    t4 = replace(L4, name="t4")
+    answer = Assignment(L4, Reason.PLACED, "2 on l4", 2)
+    plans_with(monkeypatch, lambda _, requests: {r.key: answer for r in requests})
+    loop = loop_of(cluster, queue)
+    cluster.set_service(service("web"))
+    await loop.replan()
+    await woken(queue)
+    for beside in (1, 2):
+        parts = (Part(L4, 2, main=True), Part(t4, beside))
+        answer = replace(answer, parts=parts)
+        await loop.replan()
+        assert await woken(queue) == {"web"}, "it must not wait for the next retelling"
+    answer = replace(answer, parts=(parts[0], replace(parts[1], room=7)))
+    await loop.replan()
+    assert await woken(queue) == set()
 
 
 async def test_room_at_a_site_that_lacks_its_minimum_wakes_the_service(queue: WorkQueue) -> None:

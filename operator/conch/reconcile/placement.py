@@ -341,7 +341,8 @@ def _namesakes(services: Iterable[Key]) -> dict[Key, set[str]]:
 
 def _essence(assignment: Assignment) -> object:
     """What of it is acted on at once."""
-    return assignment.kind, assignment.reason, assignment.site_room
+    parts = [(part.kind.name, part.main, part.replicas) for part in assignment.parts]
+    return assignment.kind, assignment.reason, assignment.site_room, parts
 
 
 def _epoch_s() -> float:
