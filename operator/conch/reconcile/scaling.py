@@ -21,6 +21,7 @@ from conch.autoscale.season import week_s
 from conch.observe.history import History
 from conch.observe.state import ClusterState, Record
 from conch.observe.types import Decision, Key, PodSample, ScalingObservation, ScalingPolicy
+from conch.reconcile.ages import Ages
 from conch.reconcile.figures import Figures
 from conch.reconcile.footprints import Footprints
 from conch.reconcile.looks import Looks, groups_of
@@ -76,6 +77,7 @@ class ScalingLoop:
         self._replan = replan
         self.memory = Memory(state, self._scalers, self._footprints.book)
         self._prospects = Prospects(state, self.memory)
+        self._ages = Ages()
         self.last_round_s = 0.0
 
     async def run(self) -> None:
@@ -107,8 +109,14 @@ class ScalingLoop:
         for memory in memories:
             for uid in memory.keys() - living:
                 del memory[uid]
-        keepers = (self._to_zero, self._looks.sources, self._news, self._figures, self._prospects)
-        for keeper in keepers:
+        for keeper in (
+            self._to_zero,
+            self._looks.sources,
+            self._news,
+            self._figures,
+            self._prospects,
+            self._ages,
+        ):
             keeper.keep(living)
         self.memory.forget(living)
         # One slow service must not delay the decision for another: each decides when its own
@@ -234,6 +242,7 @@ class ScalingLoop:
             if p.metadata.deletion_timestamp is None and p.metadata.uid not in leaving
         ]
         wall_s = datetime.now(UTC).timestamp()
+        ages_s = self._ages.look(record.uid, alive, now_s, wall_s)
         starting = [p for p in alive if not p.ready]
         assignment = self._state.assignments.get(key)
         # The planner counts room beyond the pods that have a node; pods that wait for one are
@@ -248,10 +257,7 @@ class ScalingLoop:
             now_s=now_s,
             replicas=live,
             ready=sum(p.ready for p in alive),
-            starting_age_s=tuple(
-                max(0.0, wall_s - datetime.fromisoformat(p.metadata.creation_timestamp).timestamp())
-                for p in starting
-            ),
+            starting_age_s=tuple(ages_s[p.metadata.uid] for p in starting),
             cold_start_s=self._state.cold_starts_s(key) or self.memory.starts_s(key, record),
             room=max(0, assignment.room + assignment.room_beside - waiting) if assignment else 0,
             samples=samples,
