@@ -151,6 +151,21 @@ def test_missing_metrics_are_not_zero_traffic() -> None:
     assert decision.pods_without_metrics == 2
 
 
+def test_looks_that_come_too_late_say_for_how_long_they_count() -> None:
+    world = running(20, pods=2)
+    samples = tuple(sample(pod, world.now_s, found) for pod, found in world.pods.items())
+    world.now_s += 20
+    assert "(a look of 22 s ago counts for 10 s)" in world.look(samples).message
+
+
+def test_another_models_counters_are_named() -> None:
+    world = running(20, pods=2)
+    world.state, world.policy = ScalerState(), replace(world.policy, models=("other",))
+    decision = world.serve(20, 2)
+    assert decision.reason is Reason.LEARNING
+    assert f"replicas tell of {MODEL}, not of other: holding 2" in decision.message
+
+
 def test_no_samples_at_all_hold() -> None:
     world = running(20, pods=2)
     assert world.look(()).reason is Reason.NO_METRICS

@@ -290,7 +290,7 @@ def _decide(picture: Picture, state: ScalerState, signals: Signals) -> _Verdict:
             explain.no_metrics(signals.silent, observation, held),
         )
     if stale:
-        return _blind(state), held, Reason.LEARNING, explain.first_look(held)
+        return _blind(state), held, Reason.LEARNING, explain.first_look(policy, observation, held)
     if state.watching_since_s is None:
         state = replace(state, watching_since_s=observation.now_s)
     if picture.unknown:

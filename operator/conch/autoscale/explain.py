@@ -90,12 +90,21 @@ def nothing_ready(held: int) -> str:
     return f"no replica is ready yet: holding {held}"
 
 
-def first_look(held: int) -> str:
-    return f"one look is not a rate: holding {held} until the next"
+def first_look(policy: ScalingPolicy, observation: ScalingObservation, held: int) -> str:
+    told = {model for sample in observation.samples for model in sample.models}
+    if policy.models and told and told.isdisjoint(policy.models):
+        named = ", ".join(sorted(told)[:_MAX_NAMED])
+        return f"replicas tell of {named}, not of {policy.models[0]}: holding {held}"
+    return f"one look is not a rate, nor are two that are far apart: holding {held} until the next"
 
 
 def no_metrics(silent: int, observation: ScalingObservation, held: int) -> str:
     errors = [sample.error for sample in observation.samples if sample.error]
+    # Whoever drives the scaler himself may look seldom and not know that it matters.
+    old = [s for s in observation.samples if observation.now_s - s.at_s > s.fresh_s]
+    if old and not errors:
+        age_s = observation.now_s - old[0].at_s
+        errors = [f"a look of {age_s:.0f} s ago counts for {old[0].fresh_s:.0f} s"]
     cause = f" ({errors[0]})" if errors else ""
     return (
         f"{silent} of {observation.ready} ready replicas gave no usable metrics{cause}: "
