@@ -40,6 +40,8 @@ class Load:
     per_item_ms: float = 10.0
     failure_share: float = 0.0
     """Of the requests: fail with reason REJECTED instead of being served."""
+    answers_as: str = ""
+    """The address of another pod whose answers are given instead, as if that one had come to it."""
     fault: str = "none"
     fault_on: tuple[str, ...] = field(default=("metrics", "stats"))
 

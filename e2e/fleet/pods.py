@@ -42,6 +42,11 @@ class Pods:
         self._pods: dict[str, Pod] = {}
 
     def __getitem__(self, address: str) -> Pod:
+        """Who answers at that address."""
+        pod = self._at(address)
+        return self._at(pod.load.answers_as) if pod.load.answers_as else pod
+
+    def _at(self, address: str) -> Pod:
         """The pod of that address; one that nobody spoke of shows the default from now on."""
         pod = self._pods.get(address)
         if pod is None:
@@ -72,7 +77,7 @@ class Pods:
         now_s, wall_ms = self._clock(), self.wall_ms()
         self._default = everyone
         for address, (load, reset) in planned.items():
-            pod = self[address]
+            pod = self._at(address)
             pod.advance(now_s, wall_ms)
             pod.load = load
             pod.frozen = {model: c.times(1.0) for model, c in pod.counters.items()}

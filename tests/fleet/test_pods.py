@@ -70,3 +70,18 @@ def test_a_wrong_change_changes_nothing(pods: Pods, wrong: dict[str, Any]) -> No
         pods.change({"a": {"rate_per_s": 99}, "*": {"rate_per_s": 5}, "b": wrong})
     assert pods["a"].load == Load(rate_per_s=10)
     assert pods["new"].load == Load(rate_per_s=10)
+
+
+def test_an_address_can_answer_as_another_pod(pods: Pods, clock: Clock) -> None:
+    served(pods, "a")
+    pods.change({"b": {"rate_per_s": 20}, "a": {"answers_as": "b"}})
+    clock.now_s += 5
+    assert served(pods, "a") == served(pods, "b") == pytest.approx(100)
+    pods.change({"a": {"answers_as": ""}})
+    assert served(pods, "a") == pytest.approx(50)
+
+
+def test_two_addresses_can_answer_for_each_other(pods: Pods, clock: Clock) -> None:
+    pods.change({"a": {"answers_as": "b"}, "b": {"rate_per_s": 20, "answers_as": "a"}})
+    clock.now_s += 5
+    assert (served(pods, "a"), served(pods, "b")) == (pytest.approx(100), pytest.approx(50))
