@@ -141,6 +141,7 @@ STATUS: dict[str, Any] = {
     "gpuMemory": "14541Mi",
     "parts": [{"accelerator": "l4", "replicas": 3, "readyReplicas": 2}],
     "nodes": {"count": 2, "names": ["gpu-1", "gpu-2"]},
+    "zones": [{"name": "eu-1a", "replicas": 3, "readyReplicas": 2}],
     "sites": [
         {
             "name": "oslo",

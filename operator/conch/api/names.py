@@ -46,6 +46,8 @@ LABEL_ARCH: Final = "kubernetes.io/arch"  # on nodes, by the kubelet
 LABEL_DRIVER: Final = "nvidia.com/cuda.driver-version.major"  # on nodes, by GPU Feature Discovery
 # On nodes, by people: the site a node is at. On Deployments: the LocalQueue of Kueue for its pods.
 LABEL_SITE: Final = f"{GROUP}/site"
+LABEL_ZONE: Final = "topology.kubernetes.io/zone"  # on nodes, as the next
+LABEL_REGION: Final = "topology.kubernetes.io/region"
 LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
 
 LEADER_LEASE: Final = "conch-leader"  # in the operator's namespace; its holder decides

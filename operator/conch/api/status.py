@@ -109,6 +109,16 @@ class SiteStatus(ApiModel):
     )
 
 
+class ZoneStatus(ApiModel):
+    """The service's pods in one zone."""
+
+    name: str = Field(
+        description="The zone: value of its nodes' label topology.kubernetes.io/zone, or none."
+    )
+    replicas: int = Field(description="Pods that are bound to its nodes.")
+    ready_replicas: int = Field(description="Pods there whose models are loaded.")
+
+
 class PartStatus(ApiModel):
     """The service's pods on one accelerator class."""
 
@@ -195,6 +205,11 @@ class InferenceServiceStatus(ApiModel):
     sites: list[SiteStatus] | None = Field(
         None,
         description="Its pods per site; only with placement.sites.",
+        json_schema_extra=list_map("name"),
+    )
+    zones: Annotated[list[ZoneStatus], Field(max_length=32)] | None = Field(
+        None,
+        description="Its pods per zone; only where nodes have zones.",
         json_schema_extra=list_map("name"),
     )
     gpu_memory: str | None = Field(

@@ -103,6 +103,7 @@ class Explanation:
     placement: tuple[str, ...]
     classes: tuple[ClassAnswer, ...] | None
     sites: tuple[str, ...]
+    zones: tuple[str, ...]  # where its pods are, as far as nodes tell
     cost: str
     pods: tuple[PodLine, ...] | None
     events: tuple[EventLine, ...] | None
@@ -158,6 +159,7 @@ def explain(
         ),
         classes=classes,
         sites=tuple(map(_site, (service.get("status") or {}).get("sites") or ())),
+        zones=tuple(map(_zone, (service.get("status") or {}).get("zones") or ())),
         cost=_cost(at(service, "status", "cost")),
         pods=None if found.pods is None else _pods(found.pods, now),
         events=events,
@@ -240,6 +242,11 @@ def _memory(service: Object) -> tuple[str, ...]:
     declared = at(service, "spec", "placement", "accelerators").get("minMemory")
     beside = f", minMemory is {declared}" if declared else ""
     return (clean(f"memory of one accelerator: {measured} measured{beside}"),)
+
+
+def _zone(zone: Mapping[str, Any]) -> str:
+    ready, replicas = zone.get("readyReplicas", 0), zone.get("replicas", 0)
+    return clean(f"{zone.get('name')}: {ready}/{replicas} replicas")
 
 
 def _site(site: Mapping[str, Any]) -> str:

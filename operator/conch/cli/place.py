@@ -81,6 +81,7 @@ class Answer:
     others: tuple[str, ...]  # services that would go elsewhere, or nowhere, because of it
     memory: str = ""  # that a replica takes of each unit, and how that is known; "": it is not
     current: str = ""  # the class it is on now; "": none
+    zones: tuple[str, ...] = ()  # where its pods are bound, as far as nodes tell
 
 
 async def place(
@@ -133,6 +134,7 @@ async def place(
         others=tuple(_others(key, before, after)),
         memory=_memory(state.footprints.get(key)),
         current=str(((known.raw.get("status") or {}) if known else {}).get("accelerator") or ""),
+        zones=tuple(f"{zone.replicas} in {name}" for name, zone in state.zones(key).items()),
     )
 
 

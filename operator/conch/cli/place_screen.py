@@ -47,6 +47,8 @@ def _headline(found: Answer) -> Text:
         line.append(f", ${dollars(found.cost_per_h)} an hour{for_whom}")
     if found.shares:
         line.append(f" ({', '.join(found.shares)})")
+    if found.zones:
+        line.append(f"; runs {', '.join(found.zones)}")
     if found.missing:
         line.append(f"; {found.missing} of them find no room", style="red")
     return line

@@ -104,7 +104,7 @@ def why(found: Explanation, *, plain: bool) -> RenderableType:
     if found.placement:
         parts += [
             _title("Placement"),
-            *(_indent(Text(v)) for v in (*found.placement, *found.sites)),
+            *(_indent(Text(v)) for v in (*found.placement, *found.sites, *found.zones)),
         ]
         parts.append(_indent(_classes(found)))
     if found.cost:

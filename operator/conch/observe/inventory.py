@@ -21,7 +21,14 @@ from conch.observe.discovery import GPU
 from conch.observe.dra import DeviceBook, claimed
 from conch.observe.nodepools import NodePoolBook
 from conch.observe.spot import capacity_type
-from conch.observe.types import AcceleratorKind, Inventory, NodeCapacity, Provisioning, Taint
+from conch.observe.types import (
+    AcceleratorKind,
+    Area,
+    Inventory,
+    NodeCapacity,
+    Provisioning,
+    Taint,
+)
 
 ENDED = frozenset({"Succeeded", "Failed"})
 # Written anew at every labelling run of GPU Feature Discovery; says nothing about the node.
@@ -128,6 +135,16 @@ class InventoryBuilder:
         """The site a node is at, "" when it has none or is not known."""
         known = self._nodes.get(name)
         return known.capacity.site if known is not None else ""
+
+    def zone(self, name: str) -> str:
+        """The zone a node is in, "" when it tells none or is not known."""
+        known = self._nodes.get(name)
+        return known.capacity.zone if known is not None else ""
+
+    def area(self, name: str) -> Area | None:
+        """Where a node stands, None when nothing tells."""
+        known = self._nodes.get(name)
+        return known.capacity.area if known is not None else None
 
     def upsert_pod(self, pod: Pod) -> bool:
         """Take in a pod; returns whether what is free on a node changed."""

@@ -52,6 +52,7 @@ class Observation:
     bill: Bill | None = None  # None: an operator that has just started has none yet
     footprint: Footprint | None = None  # None: not known
     sites: Mapping[str, Site] = field(default_factory=dict)  # of a service that is pinned to sites
+    zones: Mapping[str, Zone] = field(default_factory=dict)  # by name
     leaving: tuple[Pod, ...] = ()  # pods that live on a node which is lost or about to be
     substitutes: int = 0  # replicas that the Deployment is asked for in their stead
     outlook: Outlook | None = None  # in mode Latency, once there are measurements
@@ -79,6 +80,18 @@ def parts_of(key: Key, children: Mapping[ChildId, Object]) -> dict[str, Object]:
             if name == names.part_name(key.name, part):
                 found[part] = child
     return dict(sorted(found.items()))
+
+
+NO_ZONE = "none"
+"""Stands for the zone of nodes that tell none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Zone:
+    """A service's pods on nodes of one zone."""
+
+    replicas: int
+    ready: int
 
 
 @dataclass(frozen=True, slots=True)

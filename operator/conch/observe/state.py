@@ -19,11 +19,12 @@ from conch.observe.activation import Activation, ActivationBook
 from conch.observe.family import Family
 from conch.observe.foreign import ForeignBook
 from conch.observe.inventory import ENDED, InventoryBuilder, declared_kind
+from conch.observe.observation import NO_ZONE, Site, Zone, parts_of
 from conch.observe.observation import ChildId as ChildId
 from conch.observe.observation import Observation as Observation
 from conch.observe.observation import Record as Record
-from conch.observe.observation import Site, parts_of
 from conch.observe.types import (
+    Area,
     Assignment,
     Bill,
     Decision,
@@ -52,6 +53,7 @@ class ClusterState:
         self.moved: dict[Key, Moved] = {}
         self.budget_left: dict[Key, float | None] = {}  # of the last hour's error budget, 0 to 1
         self.carbon: Mapping[str, float] = {}  # as Inventory.carbon
+        self.grids: Mapping[str, Mapping[Area, float]] = {}  # as Inventory.grids
         # Replicas asked for beyond those wanted, in the stead of pods whose node goes. In memory
         # only: an operator that starts meanwhile takes them for wanted until its scaler decides.
         self.substitutes: dict[Key, int] = {}
@@ -171,8 +173,10 @@ class ClusterState:
         if not self.carbon:
             return inventory
         known = self._inventory
-        if known is None or known[0] is not inventory or known[1].carbon != self.carbon:
-            self._inventory = known = (inventory, replace(inventory, carbon=self.carbon))
+        told = (self.carbon, self.grids)
+        if known is None or known[0] is not inventory or (known[1].carbon, known[1].grids) != told:
+            with_carbon = replace(inventory, carbon=self.carbon, grids=self.grids)
+            self._inventory = known = (inventory, with_carbon)
         return known[1]
 
     # --- what belongs to services ---------------------------------------------------------------
@@ -290,11 +294,18 @@ class ClusterState:
             self.substitutes.pop(key, None)
 
     def carbon_of(self, key: Key) -> float | None:
-        """Grams per kWh that the nodes of the service's class use; None: not known."""
+        """Grams per kWh where its pods are, or else of its class's nodes; None: not known."""
         assignment = self.assignments.get(key)
         if assignment is None or assignment.kind is None:
             return None
-        return self.carbon.get(assignment.kind.name)
+        name = assignment.kind.name
+        if grams := self.grids.get(name):
+            nodes = (pod.spec.node_name for pod in self.pods(key))
+            found = [grams.get(a) for n in nodes if (a := self.inventory_builder.area(n))]
+            known = [value for value in found if value is not None]
+            if known and len(known) == len(found):
+                return sum(known) / len(known)
+        return self.carbon.get(name)
 
     def on_node(self, name: str) -> set[Key]:
         """Services that have a pod on the node."""
@@ -356,6 +367,7 @@ class ClusterState:
             footprint=self.footprints.get(key),
             leaving=self.leaving(key),
             sites=self.sites(key),
+            zones=self.zones(key),
             substitutes=self.substitutes.get(key, 0),
             outlook=self.outlooks.get(key),
             spare=self.spares.get(key, 0),
@@ -386,6 +398,20 @@ class ClusterState:
                 any(not builder.silent(p.spec.node_name) for p in here) if here else None,
             )
             for site, here in pods.items()
+        }
+
+    def zones(self, key: Key) -> dict[str, Zone]:
+        """The service's bound pods by zone, NO_ZONE of a node that tells none; {}: all are such."""
+        found: dict[str, list[Pod]] = {}
+        for pod in self.pods(key):
+            node = pod.spec.node_name
+            if node and pod.metadata.deletion_timestamp is None and pod.status.phase not in ENDED:
+                found.setdefault(self.inventory_builder.zone(node) or NO_ZONE, []).append(pod)
+        if found.keys() <= {NO_ZONE}:
+            return {}
+        return {
+            zone: Zone(len(here), sum(pod.ready for pod in here))
+            for zone, here in sorted(found.items())
         }
 
     def _activation(self, key: Key, record: Record, family: Family) -> Activation | None:

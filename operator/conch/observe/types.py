@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
+from conch.api import names
 from conch.api.conditions import Reason
 
 # What a scrape gives lives with the scraper, one layer below; it is part of this vocabulary.
@@ -31,6 +32,15 @@ class Key:
 
 
 # --- inventory and placement ----------------------------------------------------------------------
+
+AREA_LABELS: Final = (names.LABEL_ZONE, names.LABEL_SITE, names.LABEL_REGION)
+"""Labels of nodes that tell where one stands, the one that counts first."""
+
+Area = tuple[str, str]
+"""Nodes that stand in one zone, or else at one site or in one region: the label, and its value."""
+
+Tiers = tuple[tuple[Area, ...], ...]
+"""Areas, better ones first; those of one tier are as good as each other. (): all are alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +88,10 @@ class NodeCapacity:
     foretold: Mapping[str, int] = field(default_factory=dict)
 
     @property
-    def lot(self) -> tuple[str, bool]:
-        """Capacity type, and whether it is still to come: what a replica on it is worth."""
-        return self.capacity_type, bool(self.coming)
+    def area(self) -> Area | None:
+        """Where it stands; None: nothing tells."""
+        labels = self.labels
+        return next(((key, labels[key]) for key in AREA_LABELS if labels.get(key)), None)
 
     def free(self, resource: str) -> int:
         """Units of ``resource`` that are not requested yet; never negative."""
@@ -153,6 +164,8 @@ class Inventory:
     # Grams of CO2 equivalent per kWh that a class's nodes use, what their sites add included, by
     # class; of all classes or of none.
     carbon: Mapping[str, float] = field(default_factory=dict)
+    # The same by area, of classes whose nodes stand in several.
+    grids: Mapping[str, Mapping[Area, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +215,9 @@ class PlacementRequest:
     spill: int | None = None  # at most so many more may go to other classes now; None: all
     sites: tuple[str, ...] = ()  # allowed; (): any node, whatever its site
     min_per_site: int = 0  # never fewer at each of them
+    # Which areas its Deployment prefers; None: there is no Deployment yet.
+    tiers: Tiers | None = None
+    bound_in: Mapping[Area, int] = field(default_factory=dict)  # of the bound ones
     # What the runtime's image runs on: CPU architectures ((): any), NVIDIA drivers of that branch
     # or newer, and whether it is built for Jetson's integrated GPUs instead of others.
     architectures: tuple[str, ...] = ()
@@ -263,6 +279,7 @@ class Part:
     replicas: int
     room: int = 0  # for how many more
     main: bool = False
+    tiers: Tiers = ()  # as of the assignment
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +304,9 @@ class Assignment:
     room_beside: int = 0  # replicas on other classes, where its own has no room for more
     growing: str = ""  # the class that a further replica goes to; "": not told
     shrinking: str = ""  # the one that is given up first
+    # Areas that pods prefer, the next time that they are made anew; or now, because it is worth it.
+    tiers: Tiers = ()
+    relocates: bool = False
 
 
 @dataclass(frozen=True, slots=True)

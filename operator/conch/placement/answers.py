@@ -73,6 +73,8 @@ class Answers:
             room_beside=min(UNLIMITED, seat.promised + sum(rooms.values())),
             growing=option.kind.name if left or not rooms else next(iter(rooms)),
             shrinking=parts[-1].kind.name if parts else option.kind.name,
+            tiers=self._offers.cleanest(seat.request, option.kind),
+            relocates=seat.relocates,
         )
 
     def _parts(self, seat: Seat, option: Option, left: int) -> tuple[Part, ...]:
@@ -90,7 +92,9 @@ class Answers:
             assert entry.candidates is not None
             assert entry.shape is not None
             room = self._ledger.room(entry.candidates, entry.shape, to_come=False)
-            found.append(Part(entry.kind, count, count - seat.stays.get(name, 0) + room))
+            beside_it = count - seat.stays.get(name, 0) + room
+            tiers = self._offers.cleanest(seat.request, entry.kind)
+            found.append(Part(entry.kind, count, beside_it, tiers=tiers))
         places = best_first(seat.request, list(entries.values()))
         # Of two on one class, the service's own Deployment is the one that stays.
         found.sort(key=lambda part: (places.get(part.kind.name, len(places)), not part.main))

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from conch.observe.types import AcceleratorKind, PlacementRequest, Taint
-from conch.placement.fit import Filter, Fit
+from conch.placement.fit import Filter, Fit, LotKey
 
 SPOT = "Spot"
 
@@ -26,16 +26,17 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Lot:
-    """Nodes of one class and one capacity type, in the order they are tried."""
+    """Nodes of one class, one capacity type and one tier of areas, in the order they are tried."""
 
     capacity_type: str
     coming: bool  # they are not there, or not with their units
+    tier: int
     nodes: tuple[int, ...]
 
     @property
-    def key(self) -> tuple[str, bool]:
-        """What it has in common with ``NodeCapacity.lot``."""
-        return self.capacity_type, self.coming
+    def key(self) -> LotKey:
+        """As ``Filter.lot`` has it."""
+        return self.capacity_type, self.coming, self.tier
 
 
 @dataclass(frozen=True, slots=True)

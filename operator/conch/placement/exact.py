@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conch.placement.candidates import SPOT, Shape
+from conch.placement.fit import LotKey
 from conch.placement.ledger import Ledger
 from conch.placement.options import Option
 from conch.placement.seats import OUTSIDE, Seat
@@ -39,7 +40,7 @@ class Answer:
 @dataclass(slots=True, eq=False)
 class _Pool:
     nodes: list[int]
-    lot: tuple[str, bool]
+    spot: bool
 
 
 @dataclass(slots=True)
@@ -89,7 +90,7 @@ def solve(ledger: Ledger, seats: Sequence[Seat], served: Sequence[bool]) -> Answ
         pools = [
             part
             for pool in pools
-            for part in ([_Pool([i], pool.lot) for i in pool.nodes] if pool in failed else [pool])
+            for part in ([_Pool([i], pool.spot) for i in pool.nodes] if pool in failed else [pool])
         ]
     return None
 
@@ -113,16 +114,16 @@ def take(ledger: Ledger, seats: Sequence[Seat], answer: Answer) -> None:
 
 def _pools(ledger: Ledger, seats: Sequence[Seat]) -> list[_Pool]:
     """Nodes that stand in the same lots of everybody."""
-    member: dict[int, list[int]] = {}
+    member: dict[int, list[tuple[int, LotKey]]] = {}
     known = {id(o.candidates): o.candidates for seat in seats for o in seat.options}
     for number, candidates in enumerate(known.values()):
         for lot in candidates.lots:
             for index in lot.nodes:
-                member.setdefault(index, []).append(number)
-    pools: dict[tuple[tuple[str, bool], tuple[int, ...]], list[int]] = {}
+                member.setdefault(index, []).append((number, lot.key))
+    pools: dict[tuple[tuple[int, LotKey], ...], list[int]] = {}
     for index in sorted(member):
-        pools.setdefault((ledger.node(index).lot, tuple(member[index])), []).append(index)
-    return [_Pool(nodes, lot) for (lot, _), nodes in pools.items()]
+        pools.setdefault(tuple(member[index]), []).append(index)
+    return [_Pool(nodes, stands[0][1][0] == SPOT) for stands, nodes in pools.items()]
 
 
 class _Programme:
@@ -165,12 +166,12 @@ class _Programme:
             for pool in self._of(option):
                 most = min(option.replicas, self._most(pool, option.shape))
                 if most:
-                    column = model.column(option.worth.by_lot[pool.lot], most)
+                    column = model.column(self._worth(option, pool), most)
                     parts.append((pool, column))
                     self._users[id(pool)].append((column, option.shape))
             model.row([(c, 1) for _, c in parts] + [(chosen, -option.replicas)], 0, 0)
             if option.spot_limit < option.replicas:
-                spot = [(c, 1.0) for pool, c in parts if pool.lot[0] == SPOT]
+                spot = [(c, 1.0) for pool, c in parts if pool.spot]
                 model.row([*spot, (chosen, -option.spot_limit)], -math.inf, 0)
             plan.append((option, chosen, parts))
         model.row([(chosen, 1) for _, chosen, _ in plan], int(must), 1)
@@ -207,6 +208,9 @@ class _Programme:
             }
             self._by_candidates[id(option.candidates)] = known = list(found.values())
         return known
+
+    def _worth(self, option: Option, pool: _Pool) -> float:
+        return option.worth.by_lot[option.candidates.filter_.lot(self._ledger.node(pool.nodes[0]))]
 
     def _most(self, pool: _Pool, shape: Shape) -> int:
         key = (id(pool), shape)
@@ -280,7 +284,7 @@ class _Programme:
                 total += option.fixed()
                 for pool, column in parts:
                     if replicas := round(values[column]):
-                        total += replicas * option.worth.by_lot[pool.lot]
+                        total += replicas * self._worth(option, pool)
                         wanted.setdefault(id(pool), []).append((option.shape, replicas, number))
             if options[number] is None:
                 total += OUTSIDE

@@ -9,7 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from conch.observe.types import AcceleratorKind, NodeCapacity, PlacementRequest, Taint, Toleration
+from conch.observe.types import (
+    AcceleratorKind,
+    NodeCapacity,
+    PlacementRequest,
+    Taint,
+    Tiers,
+    Toleration,
+)
+
+LotKey = tuple[str, bool, int]
+"""Capacity type, whether the node is still to come, and which tier of areas it stands in."""
 
 
 class Fit(StrEnum):
@@ -88,6 +98,7 @@ class Filter:
     sites: tuple[str, ...]  # (): any
     architectures: tuple[str, ...]  # (): any
     min_driver: int
+    tiers: Tiers = ()  # areas that pods prefer
 
     @classmethod
     def of(cls, request: PlacementRequest) -> Filter:
@@ -100,6 +111,14 @@ class Filter:
             request.architectures,
             request.min_driver,
         )
+
+    def lot(self, node: NodeCapacity) -> LotKey:
+        """What decides what a replica on that node is worth, to who has this filter."""
+        tier, tiers = 0, self.tiers
+        if tiers:
+            area = node.area
+            tier = next((i for i, areas in enumerate(tiers) if area in areas), len(tiers))
+        return node.capacity_type, bool(node.coming), tier
 
     def on(self, kind: AcceleratorKind) -> Filter:
         """What of it counts on nodes of a class: without an accelerator, no driver does."""

@@ -10,7 +10,9 @@ import math
 import operator
 from collections.abc import Iterator, Sequence
 
+from conch.observe.types import Tiers
 from conch.placement.candidates import SPOT
+from conch.placement.fit import LotKey
 from conch.placement.ledger import Ledger
 from conch.placement.options import Option
 from conch.placement.seats import GOOD, OUTSIDE, Seat
@@ -18,7 +20,7 @@ from conch.placement.seats import GOOD, OUTSIDE, Seat
 _ROUNDS = 60  # of the subgradient
 _PATIENCE = 3  # of them without a better bound, then steps get smaller
 
-_Group = tuple[str, tuple[str, bool]]  # class, lot
+_Group = tuple[str, Tiers, LotKey]  # class, and what tells its lots apart
 # A way to take an option, all replicas that may be on one lot there: its value, twice a group's
 # number and the units taken there, and which option.
 _Column = tuple[float, int, int, int, int, int]
@@ -86,8 +88,8 @@ class Market:
                     total = base + most * value + rest * values[other]
                     yield total, group, most * count, second, rest * count, number
 
-    def _group(self, option: Option, lot: tuple[str, bool]) -> int:
-        group = (option.kind.name, lot)
+    def _group(self, option: Option, lot: LotKey) -> int:
+        group = (option.kind.name, option.candidates.filter_.tiers, lot)
         number = self._numbers.get(group)
         if number is None:
             self._numbers[group] = number = len(self._supply)
@@ -114,7 +116,7 @@ def _relaxed(tables: Sequence[Sequence[_Column]], prices: list[float]) -> tuple[
     return paid, use
 
 
-def _supply(ledger: Ledger, option: Option, lot: tuple[str, bool]) -> float:
+def _supply(ledger: Ledger, option: Option, lot: LotKey) -> float:
     """Units of a class and capacity type that are free on any of its nodes, allowed or not."""
     if not option.shape.count:
         return 0.0
@@ -122,5 +124,5 @@ def _supply(ledger: Ledger, option: Option, lot: tuple[str, bool]) -> float:
     return sum(
         ledger.free_of(index, resource)[0]
         for index in option.candidates.members
-        if ledger.node(index).lot == lot
+        if option.candidates.filter_.lot(ledger.node(index)) == lot
     )

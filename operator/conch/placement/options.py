@@ -11,11 +11,12 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from conch.observe.types import CPU_CLASS, AcceleratorKind, PlacementRequest
+from conch.observe.types import CPU_CLASS, AcceleratorKind, Area, PlacementRequest, Tiers
+from conch.placement import areas
 from conch.placement.candidates import SPOT, Candidates, Shape, shape
-from conch.placement.fit import Filter, Fit, class_refusal
+from conch.placement.fit import Filter, Fit, LotKey, class_refusal
 from conch.placement.ledger import UNLIMITED, Ledger
 
 # One step down a service's own order of classes, in the unit of values. More than a service of a
@@ -43,6 +44,7 @@ class Policy:
     move_h: float = 0.25
     exact: bool = True  # ask the solver where the greedy's answer is not proven good
     carbon_g_per_kwh: Mapping[str, float] = field(default_factory=dict)  # see Inventory.carbon
+    grids: Mapping[str, Mapping[Area, float]] = field(default_factory=dict)  # see Inventory.grids
 
 
 LIVE = Policy()
@@ -53,7 +55,7 @@ class Worth:
     """What an hour of one replica is worth, on each lot of a class."""
 
     lots: tuple[float, ...]
-    by_lot: Mapping[tuple[str, bool], float]
+    by_lot: Mapping[LotKey, float]
     best: float
     firm: float  # the best that is not spot
 
@@ -127,6 +129,7 @@ class Offers:
         self._entries: dict[object, tuple[Entry, ...]] = {}
         self._by_price: dict[str, list[str]] = {}
         self._filters: dict[object, Filter] = {}
+        self._cleanest: dict[str, Tiers] = {}
         self._worths: dict[tuple[int, int, str], Worth] = {}
 
     def entries(self, request: PlacementRequest) -> tuple[Entry, ...]:
@@ -146,11 +149,12 @@ class Offers:
             request.memory_bytes,
             request.optimise,
             tuple(request.avoid),
+            self._areas_asked(request),
             tuple(name for name, rps in request.capacity_rps.items() if not rps > 0),
         )
         known = self._entries.get(key)
         if known is None:
-            known = tuple(self._look(request, filter_))
+            known = tuple(self._look(request))
             self._entries[key] = known
         return known
 
@@ -169,6 +173,32 @@ class Offers:
         """The filter of a request, the same object for equal ones."""
         made = Filter.of(request)
         return self._filters.setdefault(made, made)
+
+    def candidates(self, request: PlacementRequest, kind: AcceleratorKind) -> Candidates:
+        """The nodes of a class for a service, in the order in which its pods look for them."""
+        filter_ = self.filter_of(request)
+        order = self.tiers(request, kind)
+        return self._ledger.candidates(kind, replace(filter_, tiers=order) if order else filter_)
+
+    def tiers(self, request: PlacementRequest, kind: AcceleratorKind) -> Tiers:
+        """Areas that its pods prefer on a class: as its Deployment says, else the cleanest."""
+        if kind.name == request.current and request.tiers is not None:
+            return request.tiers
+        return self.cleanest(request, kind)
+
+    def cleanest(self, request: PlacementRequest, kind: AcceleratorKind) -> Tiers:
+        """Areas that pods made anew would prefer; (): none."""
+        if request.optimise != "Carbon" or request.min_per_site:
+            return ()
+        if (known := self._cleanest.get(kind.name)) is None:
+            grams = self._policy.grids.get(kind.name)
+            self._cleanest[kind.name] = known = areas.tiers(grams) if grams else ()
+        return known
+
+    def _areas_asked(self, request: PlacementRequest) -> object:
+        """What of it decides ``candidates`` beside the filter."""
+        prefers = request.tiers or (request.optimise == "Carbon" and self._policy.grids)
+        return (request.current, request.tiers) if prefers else None
 
     def named(self, request: PlacementRequest, name: str) -> AcceleratorKind | None:
         """The class of that name, if there is one and the service may use it."""
@@ -208,20 +238,18 @@ class Offers:
         option.weigh()
         return option
 
-    def _look(self, request: PlacementRequest, filter_: Filter) -> Iterable[Entry]:
+    def _look(self, request: PlacementRequest) -> Iterable[Entry]:
         ordered = self.names(request)
         names = ordered or [k.name for k in self._any if k is not CPU_CLASS or request.allow_cpu]
         for position, name in enumerate(names):
-            yield self._entry(request, filter_, name, position if ordered else None)
+            yield self._entry(request, name, position if ordered else None)
 
-    def _entry(
-        self, request: PlacementRequest, filter_: Filter, name: str, position: int | None
-    ) -> Entry:
+    def _entry(self, request: PlacementRequest, name: str, position: int | None) -> Entry:
         """One class; ``position`` in the service's own order, if it has one."""
         kind = self.named(request, name)
         if kind is None:
             return Entry(name, None, Fit.UNKNOWN, None, None, position or 0, None)
-        candidates = self._ledger.candidates(kind, filter_)
+        candidates = self.candidates(request, kind)
         rank = _rank(kind) if position is None else position
         rank += self._sites_without(request, candidates)
         refusal = class_refusal(kind, request)
@@ -249,14 +277,13 @@ class Offers:
                 ),
             )
             self._by_price[optimise] = names = [kind.name for kind in kinds]
-        filter_ = self.filter_of(request)
         for name in names:
             kind = self.known.get(name, CPU_CLASS)
             if (kind is CPU_CLASS and not request.allow_cpu) or class_refusal(kind, request):
                 continue
-            candidates = self._ledger.candidates(kind, filter_)
+            candidates = self.candidates(request, kind)
             if self._ledger.short(candidates, shape(kind, request), 1) <= 0:
-                yield self._entry(request, filter_, name, None)
+                yield self._entry(request, name, None)
 
     def _sites_without(self, request: PlacementRequest, candidates: Candidates) -> int:
         """Steps down for sites that have a minimum and no node of the class: more than any order.
@@ -274,8 +301,16 @@ class Offers:
     ) -> Worth:
         key = (id(candidates), count, optimise)  # the ledger keeps candidates alive
         if (known := self._worths.get(key)) is None:
+            grams, order = self._policy.grids.get(kind.name, {}), candidates.filter_.tiers
             lots = tuple(
-                count * unit_value(kind, lot.capacity_type, optimise, self._policy)
+                count
+                * unit_value(
+                    kind,
+                    lot.capacity_type,
+                    optimise,
+                    self._policy,
+                    areas.intensity(grams, order, lot.tier) if order else None,
+                )
                 + lot.coming * count * _TO_COME
                 for lot in candidates.lots
             )
@@ -304,8 +339,17 @@ def spot_limit(request: PlacementRequest, replicas: int, on_demand: int = 0) -> 
     return max(0, replicas - max(0, request.min_on_demand - on_demand))
 
 
-def unit_value(kind: AcceleratorKind, capacity_type: str, optimise: str, policy: Policy) -> float:
-    """What an hour of one unit is worth to a service that optimises for that."""
+def unit_value(
+    kind: AcceleratorKind,
+    capacity_type: str,
+    optimise: str,
+    policy: Policy,
+    g_per_kwh: float | None = None,
+) -> float:
+    """What an hour of one unit is worth to a service that optimises for that.
+
+    ``g_per_kwh``: where it stands; None: the class's.
+    """
     price = price_per_h(kind, capacity_type)
     if price is None:
         gib = kind.memory_bytes / 1024**3 or _UNKNOWN_MEMORY_GIB
@@ -315,8 +359,9 @@ def unit_value(kind: AcceleratorKind, capacity_type: str, optimise: str, policy:
     kilowatts = (kind.max_watts or 0.0) / 1000
     if optimise == "Energy":
         return kilowatts + _TIE * price
-    intensity = policy.carbon_g_per_kwh.get(kind.name, _WORLD_G_PER_KWH)
-    return kilowatts * intensity / 1000 + _TIE * price
+    if g_per_kwh is None:
+        g_per_kwh = policy.carbon_g_per_kwh.get(kind.name, _WORLD_G_PER_KWH)
+    return kilowatts * g_per_kwh / 1000 + _TIE * price
 
 
 def price_per_h(kind: AcceleratorKind, capacity_type: str) -> float | None:

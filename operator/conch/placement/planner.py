@@ -43,6 +43,7 @@ from conch.placement.options import (
     spot_limit,
 )
 from conch.placement.provision import Provisions
+from conch.placement.relocation import relocate
 from conch.placement.search import search
 from conch.placement.seats import GOOD, Seat, total
 
@@ -86,7 +87,9 @@ class Planner:
 
 
 def _informed(policy: Policy, inventory: Inventory) -> Policy:
-    return replace(policy, carbon_g_per_kwh=inventory.carbon) if inventory.carbon else policy
+    if not inventory.carbon:
+        return policy
+    return replace(policy, carbon_g_per_kwh=inventory.carbon, grids=inventory.grids)
 
 
 def plan_on(
@@ -174,7 +177,7 @@ class _Plan:
 
     def _staying(self, request: PlacementRequest, kind: AcceleratorKind, replicas: int) -> Option:
         """The class a service is on, as an option for its replicas without a node."""
-        candidates = self._ledger.candidates(kind, self._offers.filter_of(request))
+        candidates = self._offers.candidates(request, kind)
         needs = shape(kind, request)
         limit = spot_limit(request, replicas, request.on_demand_bound)
         nothing = Worth.of(candidates, (0.0,) * len(candidates.lots))
@@ -280,6 +283,8 @@ class _Plan:
                 if held is not None:
                     seat.take(self._ledger, held, held.replicas)
                     self._beside.fill(seat)
+        if self._policy.grids:
+            relocate(self._ledger, self._offers, self._policy, self._keepers, budget)
 
     def _better(self, seat: Seat) -> tuple[float, list[Option]] | None:
         """What could be gained, and the options that may be better than staying, best first.

@@ -14,6 +14,7 @@ from conch.placement.candidates import SPOT, Candidates, Lot
 from conch.placement.fit import (
     Filter,
     Fit,
+    LotKey,
     carries,
     implied_tolerations,
     node_refusal,
@@ -74,19 +75,19 @@ class Roster:
         self._kinds[kind.name] = kind
         tolerations = (*filter_.tolerations, *implied_tolerations(kind))
         members = self._nodes_of(kind)
-        lots: dict[tuple[str, bool], list[int]] = {}
+        lots: dict[LotKey, list[int]] = {}
         refused: Counter[Fit] = Counter()
         taint: Taint | None = None
         for index in members:
             node = self.node(index)
             refusal = node_refusal(node, filter_, tolerations)
             if refusal is None:
-                lots.setdefault(node.lot, []).append(index)
+                lots.setdefault(filter_.lot(node), []).append(index)
             else:
                 refused[refusal] += 1
                 if refusal is Fit.TAINTED:
                     taint = taint or repelling_taint(node, tolerations)
-        order = sorted(lots, key=lambda lot: (lot[1], _lot_rank(lot[0], kind, filter_)))
+        order = sorted(lots, key=lambda lot: (lot[1], *_lot_order(lot, kind, filter_)))
         in_order = tuple(Lot(*lot, tuple(lots[lot])) for lot in order)
         found = Candidates(kind.resource, members, in_order, refused, taint, filter_)
         self._candidates[key] = found
@@ -172,6 +173,13 @@ class Roster:
                 if node is not None and key in node.labels:
                     by_value.setdefault(node.labels[key], []).append(index)
         return by_value.get(value, ())
+
+
+def _lot_order(lot: LotKey, kind: AcceleratorKind, filter_: Filter) -> tuple[object, object]:
+    """As its pods look for a node: by the user's order of capacity types, then by area."""
+    capacity_type, _, tier = lot
+    rank = _lot_rank(capacity_type, kind, filter_)
+    return (rank, tier) if filter_.capacity_types else (tier, rank)
 
 
 def _lot_rank(capacity_type: str, kind: AcceleratorKind, filter_: Filter) -> tuple[float, str]:

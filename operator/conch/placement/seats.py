@@ -32,6 +32,7 @@ class Seat:
     # On classes beside the option's: replicas that run there and stay, by class, and room for more.
     stays: Mapping[str, int] = field(default_factory=dict)
     parts: list[tuple[Option, Grants]] = field(default_factory=list)
+    relocates: bool = False  # to better areas of the class it is on
 
     @property
     def placed(self) -> int:
@@ -88,7 +89,7 @@ class Seat:
     def _hold(self, ledger: Ledger, option: Option, grants: Grants) -> int:
         found = 0
         for index, replicas in grants:
-            lot = ledger.node(index).lot
+            lot = option.candidates.filter_.lot(ledger.node(index))
             if lot[0] == SPOT:
                 self.spot_left -= replicas
             self.value += replicas * option.worth.by_lot[lot]

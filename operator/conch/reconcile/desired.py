@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from conch.api import names, v1alpha1
 from conch.kube.views import Object
 from conch.observe.state import ChildId, Observation
-from conch.observe.types import AcceleratorKind
+from conch.observe.types import AcceleratorKind, Tiers
 from conch.reconcile.steps import queue_limit, split
 from conch.render import (
     Holding,
@@ -23,6 +23,7 @@ from conch.render import (
     children,
     needs_apply,
 )
+from conch.render.areas import preferred
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ def desired(
 
     def build(
         surges: Mapping[str, int],
+        tiers: Mapping[str, Tiers],
         limit: QueueLimit | None = newest,
         fetch_image: str = options.fetch_image,
     ) -> list[Object]:
@@ -86,16 +88,27 @@ def desired(
                 startup_budget_s=options.startup_budget_s,
                 holding=held,
                 queue_limit=limit,
+                tiers=tiers[split.MAIN],
             ),
-            [PartOptions(name, beside[name].kind, surges.get(name, 1)) for name in sorted(beside)],
+            [
+                PartOptions(name, beside[name].kind, surges.get(name, 1), tiers=tiers[name])
+                for name in sorted(beside)
+            ],
         )
 
+    # Areas that are better by now: those who run move there only when it is worth it.
+    found = obs.assignment
+    better = {split.MAIN: found.tiers if found is not None else ()}
+    better |= {name: part.tiers for name, part in beside.items()}
     deployment = obs.deployment
     if deployment is None:
-        return build({})
+        return build({}, better)
     live = {split.MAIN: deployment, **{name: d for name, d in obs.parts.items() if name in beside}}
     before = {name: _surge(one) for name, one in live.items()}
-    same = build(before, kept, _fetch_image(deployment) or options.fetch_image)
+    keeps = better | {name: preferred(one) for name, one in live.items()}
+    if found is not None and found.relocates:
+        keeps[split.MAIN] = found.tiers
+    same = build(before, keeps, kept, _fetch_image(deployment) or options.fetch_image)
     unchanged = all(
         difference(obs, child) is None
         for child in same
@@ -113,7 +126,8 @@ def desired(
         {
             name: max(1, min(room, waiting[name])) if room > 0 or wanted <= 1 else 0
             for name, room in rooms.items()
-        }
+        },
+        better,
     )
 
 

@@ -240,10 +240,12 @@ class Moves:
     ) -> None:
         key, target = request.key, _name(assignment)
         least = max(request.wanted, replicas_on(request, target))
-        why = gain(request, target, inventory)
+        why = gain(request, target, inventory, assignment.tiers if assignment.relocates else ())
         more = least > request.wanted
         journey = Journey(request.current, target, why, least, more, self._now_s)
         journey.beside = tuple(request.elsewhere)
+        if assignment.relocates:
+            journey.areas, journey.left = assignment.tiers, request.tiers or ()
         self._journeys[key] = journey
         self._moved_s[key] = self._now_s
         self._starts_s.append(self._now_s)
@@ -254,6 +256,8 @@ class Moves:
         journey = self._journeys.get(key)
         if journey is None or _name(assignment) != journey.heading:
             return assignment
+        if journey.areas:
+            assignment = replace(assignment, relocates=True, tiers=journey.preferred)
         if journey.arrived_s is not None:
             # The scaler follows demand again, but not below what a slower class was said to need.
             return replace(assignment, least=journey.least)
@@ -266,13 +270,13 @@ def _as_found(request: PlacementRequest, assignment: Assignment) -> PlacementReq
     there = _name(assignment)
     if not there or there == request.current or not request.bound:
         return request
-    return replace(request, current=there, bound=0, parts={}, unbound=request.wanted)
+    return replace(request, current=there, tiers=None, bound=0, parts={}, unbound=request.wanted)
 
 
 def _target(assignment: Assignment, request: PlacementRequest) -> str:
     """The class that all of a service goes to; "": it stays as it is."""
     name = _name(assignment)
-    if name != request.current:
+    if name != request.current or assignment.relocates:
         return name
     on = {part.kind.name for part in assignment.parts} - {name}
     return name if request.elsewhere and not on else ""

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from conch.observe.types import AcceleratorKind, Inventory, PlacementRequest
+from collections.abc import Mapping
+
+from conch.observe.types import AcceleratorKind, Area, Inventory, PlacementRequest, Tiers
+from conch.placement import areas
 from conch.placement.options import price_per_h, replicas_on
 from conch.reconcile.moves_ready import named
 
 
-def gain(request: PlacementRequest, target: str, inventory: Inventory) -> str:
-    """Why ``target`` is better than the class a service is on."""
+def gain(request: PlacementRequest, target: str, inventory: Inventory, tiers: Tiers = ()) -> str:
+    """Why ``target`` is better than the class a service is on.
+
+    ``tiers``: it stays on that, and prefers those areas.
+    """
+    if tiers:
+        return _cleaner(request, inventory.grids.get(target, {}), tiers)
     here, there = named(inventory.kinds, request.current), named(inventory.kinds, target)
     if here is None or there is None:
         return "its class has gone"
@@ -32,6 +40,13 @@ def gain(request: PlacementRequest, target: str, inventory: Inventory) -> str:
     intensities = (inventory.carbon.get(kind.name, 0.0) for kind in (here, there))
     grams = [w / 1000 * g_per_kwh for w, g_per_kwh in zip(watts, intensities, strict=True)]
     return f"{grams[0] - grams[1]:.3g} g CO2e/h less"
+
+
+def _cleaner(request: PlacementRequest, grams: Mapping[Area, float], tiers: Tiers) -> str:
+    bound = request.bound_in
+    before = sum(grams.get(area, 0.0) * count for area, count in bound.items())
+    there = areas.intensity(grams, tiers, 0) or 0.0
+    return f"{there:.0f} g CO2e/kWh there, {before / max(1, sum(bound.values())):.0f} where it is"
 
 
 def _per_h(request: PlacementRequest, kind: AcceleratorKind) -> float | None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 from conch.kube.views import Pod
 from conch.observe.family import class_of
-from conch.observe.types import PlacementRequest
+from conch.observe.types import PlacementRequest, Tiers
 from conch.reconcile.patience import holds_a_node
 
 STALL_S: Final = 900.0
@@ -27,6 +28,7 @@ class Journey:
     """``least``: replicas held meanwhile; ``more``: it is more than ran before.
 
     ``beside``: classes that it is on as well; where it only leaves those, ``target`` is ``source``.
+    ``areas``: it stays on its class, and its pods prefer those from now on; ``left``: those before.
     """
 
     source: str
@@ -43,6 +45,8 @@ class Journey:
     failed: bool = False
     over: bool = False
     beside: tuple[str, ...] = ()
+    areas: Tiers = ()
+    left: Tiers = ()
 
     @property
     def heading(self) -> str:
@@ -51,6 +55,10 @@ class Journey:
 
     def told(self) -> str:
         """Where from, where to, and why."""
+        if self.areas:
+            first = " and ".join(value for _, value in (self.preferred or self.areas)[0])
+            there = f"back to where it was in {self.target}" if self.returning else f"to {first}"
+            return f"moves {there}: {self.why}"
         if self.returning:
             return f"moves back from {self.target} to {self.source}: {self.why}"
         left = [name for name in (self.source, *self.beside) if name != self.target]
@@ -59,14 +67,22 @@ class Journey:
     @property
     def gathers(self) -> bool:
         """Whether it only leaves other classes for its own."""
-        return self.source == self.target
+        return self.source == self.target and not self.areas
+
+    @property
+    def preferred(self) -> Tiers:
+        """The areas that its pods prefer at the end of the way."""
+        return self.left if self.returning else self.areas
 
     def follow(
         self, request: PlacementRequest, pods: Collection[Pod], now_s: float
     ) -> PlacementRequest:
         """The request as it is to be planned for, after a look at its Deployment and ``pods``."""
         alive = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
-        if request.current == self.heading:
+        if self.areas and request.current == self.heading and request.tiers != self.preferred:
+            # A rollout has found areas that are better still, or it has not left yet.
+            self.over = self.departed or now_s - self.began_s >= _DEPART_S
+        elif request.current == self.heading:
             self._go_on(alive, now_s)
         elif self.departed:
             # Relief, its patience or a person has sent it elsewhere: it did not work out.
@@ -85,6 +101,7 @@ class Journey:
         return replace(
             request,
             current=self.heading,
+            tiers=None,
             bound=bound,
             parts=parts,
             unbound=max(0, wanted - bound - sum(parts.values())),
@@ -94,7 +111,7 @@ class Journey:
     def _go_on(self, alive: list[Pod], now_s: float) -> None:
         """Its Deployment names the class."""
         self.departed = True
-        there = [pod for pod in alive if class_of(pod) == self.heading]
+        there = [pod for pod in alive if self._is_there(pod)]
         ready = sum(pod.ready for pod in there)
         if ready > self.ready:
             self.ready, self.progress_s = ready, now_s
@@ -107,6 +124,12 @@ class Journey:
             self.failed, self.over = True, self.returning or self.gathers
             if not self.over:
                 self._turn_back(now_s)
+
+    def _is_there(self, pod: Pod) -> bool:
+        if class_of(pod) != self.heading:
+            return False
+        made = datetime.fromisoformat(pod.metadata.creation_timestamp)
+        return not self.areas or made.timestamp() > self.began_s - 1  # whole seconds
 
     def _turn_back(self, now_s: float) -> None:
         self.returning, self.departed = True, False

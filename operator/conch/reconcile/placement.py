@@ -22,7 +22,15 @@ from conch.observe.durations import seconds
 from conch.observe.family import class_of
 from conch.observe.spot import SPOT, SPOT_TOLERATIONS
 from conch.observe.state import ClusterState, Observation, Record
-from conch.observe.types import Assignment, Footprint, Inventory, Key, PlacementRequest, Toleration
+from conch.observe.types import (
+    Area,
+    Assignment,
+    Footprint,
+    Inventory,
+    Key,
+    PlacementRequest,
+    Toleration,
+)
 from conch.placement import Planner, footprint, plan
 from conch.placement.provision import starting
 from conch.reconcile.controller import builtin_runtime
@@ -34,6 +42,7 @@ from conch.reconcile.prospects import fed
 from conch.reconcile.queue import Priority, WorkQueue
 from conch.reconcile.relief import Relief
 from conch.reconcile.steps import replicas, split
+from conch.render.areas import preferred
 from conch.settings import Settings
 from conch.telemetry.catalog import Metrics
 from conch.triton.capability import support_of
@@ -294,6 +303,8 @@ class PlacementLoop:
             capacity_types=tuple(placement.capacity_types or ()),
             sites=tuple(placement.sites or ()),
             min_per_site=placement.min_replicas_per_site or 0,
+            tiers=None if deployment is None else preferred(deployment),
+            bound_in=self._areas_of(obs, current) if placement.optimise == "Carbon" else {},
             optimise=placement.optimise,
             capacity_rps=capacities,
             demand_rps=demand_rps,
@@ -307,6 +318,12 @@ class PlacementLoop:
         if service.spec.paused:
             return request
         return self._relief.note(request, stays, obs.assignment, _epoch_s())
+
+    def _areas_of(self, obs: Observation, current: str) -> dict[Area, int]:
+        """Where the pods on its class are."""
+        area = self._state.inventory_builder.area
+        nodes = (p.spec.node_name for p in obs.pods if holds_a_node(p) and class_of(p) == current)
+        return dict(Counter(found for node in nodes if (found := area(node)) is not None))
 
     def _barred(self, key: Key) -> frozenset[str]:
         """Classes for which its further Deployment would have another service's name."""

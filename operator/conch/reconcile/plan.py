@@ -197,6 +197,7 @@ def conclude(obs: Observation, plan: Plan, outcome: Outcome) -> Status:
         if obs.decision is None:
             body |= told.numbers(obs)
         body |= figures.parts(obs) | figures.nodes(obs) | figures.sites(obs) | figures.moves(obs)
+        body |= figures.zones(obs)
         body |= cost.block(obs.raw.get("status", {}).get("cost", {}), obs.bill)
         body |= figures.memory(obs) | figures.capacities(obs)
         body |= figures.revision(obs) | figures.scheduled(obs, service.spec.scaling)

@@ -174,6 +174,7 @@ def _anew(request: PlacementRequest, heading: str) -> PlacementRequest:
     return replace(
         request,
         current=heading,
+        tiers=None,
         bound=0,
         on_demand_bound=0,
         parts={},

@@ -81,7 +81,8 @@ def part_deployment(
         placement = service.spec.placement.model_copy(update={"capacity_types": ["OnDemand"]})
         spec = service.spec.model_copy(update={"placement": placement})
         service = service.model_copy(update={"spec": spec})
-    made = deployment(service, runtime, part.kind, replace(options, surge=part.surge))
+    tiers = options.tiers if part.tiers is None else part.tiers
+    made = deployment(service, runtime, part.kind, replace(options, surge=part.surge, tiers=tiers))
     made["metadata"]["name"] = names.part_name(service.metadata.name, part.name)
     own = {names.LABEL_PART: part.name}
     for labels in (
@@ -113,7 +114,7 @@ def _pod(
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": options.drain_s + EXIT_TIMEOUT_S + KILL_MARGIN_S,
         "securityContext": pod_security(runtime.security),
-        "topologySpreadConstraints": spread(service.metadata.name, service.spec.placement),
+        "topologySpreadConstraints": spread(service.metadata.name, placement, options.tiers),
         "tolerations": tolerations(placement, kind),
         "initContainers": stage.init_containers,
         "containers": [_triton(service, runtime, kind, options)],
@@ -124,7 +125,7 @@ def _pod(
         ],
     }
     affinity = {
-        **node_affinity(kind, placement, runtime),
+        **node_affinity(kind, placement, runtime, options.tiers),
         **apart(service.metadata.name, placement),
     }
     if affinity:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from conch.observe.types import AcceleratorKind
+from conch.observe.types import AcceleratorKind, Tiers
 from conch.render.endpointslice import Holding
 
 
@@ -24,6 +24,7 @@ class PartOptions:
     kind: AcceleratorKind
     surge: int
     on_demand: bool = False  # never on spot
+    tiers: Tiers | None = None  # areas that its pods prefer; None: as the service's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,3 +50,4 @@ class RenderOptions:
     startup_budget_s: int
     holding: Holding | None = None
     queue_limit: QueueLimit | None = None
+    tiers: Tiers = ()  # areas that pods prefer

@@ -12,21 +12,27 @@ from collections.abc import Sequence
 from conch.api import names, v1alpha1
 from conch.kube.views import Object
 from conch.observe.spot import SPOT, SPOT_LABELS, SPOT_TOLERATIONS
-from conch.observe.types import AcceleratorKind
+from conch.observe.types import AcceleratorKind, Tiers
+from conch.render import areas
 from conch.triton.capability import support_of
 
 GPU_TAINT = "nvidia.com/gpu"
 UNREACHABLE_TAINT = "node.kubernetes.io/unreachable"
 # As much as a preference can weigh: spreading must not bring pods onto what is second best.
 _WEIGHT = 100
+# kube-scheduler takes differences for less, the more of them are allowed.
+_WEAK_SKEW = 5
 
 
 def node_affinity(
-    kind: AcceleratorKind, placement: v1alpha1.Placement, runtime: v1alpha1.TritonRuntimeSpec
+    kind: AcceleratorKind,
+    placement: v1alpha1.Placement,
+    runtime: v1alpha1.TritonRuntimeSpec,
+    tiers: Tiers = (),
 ) -> Object:
     """Only nodes of the class, the sites, the capacity types, and those that the image runs on.
 
-    Empty when any node will do.
+    Empty when any node will do. ``tiers``: areas that are preferred.
     """
     common = [_one_of(key, value) for key, value in sorted(kind.node_selector.items())]
     if placement.sites:
@@ -46,11 +52,14 @@ def node_affinity(
         affinity["requiredDuringSchedulingIgnoredDuringExecution"] = {
             "nodeSelectorTerms": [{"matchExpressions": term} for term in terms]
         }
+    preferred = areas.terms(tiers, beside_capacity_types=len(types) > 1)
     if len(types) > 1:
-        affinity["preferredDuringSchedulingIgnoredDuringExecution"] = [
+        preferred += [
             {"weight": _WEIGHT, "preference": {"matchExpressions": term}}
             for term in _paid_as(types[0])
         ]
+    if preferred:
+        affinity["preferredDuringSchedulingIgnoredDuringExecution"] = preferred
     return {"nodeAffinity": affinity} if affinity else {}
 
 
@@ -111,22 +120,24 @@ def apart(name: str, placement: v1alpha1.Placement) -> Object:
     return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}}
 
 
-def spread(name: str, placement: v1alpha1.Placement) -> list[Object]:
+def spread(name: str, placement: v1alpha1.Placement, tiers: Tiers = ()) -> list[Object]:
     """Prefer different nodes, and sites or else zones, among the pods of the same revision.
 
     Never both: kube-scheduler leaves out nodes that lack one of the labels, and nodes at a site
-    often have no zone.
+    often have no zone. Where some areas are preferred, pods spread over the best of them, and less
+    strongly than they prefer those.
     """
+    wide = names.LABEL_SITE if placement.sites else names.LABEL_ZONE
+    keys = ["kubernetes.io/hostname", wide]
+    if tiers and sum(label == wide for label, _ in tiers[0]) < 2:
+        keys.remove(wide)
     return [
         {
-            "maxSkew": 1,
+            "maxSkew": _WEAK_SKEW if tiers else 1,
             "topologyKey": key,
             "whenUnsatisfiable": "ScheduleAnyway",
             "labelSelector": {"matchLabels": names.selector_labels(name)},
             "matchLabelKeys": ["pod-template-hash"],
         }
-        for key in (
-            "kubernetes.io/hostname",
-            names.LABEL_SITE if placement.sites else "topology.kubernetes.io/zone",
-        )
+        for key in keys
     ]

@@ -17,6 +17,8 @@ from conch.reconcile.steps import sites as minimum
 
 MOST_CLASSES = 16
 """Classes whose capacity a status holds."""
+MOST_ZONES = 32
+"""Zones that a status holds."""
 MOST_NODES = 16
 """Names of nodes that a status holds."""
 
@@ -76,6 +78,15 @@ def sites(obs: Observation) -> dict[str, Any]:
         for name, site in obs.sites.items()
     ]
     return {"sites": shown}
+
+
+def zones(obs: Observation) -> dict[str, Any]:
+    """Its pods per zone, as they are bound."""
+    shown = [
+        {"name": name, "replicas": zone.replicas, "readyReplicas": zone.ready}
+        for name, zone in list(obs.zones.items())[:MOST_ZONES]
+    ]
+    return {"zones": shown} if shown else {}
 
 
 def revision(obs: Observation) -> dict[str, Any]:
