@@ -55,6 +55,18 @@ def test_sums(parts: list[Part], units: int, files: int, words: str) -> None:
     assert words in found.words
 
 
+def test_inputs_and_outputs_of_full_batches_are_in_the_sum() -> None:
+    found = estimated([Part(GI, OnGpu(2, tensor_bytes=300 << 20)), Part(GI, OnGpu(1))], 1)
+    assert found is not None
+    assert found.memory_bytes == 3 * GI + (300 << 20) + BESIDE
+    assert (
+        "models, once per instance + 300Mi of inputs and outputs of full batches +" in found.words
+    )
+    small = estimated([Part(GI, OnGpu(1, tensor_bytes=9))], 1)
+    assert small is not None
+    assert "+ under 1Mi of inputs and outputs of full batches" in small.words
+
+
 def test_a_server_without_anything_on_a_gpu_takes_nothing_of_it() -> None:
     assert estimated([Part(GI, OnGpu(0))], 1) is None
 

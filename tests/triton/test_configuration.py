@@ -116,10 +116,44 @@ def test_no_configuration(body: bytes) -> None:
 def test_what_of_a_model_is_on_a_gpu(
     groups: list[dict[str, Any]], backend: str, on_gpu: OnGpu
 ) -> None:
-    assert changed(instance_group=groups, backend=backend).on_gpu == on_gpu
+    told = changed(instance_group=groups, backend=backend, input=[], output=[])
+    assert told.on_gpu == on_gpu
+
+
+IMAGE = {"name": "in", "data_type": "TYPE_FP16", "dims": [3, 224, 224]}
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, 4 * 2 * 3 * 224 * 224),
+        ({"max_batch_size": 0}, 2 * 3 * 224 * 224),
+        ({"output": [{"data_type": "TYPE_INT64", "dims": ["1000"]}]}, 4 * (301_056 + 8_000)),
+        ({"input": [{"data_type": "TYPE_FP32", "dims": [-1, 80]}]}, 4 * 4 * 80),
+        ({"input": [{"data_type": "TYPE_STRING", "dims": [1]}]}, 0),
+        ({"input": [{"data_type": "TYPE_FP32", "dims": []}]}, 4 * 4),
+        ({"input": [{"data_type": "TYPE_FP64", "dims": [2**62, 2**62]}]}, 1 << 40),
+    ],
+)
+def test_inputs_and_outputs_of_a_full_batch(fields: dict[str, Any], expected: int) -> None:
+    group = {"kind": "KIND_GPU", "count": 1, "gpus": [0]}
+    told = changed(**{"instance_group": [group], "input": [IMAGE], "output": [], **fields})
+    assert told.on_gpu.tensor_bytes == expected
+
+
+@pytest.mark.parametrize(("backend", "copies"), [("onnxruntime", 3), ("tensorrt", 1)])
+def test_every_instance_has_its_own(backend: str, copies: int) -> None:
+    group = {"kind": "KIND_GPU", "count": 3, "gpus": [0]}
+    told = changed(instance_group=[group], input=[IMAGE], output=[], backend=backend)
+    assert told.on_gpu == OnGpu(copies, tensor_bytes=3 * 4 * 301_056)
+
+
+def test_on_a_cpu_they_take_nothing_of_a_gpu() -> None:
+    group = {"kind": "KIND_CPU", "count": 3}
+    assert changed(instance_group=[group], input=[IMAGE]).on_gpu == OnGpu()
 
 
 def test_a_stream_tells_where_it_is_as_well() -> None:
     group = {"kind": "KIND_GPU", "count": 2, "gpus": [0]}
     told = changed(instance_group=[group], model_transaction_policy={"decoupled": True})
-    assert told == ModelConfig(on_gpu=OnGpu(2))
+    assert told == ModelConfig(on_gpu=OnGpu(2, tensor_bytes=2 * 4 * 2 * 4 * 4))

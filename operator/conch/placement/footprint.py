@@ -1,7 +1,8 @@
 """How much GPU memory a replica takes of each of its units: measured, or the sum of what is known.
 
-The sum is of the model files as staged, once per copy that a GPU holds, the CUDA context and
-Triton's CUDA pool. It is a floor: activations and workspaces are not in it. Two things take nothing
+The sum is of the model files as staged, once per copy that a GPU holds, the inputs and outputs of
+their largest batches, the CUDA context and Triton's CUDA pool. It is a floor: what lies between
+input and output, and workspaces, is not in it. Two things take nothing
 of a GPU here: the pinned pool is host memory, and no model is reloaded beside itself, since a new
 model is a new pod. It decides nothing: who is refused for it says ``fit``. Pure.
 """
@@ -42,10 +43,11 @@ def estimated(parts: Sequence[Part], units: int) -> Footprint | None:
     held = [part for part in parts if part.on_gpu.copies]
     if not held:
         return None
-    total = sum(_on_one(part, units) for part in held)
+    tensors = sum(part.on_gpu.tensor_bytes for part in held)
+    total = sum(_on_one(part, units) for part in held) + tensors
     words = (
-        f"estimated: {_files(held, units)} + {memory(CUDA_CONTEXT_BYTES)} CUDA context "
-        f"+ {memory(CUDA_POOL_BYTES)} CUDA memory pool"
+        f"estimated: {_files(held, units)}{_tensors(tensors)} + {memory(CUDA_CONTEXT_BYTES)} CUDA "
+        f"context + {memory(CUDA_POOL_BYTES)} CUDA memory pool"
     )
     return Footprint(total + CUDA_CONTEXT_BYTES + CUDA_POOL_BYTES, words)
 
@@ -121,6 +123,10 @@ def _files(parts: Sequence[Part], units: int) -> str:
     copies = part.on_gpu.copies
     text = f"{_size(part.file_bytes)} of model files x {copies} instance{'s'[: copies > 1]}"
     return f"{text} / {units} units" if part.on_gpu.spread and units > 1 else text
+
+
+def _tensors(amount: int) -> str:
+    return f" + {_size(amount)} of inputs and outputs of full batches" if amount else ""
 
 
 def _size(amount: int) -> str:

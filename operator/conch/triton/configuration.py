@@ -22,6 +22,22 @@ _DEVICE_KINDS: Final = ("KIND_GPU", "KIND_AUTO")
 _FILLING: Final = frozenset({"vllm", "tensorrtllm", "tensorflow"})
 # One copy of the weights serves all instances on a GPU (server#3096); others load one each.
 _SHARING: Final = frozenset({"tensorrt"})
+_ITEM_BYTES: Final = {
+    "TYPE_BOOL": 1,
+    "TYPE_UINT8": 1,
+    "TYPE_UINT16": 2,
+    "TYPE_UINT32": 4,
+    "TYPE_UINT64": 8,
+    "TYPE_INT8": 1,
+    "TYPE_INT16": 2,
+    "TYPE_INT32": 4,
+    "TYPE_INT64": 8,
+    "TYPE_FP16": 2,
+    "TYPE_BF16": 2,
+    "TYPE_FP32": 4,
+    "TYPE_FP64": 8,
+}
+_MOST_BYTES: Final = 1 << 40  # more is no tensor of a GPU
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +45,14 @@ class OnGpu:
     """What a model has on a GPU: ``copies`` of its weights on the one that holds most of them.
 
     ``spread``: the model itself puts its parts on all GPUs of the server (KIND_MODEL); ``fills``:
-    its backend takes all the memory there is.
+    its backend takes all the memory there is. ``tensor_bytes``: inputs and outputs of the largest
+    batch, of all instances there, at least: sizes that requests decide count as one.
     """
 
     copies: int = 0
     spread: bool = False
     fills: bool = False
+    tensor_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +93,11 @@ class _Group(msgspec.Struct):
     passive: bool = False
 
 
+class _Tensor(msgspec.Struct):
+    data_type: str = ""
+    dims: list[int] = []
+
+
 class _Transactions(msgspec.Struct):
     decoupled: bool = False
 
@@ -82,6 +105,8 @@ class _Transactions(msgspec.Struct):
 class _Answer(msgspec.Struct):
     backend: str = ""
     max_batch_size: _Count = 0
+    input: list[_Tensor] = []
+    output: list[_Tensor] = []
     ensemble_scheduling: _Ensemble | None = None
     sequence_batching: msgspec.Raw = msgspec.Raw()
     dynamic_batching: _Batching | None = None
@@ -133,9 +158,22 @@ def _on_gpu(answer: _Answer) -> OnGpu:
         elif group.kind == "KIND_MODEL":
             spread += group.count
     most = min(_MOST_INSTANCES, max(copies.values(), default=0) + spread)
+    tensors = most * _tensor_bytes(answer)
     if answer.backend in _SHARING:
         most = min(1, most)
-    return OnGpu(most, spread > 0, most > 0 and answer.backend in _FILLING)
+    fills = most > 0 and answer.backend in _FILLING
+    return OnGpu(most, spread > 0, fills, min(_MOST_BYTES, tensors))
+
+
+def _tensor_bytes(answer: _Answer) -> int:
+    """What goes into one instance and comes out of it, with its largest batch."""
+    total = 0
+    for tensor in (*answer.input, *answer.output):
+        size = _ITEM_BYTES.get(tensor.data_type, 0)  # texts are as long as they are
+        for length in tensor.dims:
+            size = min(_MOST_BYTES, size * max(1, length))
+        total += size
+    return total * max(1, answer.max_batch_size)
 
 
 def ensembles(configs: Mapping[str, ModelConfig] | None) -> dict[str, tuple[str, ...]]:
