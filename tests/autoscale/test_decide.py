@@ -39,6 +39,29 @@ def test_within_the_objective_says_so_with_numbers() -> None:
     assert "within 400 ms (s(4)=80 ms, p99): 2 replicas" in decision.message
 
 
+def test_late_requests_are_told_although_the_replicas_should_do() -> None:
+    """One of three tells a tenth of what it answers; how long its requests wait, all tell."""
+    world = running(20, pods=3, min_replicas=3)
+    assert world.serve(20, 10, latency_s=0.45).reason is Reason.AT_MINIMUM
+    decision = world.serve(20, 10, latency_s=1.2)
+    assert decision.reason is Reason.OBJECTIVE_MISSED
+    assert "3 replicas should do, but p99 is 1.2 s on most of them" in decision.message
+    # Until it is met again: near the target the two would take turns.
+    assert world.serve(20, 10, latency_s=0.45).reason is Reason.OBJECTIVE_MISSED
+    assert world.serve(20, 10, latency_s=0.3).reason is not Reason.OBJECTIVE_MISSED
+
+
+def test_one_late_replica_of_three_is_not_the_service() -> None:
+    world = running(40, pods=3)
+    reasons = set()
+    for _ in range(100):
+        for number, (pod, before) in enumerate(world.pods.items()):
+            done = before.success + 80
+            world.pods[pod] = counters(done, latency_s=0.3 if number else 1.2)
+        reasons.add(world.look().reason)
+    assert reasons == {Reason.WITHIN_OBJECTIVE}
+
+
 def test_a_clear_step_scales_up_at_once_and_fully() -> None:
     world = running(20)
     overloaded(world, 150)

@@ -87,6 +87,10 @@ class Reason(_Documented):
     EVICTED = "Evicted", "A node evicted or lost a pod."
     # Scaling
     WITHIN_OBJECTIVE = "WithinObjective", "The replicas there are carry the demand."
+    OBJECTIVE_MISSED = (
+        "ObjectiveMissed",
+        "Requests are late although the replicas carry the demand that is counted.",
+    )
     SCALE_UP = "ScaleUp", "Demand over the start-up time needs more replicas."
     SCALE_DOWN = "ScaleDown", "One replica fewer still holds the objective."
     HOLDING_DOWN = "HoldingDown", "Fewer would do now, but demand was higher a moment ago."

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from statistics import median_high
 from typing import Final
 
 from conch.api.conditions import Reason
@@ -309,6 +310,7 @@ def _sized(picture: Picture, state: ScalerState) -> _Verdict:
     wanted = picture.needed
     allowed = min(max(wanted, policy.min_replicas), policy.max_replicas)
     unreachable = [load for load in picture.loads if not load.capacity.reachable]
+    latencies = latencies_s(observation.samples)
     if allowed > current:
         return _up(picture, state, wanted, allowed, bool(unreachable))
     held = picture.replicas(state.tuning.shadows.held(observation.now_s))
@@ -322,6 +324,11 @@ def _sized(picture: Picture, state: ScalerState) -> _Verdict:
         reason, why = Reason.AT_MAXIMUM, explain.at_maximum(wanted, policy.max_replicas)
     elif replicas < current:
         reason, why = Reason.SCALE_DOWN, explain.down(current, replicas)
+    elif picture.arriving and latencies and state.strain.missed:
+        reason, why = (
+            Reason.OBJECTIVE_MISSED,
+            explain.missed(current, median_high(latencies), policy),
+        )
     elif not picture.arriving and current <= policy.min_replicas:
         reason, why = Reason.NO_TRAFFIC, explain.no_traffic(current)
     elif wanted < policy.min_replicas and current == policy.min_replicas:

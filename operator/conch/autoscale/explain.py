@@ -142,6 +142,13 @@ def no_traffic(current: int) -> str:
     return f"no requests arrive: {replicas(current)}"
 
 
+def missed(current: int, latency_s: float, policy: ScalingPolicy) -> str:
+    return (
+        f"{replicas(current)} should do, but p{policy.percentile:g} is {duration(latency_s)} "
+        f"on most of them"
+    )
+
+
 def up(current: int, now: int, wanted: int) -> str:
     goal = f" on the way to {wanted}" if wanted > now else ""
     return f"{replicas(now)}{goal} (was {current})"

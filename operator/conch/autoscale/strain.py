@@ -18,6 +18,7 @@ MOST: Final = 1.8
 _RISE_PER_S: Final = 0.005
 _FALL_PER_S: Final = 0.0002
 _COMFORTABLE: Final = 0.7  # of the target
+_MISSED: Final = 1.25  # times the target; said until it is met again
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Strain:
     factor: float = 1.0
     replicas: int = -1
     settled_s: float = 0.0
+    missed: bool = False  # most replicas miss the target, and by nothing that is passing
 
     def after(
         self,
@@ -42,10 +44,14 @@ class Strain:
             return Strain(self.factor, ready, now_s)
         if now_s - self.settled_s < SETTLED_S or not latencies_s:
             return self
-        late = sum(latency > target_s for latency in latencies_s)
         change = 0.0
-        if 2 * late > len(latencies_s):  # one slow pod among many is not cured by more of them
+        if _most(latencies_s, target_s):  # one slow pod among many is not cured by more of them
             change = _RISE_PER_S * elapsed_s
         elif max(latencies_s) < _COMFORTABLE * target_s:
             change = -_FALL_PER_S * elapsed_s
-        return Strain(min(MOST, max(1.0, self.factor + change)), ready, self.settled_s)
+        missed = _most(latencies_s, (1.0 if self.missed else _MISSED) * target_s)
+        return Strain(min(MOST, max(1.0, self.factor + change)), ready, self.settled_s, missed)
+
+
+def _most(latencies_s: Sequence[float], limit_s: float) -> bool:
+    return 2 * sum(latency > limit_s for latency in latencies_s) > len(latencies_s)

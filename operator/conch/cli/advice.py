@@ -107,6 +107,11 @@ ADVICE: Final[dict[Reason, str | None]] = {
         "node NODE."
     ),
     Reason.WITHIN_OBJECTIVE: None,
+    Reason.OBJECTIVE_MISSED: (
+        "More replicas are asked for slowly, as measured lateness lasts. Find what the counters do "
+        "not show: requests that cost more than usual, a replica that counts too few of them, "
+        "somebody else on the same accelerator, or work outside the batches."
+    ),
     Reason.SCALE_UP: None,
     Reason.SCALE_DOWN: None,
     Reason.HOLDING_DOWN: None,

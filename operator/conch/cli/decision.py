@@ -21,6 +21,7 @@ _LAST = 5
 # What the number of replicas follows, by the decision's reason.
 _BINDING: Final = {
     Reason.WITHIN_OBJECTIVE: "the demand",
+    Reason.OBJECTIVE_MISSED: "the demand that is counted, and lasting lateness, slowly",
     Reason.SCALE_UP: "the demand",
     Reason.SCALE_DOWN: "the demand",
     Reason.HOLDING_DOWN: "the demand of a moment ago: going down waits",
