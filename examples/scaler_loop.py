@@ -5,6 +5,8 @@ Run it with ``python examples/scaler_loop.py``. Everything about it: docs/scaler
 """
 
 import math
+from dataclasses import dataclass
+from itertools import count
 
 from conch.autoscale import ScalerState, step
 from conch.observe.types import (
@@ -18,48 +20,65 @@ from conch.observe.types import (
 COLD_START_S, LOOK_S, BATCH, BATCH_S = 40.0, 5.0, 8, 0.2
 
 
+@dataclass
+class Replica:
+    """It answers in batches of 8, 200 ms each; what it cannot answer is refused."""
+
+    name: str  # never used again: counters belong to it
+    asked_s: float
+    answered: float = 0.0
+    refused: float = 0.0
+
+    def sample(self, now_s: float) -> PodSample:
+        """What its counters say."""
+        batches = int(self.answered / BATCH)
+        counters = ModelCounters(
+            success=self.answered,
+            failure=self.refused,
+            rejected=self.refused,
+            inferences=0,
+            executions=batches,
+            request_s=self.answered * 1.5 * BATCH_S,
+            queue_s=0,
+            pending=0.0,
+            batches={BATCH: BatchStat(batches, batches * BATCH_S)},
+        )
+        return PodSample(self.name, now_s, {"model": counters})
+
+
 class World:
-    """Replicas that answer in batches of 8, 200 ms each; what they cannot answer is refused."""
+    """A wave of requests, 60 to 180 per second, every half hour."""
 
     def __init__(self) -> None:
-        self.now_s, self.asked_s, self.answered, self.refused = 0.0, [-COLD_START_S] * 3, {}, {}
+        self._names = (f"replica-{number}" for number in count())
+        self.now_s = 0.0
+        self.replicas = [Replica(next(self._names), -COLD_START_S) for _ in range(3)]
 
     def look(self) -> ScalingObservation:
-        """Five seconds later: what Triton's counters say of every ready replica."""
+        """Five seconds later."""
         self.now_s += LOOK_S
-        ready = [a for a in self.asked_s if self.now_s - a >= COLD_START_S]
+        ready = [r for r in self.replicas if self.now_s - r.asked_s >= COLD_START_S]
+        starting = self.replicas[len(ready) :]
         arrived = LOOK_S * (120 + 60 * math.sin(self.now_s / 300)) / len(ready)
-        for number in range(len(ready)):
+        for replica in ready:
             done = min(arrived, LOOK_S * BATCH / BATCH_S)
-            self.answered[number] = self.answered.get(number, 0.0) + done
-            self.refused[number] = self.refused.get(number, 0.0) + arrived - done
+            replica.answered += done
+            replica.refused += arrived - done
         return ScalingObservation(
             now_s=self.now_s,
-            replicas=len(self.asked_s),
+            replicas=len(self.replicas),
             ready=len(ready),
-            starting_age_s=tuple(self.now_s - a for a in self.asked_s[len(ready) :]),
+            starting_age_s=tuple(self.now_s - r.asked_s for r in starting),
             cold_start_s=(COLD_START_S,),
             room=1000,
-            samples=tuple(self._sample(number) for number in range(len(ready))),
+            samples=tuple(r.sample(self.now_s) for r in ready),
         )
-
-    def _sample(self, number: int) -> PodSample:
-        done = self.answered[number]
-        counters = ModelCounters(
-            success=done,
-            failure=self.refused[number],
-            inferences=done,
-            executions=done / BATCH,
-            request_s=done * 1.5 * BATCH_S,
-            queue_s=done * 0.5 * BATCH_S,
-            pending=0.0,
-            batches={BATCH: BatchStat(int(done / BATCH), int(done / BATCH) * BATCH_S)},
-        )
-        return PodSample(f"replica-{number}", self.now_s, {"model": counters})
 
     def scale(self, replicas: int) -> None:
         """Newest first to go: one that is still starting is the cheapest to give up."""
-        self.asked_s = (self.asked_s + [self.now_s] * replicas)[:replicas]
+        while len(self.replicas) < replicas:
+            self.replicas.append(Replica(next(self._names), self.now_s))
+        del self.replicas[replicas:]
 
 
 def main(looks: int = 720) -> list[int]:
