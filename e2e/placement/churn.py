@@ -11,15 +11,16 @@ import asyncio
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from conch.api import names
 from e2e.bench import services, world
-from e2e.bench.client import Client, Objects
+from e2e.bench.client import Client, Object, Objects
 from e2e.bench.figure import Context, Figure, Result
 from e2e.bench.operator import Operator
 from e2e.placement import live, pending
 from e2e.placement.diary import Diary
-from e2e.placement.disturbance import OTHERS, Disturbance
+from e2e.placement.disturbance import OTHERS, STORM, USUAL, Disturbance
 from e2e.testbed import Cluster
 
 NODES = 1000
@@ -29,6 +30,7 @@ MINUTES = float(os.environ.get("CONCH_BENCH_CHURN_MINUTES", "10"))
 SEED = int(os.environ.get("CONCH_BENCH_CHURN_SEED", "20261122"))
 EVERY_S = float(os.environ.get("CONCH_BENCH_CHURN_EVERY_S", "0.3"))
 """One change; less makes it harder."""
+WEATHER = STORM if os.environ.get("CONCH_BENCH_CHURN_STORM") else USUAL
 LIMIT_S = 10.0
 _LOOK_EVERY_S = 1.0
 _PREPARE_S = 300.0
@@ -44,11 +46,15 @@ class Seen:
     """Waits with room for that replica."""
     whole: pending.Tally
     """The same, with room for its whole service."""
+    service: pending.Tally
+    """How long a service had such a replica, whichever it was: a rollout makes new ones."""
     looks: int
     most_without: int
     """Replicas without a node at once, with or without room."""
     most_waiting: int
     """Of them with room for each at once."""
+    most_split: int
+    """Services on several classes at once."""
     changes: Mapping[str, int]
     cpu_share: float
     """Of a core, what the operator used."""
@@ -57,7 +63,7 @@ class Seen:
 class Judge:
     """The world as watches tell of it, and the tallies."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit_s: float = LIMIT_S) -> None:
         self.nodes: Objects = {}
         self.pods: Objects = {}
         self.services: Objects = {}
@@ -65,9 +71,10 @@ class Judge:
         self.diary = Diary()
         self.pages: dict[str, list[str]] = {}
         """What the diary said when the limit was passed."""
-        self.anywhere = pending.Tally(LIMIT_S)
-        self.whole = pending.Tally(LIMIT_S)
-        self.looks = self.most_without = self.most_waiting = 0
+        self.anywhere = pending.Tally(limit_s)
+        self.whole = pending.Tally(limit_s)
+        self.service = pending.Tally(limit_s)
+        self.looks = self.most_without = self.most_waiting = self.most_split = 0
 
     def see_nodes(self, nodes: Objects) -> bool:
         self.nodes = nodes
@@ -99,12 +106,35 @@ class Judge:
         )
         self.anywhere.look(found, now_s)
         self.whole.look((one for one in found if one.for_service), now_s)
+        self.service.look((replace(one, who=one.service) for one in found), now_s)
         self.looks += 1
         self.most_waiting = max(self.most_waiting, len(found))
         self.most_without = max(self.most_without, self.without())
+        self.most_split = max(self.most_split, self.split())
         for one in found:
-            if one.who in self.anywhere.over:
-                self.pages[one.who] = self.diary.pages(one.service)
+            for tally, who in ((self.anywhere, one.who), (self.service, one.service)):
+                if who in tally.over:
+                    self.pages[who] = self.diary.pages(one.service)
+
+    def cases(self) -> list[Object]:
+        """Who waited longer than the limit, for whoever looks into it."""
+        return [
+            {"who": who, "waited_s": round(s, 1), "whole_service_s": self.whole.over.get(who),
+             "told": tally.told[who], "seen": self.pages[who]}
+            for tally in (self.anywhere, self.service)
+            for who, s in sorted(tally.over.items(), key=lambda item: -item[1])
+        ]  # fmt: skip
+
+    def split(self) -> int:
+        """Services that have a further Deployment with replicas on another class."""
+        return len(
+            {
+                deployment["metadata"]["labels"][names.LABEL_SERVICE]
+                for deployment in self.deployments.values()
+                if names.LABEL_PART in deployment["metadata"]["labels"]
+                and deployment["spec"]["replicas"]
+            }
+        )
 
     def without(self) -> int:
         """Replicas without a node."""
@@ -128,8 +158,9 @@ async def _churn(ctx: Context, cluster: Cluster, operator: Operator) -> Seen:
     async with Client(cluster) as client:
         await world.sweep(client)
         await live.clear_nodes(client)
-        disturbance = Disturbance(client, SEED)
+        disturbance = Disturbance(client, SEED, WEATHER)
         await disturbance.prepare(NODES, SERVICES)
+        await disturbance.begun()
         async with asyncio.TaskGroup() as group:
             watches = [
                 group.create_task(client.until(live.NODES, judge.see_nodes)),
@@ -156,9 +187,11 @@ async def _churn(ctx: Context, cluster: Cluster, operator: Operator) -> Seen:
     return Seen(
         judge.anywhere,
         judge.whole,
+        judge.service,
         judge.looks,
         judge.most_without,
         judge.most_waiting,
+        judge.most_split,
         disturbance.made,
         cpu_share,
     )
@@ -182,12 +215,7 @@ def _progress(judge: Judge, left_s: float) -> str:
 
 def _write(ctx: Context, judge: Judge) -> None:
     """The cases, for whoever looks into them."""
-    cases = [
-        {"who": who, "waited_s": round(s, 1), "whole_service_s": judge.whole.over.get(who),
-         "told": judge.anywhere.told[who], "seen": judge.pages[who]}
-        for who, s in sorted(judge.anywhere.over.items(), key=lambda item: -item[1])
-    ]  # fmt: skip
-    (ctx.folder / "pending-over-10s.json").write_text(json.dumps(cases, indent=1) + "\n")
+    (ctx.folder / "pending-over-10s.json").write_text(json.dumps(judge.cases(), indent=1) + "\n")
 
 
 def _measure(ctx: Context) -> Result:
@@ -197,10 +225,12 @@ def _measure(ctx: Context) -> Result:
         len(seen.anywhere.over),
         f"{NODES} nodes, {SERVICES} services, {MINUTES:g} min, {seen.looks} looks; {made}. "
         f"At most {seen.most_without} pods without a node at once, {seen.most_waiting} of them "
-        f"wanted, with room; over {LIMIT_S:.0f} s without a break: {len(seen.anywhere.over)} with "
+        f"wanted, with room, and {seen.most_split} services on several classes; over "
+        f"{LIMIT_S:.0f} s without a break: {len(seen.anywhere.over)} with "
         f"room for the replica in some allowed class (longest {seen.anywhere.longest_s:.1f} s), "
         f"{len(seen.whole.over)} with room for the whole service in one class "
-        f"(longest {seen.whole.longest_s:.1f} s); the operator used {seen.cpu_share:.0%} of a core",
+        f"(longest {seen.whole.longest_s:.1f} s); a service had one of them or another for "
+        f"{seen.service.longest_s:.1f} s at most; the operator used {seen.cpu_share:.0%} of a core",
     )
 
 

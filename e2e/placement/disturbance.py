@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from conch.api import names
@@ -19,37 +20,52 @@ from e2e.placement.pending import CLASSES, PRODUCT, Wanted, takes_pods, units
 from e2e.testbed import TestbedError, gpus
 
 OTHERS = "bench-others"
-MOST_REPLICAS = 6
 _PODS = PODS.format(OTHERS)
 _SERVICES = SERVICES.format(services.NAMESPACE)
-# Of the nodes that are full of somebody else's pods at the start.
-_FULL = 0.78
-_TIDES = (0, 0, 4, 12)
-_TIDE_S = 40.0
 _CORDONED = 20
 _NOTICE_S = 15.0
 _NOTICE = {"key": "aws-node-termination-handler/spot-itn", "value": "1", "effect": "NoSchedule"}
 
 
+@dataclass(frozen=True, slots=True)
+class Weather:
+    """How scarce room is, and how soon that changes."""
+
+    tides: tuple[int, ...] = (0, 0, 4, 12)
+    """Free GPUs that somebody else's pods leave of a class, one of them by chance."""
+    tide_s: float = 40.0
+    pairs: float = 0.2
+    """The share of services with two GPUs to a replica."""
+    most_replicas: int = 6
+    full: float = 0.78
+    """Of the nodes, full of somebody else's pods at the start."""
+
+
+USUAL = Weather()
+STORM = Weather(tides=(0, 0, 0, 2, 5), tide_s=20.0, pairs=0.4, most_replicas=7, full=0.65)
+"""To look for causes: harder than what the figure is about."""
+
+
 class Disturbance:
     """Makes the world, then changes it."""
 
-    def __init__(self, client: Client, seed: int) -> None:
+    def __init__(self, client: Client, seed: int, weather: Weather) -> None:
         self.services: dict[str, Wanted] = {}
         """As asked for now."""
         self.made: Counter[str] = Counter()
         """Changes by kind."""
         self._client = client
         self._rng = random.Random(seed)
+        self._weather = weather
         self._nodes: dict[str, Object] = {}
         self._next_node = self._next_service = self._next_pod = 0
         self._cordoned: list[str] = []
         self._noticed: dict[str, float] = {}  # node -> when the provider takes it
-        self._tides: dict[str, int] = dict.fromkeys(CLASSES, _TIDES[1])
+        self._tides: dict[str, int] = dict.fromkeys(CLASSES, weather.tides[1])
         self._turn_s = 0.0
 
     async def prepare(self, nodes: int, count: int) -> None:
-        """The nodes, most of them full, then the services; returns when all have begun."""
+        """The nodes, most of them full, then the services."""
         await self._client.namespace(OTHERS)
         bodies = [self._node() for _ in range(nodes)]
         await live.at_once(self._client.create(live.NODES, body) for body in bodies)
@@ -57,12 +73,15 @@ class Disturbance:
         await self._client.until(
             f"/api/v1/namespaces/{OTHERS}/serviceaccounts", lambda there: "default" in there
         )
-        full = [body for body in bodies if self._rng.random() < _FULL]
+        full = [body for body in bodies if self._rng.random() < self._weather.full]
         await live.at_once(self._client.create(_PODS, self._filling(body)) for body in full)
         await self._client.until(_PODS, lambda pods: all(map(live.is_ready, pods.values())))
         await live.at_once(self._create_service() for _ in range(count))
-        await self._client.until(live.OWN_PODS, self._all_began)
         self.made.clear()
+
+    async def begun(self) -> None:
+        """Wait until every service has a pod."""
+        await self._client.until(live.OWN_PODS, self._all_began)
 
     def _all_began(self, pods: Objects) -> bool:
         return {p["metadata"]["labels"][names.LABEL_SERVICE] for p in pods.values()} == set(
@@ -78,9 +97,9 @@ class Disturbance:
                 raise
 
     async def _change(self, now_s: float, free: Mapping[str, list[int]], pods: Objects) -> None:
-        if now_s > self._turn_s + _TIDE_S:
+        if now_s > self._turn_s + self._weather.tide_s:
             self._turn_s = now_s
-            self._tides = {name: self._rng.choice(_TIDES) for name in CLASSES}
+            self._tides = {name: self._rng.choice(self._weather.tides) for name in CLASSES}
         due = [name for name, at_s in self._noticed.items() if at_s <= now_s]
         if due:
             await self._reclaim(due[0], pods)
@@ -105,8 +124,8 @@ class Disturbance:
         name = f"s{self._next_service:03}"
         self._next_service += 1
         classes = tuple(self._rng.sample(sorted(CLASSES), self._rng.randint(1, 4)))
-        count = 2 if self._rng.random() < 0.2 else 1
-        wanted = Wanted(name, classes, count, self._rng.randint(1, MOST_REPLICAS))
+        count = 2 if self._rng.random() < self._weather.pairs else 1
+        wanted = Wanted(name, classes, count, self._rng.randint(1, self._weather.most_replicas))
         body = services.service(name, mode="Fixed", replicas=wanted.replicas)
         body["spec"]["placement"]["accelerators"] = {"classes": list(classes), "count": count}
         await self._client.create(_SERVICES, body)
@@ -122,7 +141,7 @@ class Disturbance:
     async def _resize(self) -> None:
         old = self.services[self._rng.choice(sorted(self.services))]
         step = self._rng.choice((-3, -2, -1, 1, 2, 3))
-        replicas = min(MOST_REPLICAS, max(1, old.replicas + step))
+        replicas = min(self._weather.most_replicas, max(1, old.replicas + step))
         scaling = {"mode": "Fixed", "replicas": replicas}
         await self._client.patch(f"{_SERVICES}/{old.name}", {"spec": {"scaling": scaling}})
         self.services[old.name] = Wanted(old.name, old.classes, old.count, replicas)
