@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import itertools
-import json
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +19,7 @@ from typing import Any
 
 from e2e.bench.client import Object, Objects
 from e2e.placement.pending import units
-from e2e.testbed import TestbedError, gpus
+from e2e.testbed import gpus
 
 EPOCH_S = 1_800_000_000.0
 _READY_S = 1.0  # from bound to ready
@@ -64,7 +63,7 @@ class Pretend:
 
     def put(self, plural: str, obj: Object, *, spec: bool = True) -> Object:
         """Create or replace an object; `spec`: it is another one as far as its owner knows."""
-        name = _name(obj)
+        name = name_of(obj)
         old = self.collections[plural].get(name)
         new = copy.deepcopy(obj)
         meta = new["metadata"]
@@ -94,11 +93,11 @@ class Pretend:
         for other, found in list(self.collections.items()):
             for each, obj in list(found.items()):
                 if any(o["uid"] == uid for o in obj["metadata"].get("ownerReferences", ())):
-                    self._end_pod(each) if other == "pods" else self.remove(other, each)
+                    self.end_pod(each) if other == "pods" else self.remove(other, each)
         if plural == "deployments":
             del self._rollouts[name]
         if plural == "nodes":
-            bound = [k for k, p in self.collections["pods"].items() if _node(p) == name]
+            bound = [k for k, p in self.collections["pods"].items() if node_of(p) == name]
             for pod in bound:
                 _later(_LOST_S, self.remove, "pods", pod)
 
@@ -169,19 +168,20 @@ class Pretend:
             body = {"metadata": meta, "spec": one.template["spec"], "status": {"phase": "Pending"}}
             self.put("pods", body)
         newest_first = sorted(pods, key=lambda p: -int(p["metadata"]["uid"].rpartition("-")[2]))
-        newest_first.sort(key=lambda p: (bool(_node(p)), _ready(p)))
+        newest_first.sort(key=lambda p: (bool(node_of(p)), _ready(p)))
         for pod in newest_first[: max(0, len(pods) - one.replicas)]:
-            self._end_pod(_name(pod))
+            self.end_pod(name_of(pod))
 
-    def _end_pod(self, name: str) -> None:
+    def end_pod(self, name: str) -> None:
+        """Have a pod end: at once without a node, else as soon as its node says so."""
         pod = self.collections["pods"].get(name)
         if pod is None or "deletionTimestamp" in pod["metadata"]:
             return
-        if not _node(pod):
+        if not node_of(pod):
             self.remove("pods", name)
             return
         self.change("pods", name, lambda p: p["metadata"].update(deletionTimestamp=now()))
-        if _node(pod) in self.collections["nodes"]:
+        if node_of(pod) in self.collections["nodes"]:
             _later(_END_S, self.remove, "pods", name)
 
     def _schedule(self) -> None:
@@ -191,9 +191,9 @@ class Pretend:
             for name, node in self.collections["nodes"].items()
         }
         for pod in pods.values():
-            if _node(pod) in free:
-                free[_node(pod)] -= units(pod)
-        waiting = [n for n, p in pods.items() if not _node(p)]
+            if node_of(pod) in free:
+                free[node_of(pod)] -= units(pod)
+        waiting = [n for n, p in pods.items() if not node_of(p)]
         for name in waiting:
             pod, needs = pods[name], units(pods[name])
             nodes = self.collections["nodes"]
@@ -336,7 +336,8 @@ def _refuse(pod: Object) -> None:
     ]
 
 
-def _node(pod: Object) -> str:
+def node_of(pod: Object) -> str:
+    """The node a pod is bound to, "" for none."""
     return str(pod["spec"].get("nodeName") or "")
 
 
@@ -345,85 +346,11 @@ def _ready(pod: Object) -> bool:
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
-def _name(obj: Object) -> str:
+def name_of(obj: Object) -> str:
+    """Under which an object is kept."""
     meta = obj["metadata"]
     return f"{meta['namespace']}/{meta['name']}" if "namespace" in meta else str(meta["name"])
 
 
 def _later(delay_s: float, do: Callable[..., Any], *arguments: Any) -> None:
     asyncio.get_running_loop().call_later(delay_s, do, *arguments)
-
-
-# --- clients --------------------------------------------------------------------------------------
-
-
-class Client:
-    """What the disturbance asks of a client, of the cluster in memory."""
-
-    def __init__(self, cluster: Pretend) -> None:
-        self._cluster = cluster
-
-    async def namespace(self, name: str) -> None:
-        path = f"/api/v1/namespaces/{name}/serviceaccounts"
-        await self.create(path, {"metadata": {"name": "default"}})
-
-    async def create(self, path: str, body: Object) -> Object:
-        plural, namespace, _ = _parsed(path)
-        made = copy.deepcopy(body)
-        if namespace:
-            made["metadata"]["namespace"] = namespace
-        if plural == "nodes":
-            made["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
-        if plural == "pods":
-            made["status"] = {"phase": "Pending"}
-        made = self._cluster.put(plural, made)
-        if plural == "pods" and _node(made):
-            self._cluster.bind(_name(made), _node(made))
-        return made
-
-    async def patch(self, path: str, body: Object) -> Object:
-        plural, namespace, name = _parsed(path)
-        key = f"{namespace}/{name}" if namespace else name
-        made = self._cluster.change(plural, key, lambda obj: _merge(obj, body))
-        if made is None:
-            raise TestbedError(f"PATCH {path}: 404: not there")
-        return made
-
-    async def delete(self, path: str) -> None:
-        plural, namespace, name = _parsed(path)
-        key = f"{namespace}/{name}" if namespace else name
-        if key not in self._cluster.collections[plural]:
-            raise TestbedError(f"DELETE {path}: 404: not there")
-        if plural == "pods":
-            self._cluster._end_pod(key)
-        else:
-            self._cluster.remove(plural, key)
-
-    async def until(self, path: str, done: Callable[[Objects], bool]) -> Objects:
-        plural, namespace, _ = _parsed(path)
-        while True:
-            there = {
-                obj["metadata"]["name"]: obj
-                for obj in self._cluster.collections[plural].values()
-                if not namespace or obj["metadata"]["namespace"] == namespace
-            }
-            if done(there):
-                return there
-            await asyncio.sleep(0.2)
-
-
-def _merge(target: Object, patch: Object) -> None:
-    for key, value in patch.items():
-        if isinstance(value, dict) and isinstance(target.get(key), dict):
-            _merge(target[key], value)
-        else:
-            target[key] = json.loads(json.dumps(value))
-
-
-def _parsed(path: str) -> tuple[str, str, str]:
-    """Plural, namespace and name of a path; "" for what it does not have."""
-    parts = path.split("/")[3 if path.startswith("/api/") else 4 :]
-    namespace = ""
-    if parts[0] == "namespaces" and len(parts) > 2:
-        namespace, parts = parts[1], parts[2:]
-    return parts[0], namespace, parts[1] if len(parts) > 1 else ""

@@ -40,7 +40,8 @@ from conch.wiring.handlers import Feed
 from e2e.bench.client import Object, Objects
 from e2e.placement.churn import LIMIT_S, Judge
 from e2e.placement.disturbance import STORM, USUAL, Disturbance, Weather
-from e2e.placement.pretend import EPOCH_S, Client, Pretend
+from e2e.placement.pretend import EPOCH_S, Pretend
+from e2e.placement.pretend_client import Client
 
 T = TypeVar("T")
 

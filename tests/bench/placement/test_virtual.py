@@ -10,7 +10,8 @@ import pytest
 from e2e.bench.client import Object
 from e2e.placement import live
 from e2e.placement.disturbance import STORM
-from e2e.placement.pretend import Client, Pretend
+from e2e.placement.pretend import Pretend
+from e2e.placement.pretend_client import Client
 from e2e.placement.virtual import Churn, VirtualLoop, run
 from e2e.testbed import gpus
 
