@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from conch.fetch import digest
+from conch.fetch import address, digest
 from conch.fetch import s3 as store
 from conch.fetch.request import ModelRequest
 from tests.fetch.archives import MODEL, below
 from tests.fetch.conftest import Puller
-from tests.fetch.servers import Origin, s3_answers, silent_until
+from tests.fetch.servers import Origin, running, s3_answers, silent_until
 
 OBJECTS = {
     **below("models/resnet"),
@@ -182,6 +182,31 @@ def test_an_untrusted_certificate_is_refused(web: Origin, secret: Path, puller: 
     (secret / "endpoint").write_text(web.url(""))
     assert puller.run(_model("s3://bucket/models/resnet", secret)) == 1
     assert "the endpoint's TLS certificate is not trusted" in puller.failure["message"]
+
+
+@pytest.mark.parametrize("path", ["/bucket", "/bucket/models/resnet/config.pbtxt"])
+def test_follows_no_redirect_to_another_host(
+    path: str, s3: Origin, secret: Path, puller: Puller
+) -> None:
+    """An endpoint that its owner chose must not reach what he could not name as one."""
+    (secret / "sessionToken").write_text("canary-session")
+    with running(tls=False) as elsewhere:
+        s3_answers(elsewhere, "bucket", OBJECTS)
+        location = f"http://127.0.0.1:{elsewhere.port}{path}"
+        s3.answers[path] = lambda handler: handler.status(307, Location=location)
+        assert puller.run(_model("s3://bucket/models/resnet", secret)) == 1
+        assert elsewhere.requests == []
+    assert puller.failure["message"].endswith("the endpoint redirects to another host, 127.0.0.1")
+
+
+def test_the_address_that_was_judged_is_the_one_that_is_used(
+    s3: Origin, secret: Path, puller: Puller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that means something else a moment later, or something only the client knows."""
+    (secret / "endpoint").write_text(f"http://models.example:{s3.port}")
+    monkeypatch.setattr(address, "_lookup", lambda host, port: ["127.0.0.1"])
+    assert puller.run(_model("s3://bucket/models/resnet", secret)) == 0
+    assert s3.requests[0][1]["host"] == f"models.example:{s3.port}"
 
 
 def test_a_region_cannot_change_the_host(secret: Path, puller: Puller) -> None:

@@ -14,6 +14,7 @@ from conch.api.conditions import Reason
 from conch.errors import FetchError
 
 RESOLVE_TIMEOUT_S = 4.0
+CONNECT_TIMEOUT_S = 3.0
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 # What routers translate: for everybody (RFC 6052), and within one network (RFC 8215).
@@ -46,6 +47,17 @@ def resolve(host: str, port: int, allow_private: bool) -> list[str]:
                 f"host {host} resolves to {address}, {forbidden}",
             )
     return addresses
+
+
+def first_that_answers(addresses: list[str], port: int) -> socket.socket:
+    """A connection to one of the addresses. Raises OSError."""
+    failure: OSError = OSError()
+    for candidate in addresses[:2]:  # one of each family; more would only take longer to fail
+        try:
+            return socket.create_connection((candidate, port), timeout=CONNECT_TIMEOUT_S)
+        except OSError as error:
+            failure = error
+    raise failure
 
 
 def why_forbidden(address: str, allow_private: bool) -> str | None:

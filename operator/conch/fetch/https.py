@@ -12,7 +12,6 @@ import hashlib
 import http.client
 import random
 import re
-import socket
 import ssl
 import time
 from collections.abc import Sequence
@@ -27,7 +26,6 @@ from conch.fetch.credentials import Credentials
 from conch.fetch.limits import CHUNK_BYTES, Limits
 from conch.fetch.refusals import failed
 
-CONNECT_TIMEOUT_S = 3.0
 ANSWER_TIMEOUT_S = 6.0  # to the first byte of an answer
 READ_TIMEOUT_S = 20.0  # between the bytes of a body
 RETRIES = 3
@@ -149,11 +147,11 @@ class _PinnedConnection(http.client.HTTPSConnection):
 
     def __init__(self, host: str, port: int, addresses: list[str]) -> None:
         self._tls = ssl.create_default_context()
-        super().__init__(host, port, timeout=CONNECT_TIMEOUT_S, context=self._tls)
+        super().__init__(host, port, timeout=address.CONNECT_TIMEOUT_S, context=self._tls)
         self._addresses = addresses
 
     def connect(self) -> None:
-        raw = _first_that_answers(self._addresses, self.port)
+        raw = address.first_that_answers(self._addresses, self.port)
         raw.settimeout(ANSWER_TIMEOUT_S)
         self.sock = self._tls.wrap_socket(raw, server_hostname=self.host)
 
@@ -165,16 +163,6 @@ def _connect(parts: SplitResult, allow_private: bool) -> http.client.HTTPConnect
     except address.Unresolved as error:
         raise _Transient(str(error)) from None
     return _PinnedConnection(host, port, addresses)
-
-
-def _first_that_answers(addresses: list[str], port: int) -> socket.socket:
-    failure: OSError = OSError()
-    for candidate in addresses[:2]:  # one of each family; more would only take longer to fail
-        try:
-            return socket.create_connection((candidate, port), timeout=CONNECT_TIMEOUT_S)
-        except OSError as error:
-            failure = error
-    raise failure
 
 
 def _exchange(

@@ -2,7 +2,7 @@
 
 Endpoint, region and keys come from the model's Secret; without one the bucket must be public. An
 address other than Amazon's is used only when the Secret names it. The client library resolves host
-names itself, so (unlike https) a name is judged before use and not pinned.
+names and follows redirects itself, so it gets out through a ``guard`` only.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from conch.errors import FetchError
 from conch.fetch import address
 from conch.fetch.archive import safe_path
 from conch.fetch.credentials import Credentials
+from conch.fetch.guard import Guard
 from conch.fetch.limits import CHUNK_BYTES, Limits
 from conch.fetch.refusals import failed
 
@@ -49,11 +50,14 @@ def download(
     if not _BUCKET.fullmatch(bucket):
         raise failed(f"{bucket} is not a valid bucket name")
     endpoint, region = _endpoint(credentials)
-    _judge(endpoint, allow_private)
+    addresses = _judged(endpoint, allow_private)
     import obstore  # a third of a second: only where it is needed
 
-    with _explained(credentials.given):
-        store = _store(bucket, endpoint, region, credentials)
+    with (
+        Guard(urlsplit(endpoint), lambda: address.first_that_answers(*addresses)) as guard,
+        _explained(credentials.given, guard),
+    ):
+        store = _store(bucket, endpoint, region, credentials, guard.url)
         objects = _listed(obstore, store, prefix, limits)
         target.mkdir()
         total = sum(size for _, size in objects.values())
@@ -88,16 +92,17 @@ def _endpoint(credentials: Credentials) -> tuple[str, str]:
     return endpoint, region
 
 
-def _judge(endpoint: str, allow_private: bool) -> None:
+def _judged(endpoint: str, allow_private: bool) -> tuple[list[str], int]:
+    """The endpoint's addresses, all of them allowed, and its port."""
     parts = urlsplit(endpoint)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
-        address.resolve(parts.hostname or "", port, allow_private)
+        return address.resolve(parts.hostname or "", port, allow_private), port
     except address.Unresolved as error:
         raise failed(str(error)) from None
 
 
-def _store(bucket: str, endpoint: str, region: str, credentials: Credentials) -> Any:
+def _store(bucket: str, endpoint: str, region: str, credentials: Credentials, proxy: str) -> Any:
     from obstore.store import S3Store
 
     config: dict[str, Any] = {"endpoint": endpoint, "region": region}
@@ -111,7 +116,11 @@ def _store(bucket: str, endpoint: str, region: str, credentials: Credentials) ->
         config |= {name: value for name, value in keys.items() if value}
     if not {"access_key_id", "secret_access_key"} <= set(config):
         config["skip_signature"] = True
-    client: Any = {**_CLIENT, "allow_http": endpoint.startswith("http://")}
+    client: Any = {
+        **_CLIENT,
+        "allow_http": endpoint.startswith("http://"),
+        "proxy_url": proxy,
+    }
     return S3Store(bucket, **config, client_options=client, retry_config=_RETRY)
 
 
@@ -140,18 +149,30 @@ def _listed(obstore: Any, store: Any, prefix: str, limits: Limits) -> dict[str, 
 
 
 @contextmanager
-def _explained(authorized: bool) -> Iterator[None]:
+def _explained(authorized: bool, guard: Guard) -> Iterator[None]:
     """Turns the library's errors into ours. Their text holds URLs and answers: it is not shown."""
     from obstore import exceptions
 
     try:
         yield
-    except exceptions.NotFoundError:
-        raise _no_bucket() from None
-    except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError):
-        raise _denied(authorized) from None
     except exceptions.BaseError as error:
-        raise _by_text(str(error), authorized) from None
+        if guard.refused:
+            raise failed(f"the endpoint redirects to another host, {guard.refused}") from None
+        if isinstance(guard.problem, TimeoutError):
+            raise failed("the endpoint does not answer in time") from None
+        if guard.problem is not None:
+            raise failed("the endpoint refuses connections") from None
+        raise _told(error, authorized) from None
+
+
+def _told(error: Exception, authorized: bool) -> FetchError:
+    from obstore import exceptions
+
+    if isinstance(error, exceptions.NotFoundError):
+        return _no_bucket()
+    if isinstance(error, (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)):
+        return _denied(authorized)
+    return _by_text(str(error), authorized)
 
 
 def _by_text(text: str, authorized: bool) -> FetchError:
