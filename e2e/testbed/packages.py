@@ -22,6 +22,7 @@ COMMANDS = {
 }
 CNI_FOLDERS = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
 CNI_PACKAGE = "containernetworking-plugins"
+FAKETIME_PACKAGE = "libfaketime"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -59,6 +60,23 @@ def ensure(*, real_node: bool, progress: Progress) -> None:
         missing.add(CNI_PACKAGE)
     if missing:
         install(sorted(missing), progress)
+
+
+def faketime(progress: Progress) -> Path:
+    """The library that, loaded before a program, lets it see another time; only a test needs it.
+
+    Raises TestbedError when it is missing and cannot be installed.
+    """
+
+    def found() -> Path | None:
+        return next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+
+    if found() is None:
+        install([FAKETIME_PACKAGE], progress)
+    library = found()
+    if library is None:
+        raise TestbedError(f"package {FAKETIME_PACKAGE} brought no libfaketimeMT.so.1")
+    return library
 
 
 def install(names: list[str], progress: Progress) -> None:

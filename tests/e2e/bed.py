@@ -52,15 +52,21 @@ SETTINGS = {
 class Operator:
     """The operator as a process; its log is kept over restarts."""
 
-    def __init__(self, cluster: Cluster, log: Path) -> None:
+    def __init__(self, cluster: Cluster, log: Path, **more: str) -> None:
         self._cluster = cluster
         self._log = log
+        self._more = more  # of its environment
         self._started_at = 0
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def runs(self) -> bool:
+        """Whether it was started, and not killed since."""
+        return self._process is not None
+
     def start(self) -> None:
         """Start it; it acts as soon as it has the Lease."""
-        environment = {**self._cluster.environment(), **SETTINGS}
+        environment = {**self._cluster.environment(), **SETTINGS, **self._more}
         with self._log.open("ab") as log:
             self._started_at = log.tell()
             self._process = self._cluster.popen(
@@ -76,6 +82,23 @@ class Operator:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
+
+    def pause(self) -> None:
+        """It stands still, as on a machine that does."""
+        self._signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """It goes on where it stood."""
+        self._signal(signal.SIGCONT)
+
+    def ended(self, within_s: float) -> int:
+        """Its exit code, once it has ended by itself."""
+        assert self._process is not None
+        return self._process.wait(within_s)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def alive(self) -> None:
         """It did not end by itself."""
@@ -95,6 +118,14 @@ class Operator:
     def acts(self) -> bool:
         """Whether the process that runs now has the Lease and knows the cluster."""
         return b"all caches are synced" in self._log.read_bytes()[self._started_at :]
+
+    def wait_until_it_acts(self, within_s: float = 60.0) -> None:
+        """Wait until it leads; it says so in its log."""
+        deadline = time.monotonic() + within_s
+        while not self.acts():
+            self.check()
+            assert time.monotonic() < deadline, self.log()[-4000:]
+            time.sleep(0.2)
 
 
 def _is_error(line: str) -> bool:
@@ -140,6 +171,11 @@ class Bed:
         self._thread.join()
         self._loop.close()
 
+    def another(self, log: Path, **environment: str) -> Operator:
+        """A second replica of the operator, not started yet."""
+        ports = {"CONCH_PROBE_PORT": "0", "CONCH_METRICS_PORT": "0"}
+        return Operator(self.cluster, log, **ports, **environment)
+
     def room(self, name: str) -> Room:
         """A case's own namespace."""
         return Room(self.shared, name)
@@ -180,12 +216,3 @@ def _restarts(pod: Object) -> list[int]:
 
 async def _semaphore() -> asyncio.Semaphore:
     return asyncio.Semaphore(_AT_ONCE)
-
-
-def wait_until_led(bed: Bed, within_s: float = 60.0) -> None:
-    """Wait until the operator acts: it says so in its log."""
-    deadline = time.monotonic() + within_s
-    while not bed.operator.acts():
-        bed.operator.check()
-        assert time.monotonic() < deadline, bed.operator.log()[-4000:]
-        time.sleep(0.2)

@@ -11,7 +11,7 @@ import pytest
 
 from conch.api import names
 from e2e.testbed import Cluster, ClusterSpec, Progress
-from tests.e2e.bed import REPOSITORY, Bed, wait_until_led
+from tests.e2e.bed import REPOSITORY, Bed
 
 CRDS = sorted((REPOSITORY / "crds").glob("*.yaml"))
 
@@ -34,7 +34,7 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
         whole = Bed(cluster, log)
         try:
             whole.operator.start()
-            wait_until_led(whole)
+            whole.operator.wait_until_it_acts()
             whole.run(whole.settle())
             yield whole
         finally:

@@ -16,10 +16,15 @@ _UNKNOWING = {"NoMetrics", "Learning"}
 async def steer(room: Room, load: Mapping[str, Any], pods: Sequence[Object] | None = None) -> None:
     """Tell the fleet how these pods of the room, or all of them, are to behave."""
     chosen = await room.pods() if pods is None else pods
-    told = {p["status"]["podIP"]: load for p in chosen if "podIP" in p["status"]}
+    await steer_at(room, {p["status"]["podIP"]: load for p in chosen if "podIP" in p["status"]})
+
+
+async def steer_at(room: Room, told: Mapping[str, Mapping[str, Any]]) -> None:
+    """The same by address."""
     command = ["curl", "-sS", "--fail-with-body", "-X", "PATCH", "127.0.0.1:8003/pods"]
+    body = json.dumps({address: dict(load) for address, load in told.items()})
     answer = await asyncio.to_thread(
-        room.cluster.run, [*command, "-d", json.dumps(told)], capture_output=True, text=True
+        room.cluster.run, [*command, "-d", body], capture_output=True, text=True
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr
 

@@ -14,7 +14,7 @@ import pytest
 
 from conch.api import names
 from conch.fetch import report
-from tests.e2e.bed import CONCH, NEIGHBOUR, Bed, wait_until_led
+from tests.e2e.bed import CONCH, NEIGHBOUR, Bed
 from tests.e2e.room import GOOD, Room, fake, spec
 
 pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
@@ -29,7 +29,7 @@ def test_deleted_created_and_changed_while_it_is_down(bed: Bed) -> None:
         bed.operator.kill()
         bed.run(_meanwhile(room))
         bed.operator.start()
-        wait_until_led(bed)
+        bed.operator.wait_until_it_acts()
         room.now()
         bed.run(_after(room))
         assert bed.run(_uids(room, "stays")) == serving
