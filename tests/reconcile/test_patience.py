@@ -43,6 +43,13 @@ def test_waiting_too_long_is_remembered_with_the_schedulers_words() -> None:
     assert patience.avoided(UID, Current("t4"), True, [], late + FORGET_S) == {}
 
 
+def test_a_clock_that_is_set_back_leaves_no_class_alone_for_hours() -> None:
+    patience = Patience()
+    late = MADE_S + PATIENCE_S
+    assert patience.avoided(UID, Current("l4"), True, [pending()], late)
+    assert patience.avoided(UID, Current("t4"), True, [], late - 3600) == {}
+
+
 @pytest.mark.parametrize(
     ("has_room", "waiting"),
     [

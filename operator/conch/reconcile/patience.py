@@ -79,7 +79,12 @@ class Patience:
         ``has_room``: the planner has reserved room on the current class for what waits; ``now_s``
         is a time since the epoch, in seconds.
         """
-        held = {k: f for k, f in self._failures.get(uid, {}).items() if f.until_s > now_s}
+        # Further ahead than it can be: the clock was set back.
+        held = {
+            k: f
+            for k, f in self._failures.get(uid, {}).items()
+            if 0 < f.until_s - now_s <= FORGET_S
+        }
         name = current.name
         found = [w for pod in pods if (w := waits(pod, name)) is not None] if has_room else []
         for since_s, message in found:

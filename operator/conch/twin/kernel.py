@@ -13,6 +13,10 @@ time-out, a limit of the queue or priorities nothing is closed ahead (``support_
 since 24.05 the batcher may miss that an instance got free (``LOST``: it is notified just before the
 instance waits): it then starts with the next arrival, or half a second later. Requests past the
 time-out are refused when a batch is formed, not earlier.
+
+One long file on purpose: what is compiled is kept on disk, and numba looks only at the file of a
+compiled function to see whether it is out of date. Parts of the loop elsewhere could be edited
+without any effect.
 """
 
 from __future__ import annotations
