@@ -4,18 +4,21 @@ from conch.grid import meters
 from conch.grid.meters import Vector
 
 
-async def read(dcgm: Vector = (), gpu: Vector = (), cpu: Vector = ()) -> meters.Meters:
+async def read(
+    dcgm: Vector = (), gpu: Vector = (), cpu: Vector = (), memory: Vector = ()
+) -> meters.Meters:
     asked: list[str] = []
 
     async def ask(promql: str) -> Vector:
         asked.append(promql)
-        for family, answer in (("DCGM", dcgm), ("gpu_watts", gpu), ("cpu_watts", cpu)):
+        families = {"POWER_USAGE": dcgm, "FB_USED": memory, "gpu_watts": gpu, "cpu_watts": cpu}
+        for family, answer in families.items():
             if family in promql:
                 return answer
         raise AssertionError(promql)
 
     found = await meters.read(ask)
-    assert len(asked) == 3
+    assert len(asked) == 4
     return found
 
 
@@ -51,3 +54,13 @@ async def test_kepler() -> None:
     found = await read(gpu=[(pod, 42.3)], cpu=[(pod, 7.5)])
     assert found.pod_gpu_w == {("team", "resnet-1"): 42.3}
     assert found.pod_cpu_w == {("team", "resnet-1"): 7.5}
+
+
+async def test_memory_that_is_in_use() -> None:
+    def gpu(uuid: str, pod: str = "resnet-1") -> dict[str, str]:
+        return {"namespace": "team", "pod": pod, "UUID": uuid}
+
+    used = [(gpu("GPU-1"), 2048.0), (gpu("GPU-2"), 1.5), (gpu("GPU-3", "b"), 1e9), ({}, 5.0)]
+    found = await read(memory=[*used, (gpu("GPU-4"), 0.0), (gpu("GPU-5"), float("nan"))])
+    assert found.gpu_bytes == {("team", "resnet-1"): {"GPU-1": 2 << 30, "GPU-2": 3 << 19}}
+    assert found.gpus == {}

@@ -14,12 +14,15 @@ from conch.api import names
 from conch.api.conditions import Reason
 from conch.fetch import report
 from conch.fetch.report import Staged
+from conch.grid.meters import Meters
+from conch.grid.sources import Grid
 from conch.kube import views
 from conch.observe.state import ClusterState
 from conch.observe.types import Footprint, PodSample
 from conch.placement.footprint import CUDA_CONTEXT_BYTES, CUDA_POOL_BYTES
 from conch.reconcile import looks
 from conch.reconcile import plan as planning
+from conch.reconcile.energy import EnergyLoop
 from conch.reconcile.footprint_book import PREFIX
 from conch.reconcile.footprints import Footprints
 from conch.reconcile.memory import Memory
@@ -497,3 +500,32 @@ def test_whose_files_are_the_same(
         meta = {"name": "r", "uid": "r", "resourceVersion": "5"}
         cluster.set_runtime({"metadata": meta, "spec": runtime})
     assert (known.of(at, cluster.services[at], "") is not None) is same
+
+
+# --- from Prometheus ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"), [({}, 14 * GI), ({"GPU-1": 9 * GI}, 20 * GI + BESIDE)]
+)
+async def test_what_dcgm_says_counts_for_servers_that_tell_nothing(
+    cluster: ClusterState, known: Footprints, own: dict[str, int], expected: int
+) -> None:
+    cluster.set_pod(staged())
+    found(known, cluster)
+    looks_at = {"uid-p1": seen(gpu_bytes=own)}
+    energy = EnergyLoop(
+        cluster,
+        WorkQueue(),
+        Settings(),
+        Metrics(),
+        lambda uid: looks_at if uid == UID else {},
+        Grid(None, {}),
+        footprints=known,
+    )
+    read = Meters(gpu_bytes={(KEY.namespace, "p1"): {"GPU-1": 14 * GI}})
+    energy.round(100.0, 1_800_000_000.0, read)
+    told = found(known, cluster)
+    assert told is not None
+    assert told.memory_bytes == expected
+    assert told.measured is (not own)

@@ -39,6 +39,7 @@ from conch.observe.types import (
     PodSample,
 )
 from conch.reconcile.carbon import CarbonLoop, costs_figures_only
+from conch.reconcile.footprints import Footprints
 from conch.reconcile.patience import holds_a_node
 from conch.reconcile.queue import Priority, WorkQueue
 from conch.reconcile.steps import cost
@@ -86,6 +87,7 @@ class EnergyLoop:
         looks: Callable[[str], Mapping[str, PodSample]],
         grid: Grid,
         prometheus: Prometheus | None = None,
+        footprints: Footprints | None = None,
     ) -> None:
         self._state = state
         self._queue = queue
@@ -93,6 +95,7 @@ class EnergyLoop:
         self._looks = looks
         self._grid = grid
         self._prometheus = prometheus
+        self._footprints = footprints
         self._zones = settings.carbon_zone_map
         self._pue = settings.pue
         self._carbon = CarbonLoop(state, settings, metrics, grid)
@@ -143,6 +146,21 @@ class EnergyLoop:
         for key, pods in found.items():
             self._account(key, pods, power, elapsed_s, now_s, wall_s)
         self._wake_capped()
+        if read.gpu_bytes and self._footprints is not None:
+            self._tell_memory(read, self._footprints)
+
+    def _tell_memory(self, read: meters.Meters, footprints: Footprints) -> None:
+        """What of their GPUs is in use, of servers that do not tell it themselves."""
+        for key, record in self._state.services.items():
+            looks = self._looks(record.uid)
+            metered = [
+                replace(look, gpu_bytes=used)
+                for pod in self._state.pods(key)
+                if (look := looks.get(pod.metadata.uid)) is not None
+                and not look.gpu_bytes
+                and (used := read.gpu_bytes.get((key.namespace, pod.metadata.name)))
+            ]
+            footprints.look(key, record, metered)
 
     def _wake_capped(self) -> None:
         """A service is looked at when another of its carbon ceilings holds, or none any more."""

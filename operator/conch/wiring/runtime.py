@@ -81,7 +81,7 @@ class Operator:
             scaling = ScalingLoop(
                 self._state, queue, settings, self._metrics, footprints, placement.trigger
             )
-            energy = self._energy(queue, scaling)
+            energy = self._energy(queue, scaling, footprints)
             activators = ActivatorLoop(self._state.activation, scaling.wake)
             changes = Changes(
                 self._state,
@@ -182,7 +182,7 @@ class Operator:
                 await runner.cleanup()
         return self._exit_code
 
-    def _energy(self, queue: WorkQueue, scaling: ScalingLoop) -> EnergyLoop:
+    def _energy(self, queue: WorkQueue, scaling: ScalingLoop, footprints: Footprints) -> EnergyLoop:
         settings = self._settings
         grid = sources.Grid(
             sources.make(settings),
@@ -191,7 +191,14 @@ class Operator:
         )
         prometheus = open_prometheus(settings)
         return EnergyLoop(
-            self._state, queue, settings, self._metrics, scaling.looks, grid, prometheus
+            self._state,
+            queue,
+            settings,
+            self._metrics,
+            scaling.looks,
+            grid,
+            prometheus,
+            footprints,
         )
 
     def _elector(self, api: Api) -> Elector | None:
