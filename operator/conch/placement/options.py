@@ -154,7 +154,7 @@ class Offers:
         )
         known = self._entries.get(key)
         if known is None:
-            known = tuple(self._look(request))
+            known = tuple(self._look(request, filter_))
             self._entries[key] = known
         return known
 
@@ -174,9 +174,13 @@ class Offers:
         made = Filter.of(request)
         return self._filters.setdefault(made, made)
 
-    def candidates(self, request: PlacementRequest, kind: AcceleratorKind) -> Candidates:
-        """The nodes of a class for a service, in the order in which its pods look for them."""
-        filter_ = self.filter_of(request)
+    def candidates(
+        self, request: PlacementRequest, kind: AcceleratorKind, filter_: Filter
+    ) -> Candidates:
+        """The nodes of a class for a service, in the order in which its pods look for them.
+
+        ``filter_`` is the request's.
+        """
         order = self.tiers(request, kind)
         return self._ledger.candidates(kind, replace(filter_, tiers=order) if order else filter_)
 
@@ -238,18 +242,20 @@ class Offers:
         option.weigh()
         return option
 
-    def _look(self, request: PlacementRequest) -> Iterable[Entry]:
+    def _look(self, request: PlacementRequest, filter_: Filter) -> Iterable[Entry]:
         ordered = self.names(request)
         names = ordered or [k.name for k in self._any if k is not CPU_CLASS or request.allow_cpu]
         for position, name in enumerate(names):
-            yield self._entry(request, name, position if ordered else None)
+            yield self._entry(request, filter_, name, position if ordered else None)
 
-    def _entry(self, request: PlacementRequest, name: str, position: int | None) -> Entry:
+    def _entry(
+        self, request: PlacementRequest, filter_: Filter, name: str, position: int | None
+    ) -> Entry:
         """One class; ``position`` in the service's own order, if it has one."""
         kind = self.named(request, name)
         if kind is None:
             return Entry(name, None, Fit.UNKNOWN, None, None, position or 0, None)
-        candidates = self.candidates(request, kind)
+        candidates = self.candidates(request, kind, filter_)
         rank = _rank(kind) if position is None else position
         rank += self._sites_without(request, candidates)
         refusal = class_refusal(kind, request)
@@ -277,13 +283,14 @@ class Offers:
                 ),
             )
             self._by_price[optimise] = names = [kind.name for kind in kinds]
+        filter_ = self.filter_of(request)
         for name in names:
             kind = self.known.get(name, CPU_CLASS)
             if (kind is CPU_CLASS and not request.allow_cpu) or class_refusal(kind, request):
                 continue
-            candidates = self.candidates(request, kind)
+            candidates = self.candidates(request, kind, filter_)
             if self._ledger.short(candidates, shape(kind, request), 1) <= 0:
-                yield self._entry(request, name, None)
+                yield self._entry(request, filter_, name, None)
 
     def _sites_without(self, request: PlacementRequest, candidates: Candidates) -> int:
         """Steps down for sites that have a minimum and no node of the class: more than any order.

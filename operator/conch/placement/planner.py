@@ -177,7 +177,7 @@ class _Plan:
 
     def _staying(self, request: PlacementRequest, kind: AcceleratorKind, replicas: int) -> Option:
         """The class a service is on, as an option for its replicas without a node."""
-        candidates = self._offers.candidates(request, kind)
+        candidates = self._offers.candidates(request, kind, self._offers.filter_of(request))
         needs = shape(kind, request)
         limit = spot_limit(request, replicas, request.on_demand_bound)
         nothing = Worth.of(candidates, (0.0,) * len(candidates.lots))
