@@ -9,21 +9,22 @@ from __future__ import annotations
 import heapq
 import math
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
 from conch.autoscale.season import WEEK_S
 from conch.errors import UsageError
-from conch.observe.types import Decision, PodSample, ScalingObservation
-from conch.twin import kernel, metrics
+from conch.observe.types import Decision, ScalingObservation
+from conch.twin import kernel
 from conch.twin.controller import Controller, Sight
 from conch.twin.fleet import build_fleet, set_batcher
 from conch.twin.kernel import DRAINING, FREE, READY, STARTING
 from conch.twin.result import Fates, Result, Timeline, minutes_ok
 from conch.twin.scenario import Lot
 from conch.twin.scenario import Scenario as Scenario
+from conch.twin.scrapes import Scrapes
 from conch.twin.traces import Trace
 
 _LEFT_OVER_S: Final = 600.0  # requests still queued this long after the trace are given up
@@ -102,8 +103,7 @@ class _Run:
         self._wanted_at = np.zeros(seconds, dtype=np.int64)
         self._ready_at = np.zeros(seconds, dtype=np.int64)
         self._recorded = 0
-        self._snapshots: list[metrics.Snapshot] = [metrics.Snapshot(-math.inf)]
-        self._seen = self._snapshots[0]
+        self._scrapes = Scrapes(self._fleet, scenario, self._random)
 
     # --- time -------------------------------------------------------------------------------------
 
@@ -303,40 +303,17 @@ class _Run:
             for s, p in self._pods.items()
             if self._fleet.state[s] == READY
         ]
-        found = metrics.snapshot(self._fleet, pods, now_s, self._scenario.percentile)
-        self._snapshots.append(found)
+        self._scrapes.take(pods, now_s)
 
     def _look(self, key: int, now_s: float) -> None:
-        at_s = key / 1e6
-        while len(self._snapshots) > 1 and self._snapshots[1].at_s <= at_s + 1e-6:
-            del self._snapshots[0]
-        decision = self._controller.decide(self._sight(self._snapshots[0], now_s))
+        decision = self._controller.decide(self._sight(key / 1e6, now_s))
         self._apply(decision, now_s)
 
-    def _sight(self, shown: metrics.Snapshot, now_s: float) -> Sight:
+    def _sight(self, at_s: float, now_s: float) -> Sight:
         states = self._fleet.state
         ready = [pod for slot, pod in self._pods.items() if states[slot] == READY]
         starting = [pod for slot, pod in self._pods.items() if states[slot] != READY]
-        samples: list[PodSample] = []
-        in_flight: list[float] = []
-        busy: list[float] = []
-        before = self._seen
-        elapsed_s = shown.at_s - before.at_s
-        for pod in ready:
-            sample = shown.samples.get(pod.uid)
-            if sample is None:
-                continue
-            if self._scenario.loss > 0 and self._random.random() < self._scenario.loss:
-                samples.append(replace(sample, models={}, error="no answer in time"))
-                continue
-            samples.append(sample)
-            if math.isfinite(elapsed_s) and elapsed_s > 0 and pod.uid in before.in_flight_s:
-                grown = shown.in_flight_s[pod.uid] - before.in_flight_s[pod.uid]
-                in_flight.append(max(0.0, grown / elapsed_s))
-                grown = shown.busy_s[pod.uid] - before.busy_s[pod.uid]
-                busy.append(min(1.0, max(0.0, grown / elapsed_s)))
-        latencies = shown.latencies_s if shown is not before else ()
-        self._seen = shown
+        shown = self._scrapes.look([pod.uid for pod in ready], at_s)
         room = self._scenario.room
         existing = len(self._pods)
         most = 10 * self._scenario.max_replicas if room is None else room
@@ -348,16 +325,16 @@ class _Run:
                 starting_age_s=tuple(now_s - pod.asked_s for pod in starting),
                 cold_start_s=tuple(self._ledger.cold_starts_s),
                 room=max(0, most - existing),
-                samples=tuple(samples),
+                samples=shown.samples,
                 time_of_week_s=(self._week_s + now_s) % WEEK_S,
                 starting_groups=tuple(self._lot(pod.lot).name for pod in starting),
                 growing=self._lot(self._growing()).name,
                 shrinking=self._lot(max((p.lot for p in self._pods.values()), default=0)).name,
             ),
             running=len(ready) + sum(pod.running_s <= now_s for pod in starting),
-            in_flight=tuple(in_flight),
-            busy=tuple(busy),
-            latencies_s=latencies,
+            in_flight=shown.in_flight,
+            busy=shown.busy,
+            latencies_s=shown.latencies_s,
         )
 
     def _apply(self, decision: Decision, now_s: float) -> None:
