@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conch.api import names
 from conch.api.conditions import Reason
 from conch.observe.types import (
     AcceleratorKind,
@@ -24,9 +25,11 @@ from conch.placement.planner import plan, plan_on
 from conch.placement.provision import Provisions
 from tests.placement.worlds import A100, GI, GPU, L4, T4, node, service
 
-KINDS = (A100, L4, T4)
+KINDS = tuple(replace(kind, max_watts=w) for kind, w in ((A100, 300.0), (L4, 72.0), (T4, 70.0)))
 CLASSES = st.lists(st.sampled_from(["l4", "t4", "a100", "h100"]), max_size=3, unique=True)
-ZONES = st.sampled_from([{}, {"zone": "a"}, {"zone": "b"}])
+ZONES = st.sampled_from([{}, {names.LABEL_ZONE: "a"}, {names.LABEL_ZONE: "b"}])
+AREAS = ((names.LABEL_ZONE, "a"), (names.LABEL_ZONE, "b"))
+TIERS = st.sampled_from([None, (), ((AREAS[0],), (AREAS[1],)), ((AREAS[1],), (AREAS[0],))])
 
 
 @st.composite
@@ -48,8 +51,14 @@ def nodes(draw: st.DrawFn, name: str) -> NodeCapacity:
 def inventories(draw: st.DrawFn, *, added: bool = True) -> Inventory:
     """``added``: a node autoscaler may add nodes to some of the classes."""
     count = draw(st.integers(0, 6))
+    made = tuple(draw(nodes(f"n{i}")) for i in range(count))
+    grams = dict(zip(AREAS, draw(st.sampled_from([(60.0, 600.0), (300.0, 310.0)])), strict=True))
+    carbon = {kind.name: 330.0 for kind in KINDS}
     return Inventory(
-        tuple(draw(nodes(f"n{i}")) for i in range(count)), draw(kinds()) if added else KINDS
+        made,
+        draw(kinds()) if added else KINDS,
+        carbon,
+        dict.fromkeys(carbon, grams) if draw(st.booleans()) else {},
     )
 
 
@@ -73,6 +82,7 @@ def services(draw: st.DrawFn, name: str, *, one_shape: bool = False) -> Placemen
         memory_bytes=4 * GI if one_shape else draw(st.integers(0, 3)) * 4 * GI,
         allow_cpu=False if one_shape else draw(st.booleans()),
         age_rank=draw(st.sampled_from("123")),
+        optimise=draw(st.sampled_from(["Cost", "Carbon"])),
     )
 
 
@@ -90,6 +100,7 @@ def running(draw: st.DrawFn) -> list[PlacementRequest]:
             request,
             current=draw(st.sampled_from(["", "l4", "t4", "gone"])),
             bound=draw(st.integers(0, 2)),
+            tiers=draw(TIERS),
         )
         for request in draw(demands())
     ]
@@ -99,7 +110,12 @@ def applied(
     requests: list[PlacementRequest], plans: Mapping[Key, Assignment]
 ) -> list[PlacementRequest]:
     """The requests once every Deployment asks for what was assigned."""
-    return [replace(r, current=kind.name) if (kind := plans[r.key].kind) else r for r in requests]
+    return [
+        replace(r, current=kind.name, tiers=plans[r.key].tiers)
+        if (kind := plans[r.key].kind)
+        else r
+        for r in requests
+    ]
 
 
 def kinds_of(plans: Mapping[Key, Assignment]) -> dict[Key, str]:
@@ -139,7 +155,7 @@ def test_order_of_the_input_does_not_matter(
     shuffled = [list(part) for part in (inventory.nodes, inventory.kinds, requests)]
     for part in shuffled:
         random.shuffle(part)  # type: ignore[attr-defined]
-    other = Inventory(tuple(shuffled[0]), tuple(shuffled[1]))  # type: ignore[arg-type]
+    other = replace(inventory, nodes=tuple(shuffled[0]), kinds=tuple(shuffled[1]))  # type: ignore[arg-type]
     assert plan(other, shuffled[2]) == plan(inventory, requests)  # type: ignore[arg-type]
 
 
