@@ -1,9 +1,10 @@
+import math
 from dataclasses import replace
 
 import pytest
 
 from conch.autoscale.signals import Interval, Signals, gather
-from conch.observe.types import PodSample
+from conch.observe.types import BatchStat, PodSample
 
 from .worlds import MODEL, broken, counters, sample
 
@@ -146,3 +147,19 @@ def test_after_a_long_silence_the_first_look_is_only_a_baseline() -> None:
         baselines = gather(baselines, [broken("a", at_s)], [MODEL], 1, at_s, at_s - 2, {}).baselines
     found = gather(baselines, [sample("a", 402, counters(9000))], [MODEL], 1, 402, 400, {})
     assert found.intervals == {}
+
+
+@pytest.mark.parametrize(
+    "batches",
+    [
+        {4: BatchStat(math.inf, 20.0)},  # type: ignore[arg-type]
+        {4: BatchStat(260, math.inf)},
+        {4: BatchStat(260, math.nan)},
+        {0: BatchStat(260, 20.0)},
+        {-2: BatchStat(260, 20.0)},
+    ],
+)
+def test_batches_that_cannot_be_teach_nothing(batches: dict[int, BatchStat]) -> None:
+    found = interval(look(sample("a", 102, replace(counters(1040), batches=batches))))
+    assert found.rate == 20
+    assert found.groups[""].batches == {}

@@ -259,7 +259,7 @@ def _executed(before: ModelCounters, after: ModelCounters) -> Mapping[int, Batch
     for size, stat in after.batches.items():
         old = before.batches.get(size, BatchStat(0, 0.0))
         count, compute_s = stat.count - old.count, stat.compute_s - old.compute_s
-        if count > 0 and 0 < compute_s < math.inf:
+        if size > 0 and 0 < count < math.inf and 0 < compute_s < math.inf:
             found[size] = BatchStat(count, compute_s)
     return found
 

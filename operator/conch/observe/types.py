@@ -5,6 +5,7 @@ Values only: no behaviour beyond small derivations, nothing that reads a clock o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -360,7 +361,7 @@ class Bill:
 
 @dataclass(frozen=True, slots=True)
 class ScalingPolicy:
-    """What the user promised and allows, as numbers."""
+    """What the user promised and allows, as numbers. ValueError for what cannot be meant."""
 
     percentile: float  # 0..100, exclusive
     target_s: float
@@ -373,6 +374,14 @@ class ScalingPolicy:
     # Of the models' own dynamic batching. Absent: no delay, no policy, as Triton has it.
     queue_delay_s: Mapping[str, float] = field(default_factory=dict)
     queue_policy: frozenset[str] = frozenset()  # models whose queue has a limit or priorities
+
+    def __post_init__(self) -> None:
+        if not 0 < self.percentile < 100:
+            raise ValueError(f"percentile is {self.percentile:g}: give percent, such as 99")
+        if not 0 < self.target_s < math.inf:
+            raise ValueError(f"target_s is {self.target_s:g}: give seconds, such as 0.4")
+        if min(self.instances.values(), default=1) < 1:
+            raise ValueError(f"instances is {dict(self.instances)}: give at least 1")
 
 
 @dataclass(frozen=True, slots=True)
