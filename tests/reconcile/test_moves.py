@@ -420,3 +420,20 @@ def test_it_goes_to_a_third_class_from_both() -> None:
         world.look(anywhere, pods=apart())
     assert world.class_of() == "t4"
     assert world.told()[1].startswith("moves from a100 and l4 to t4: all of it has room there, $")
+
+
+def test_when_more_is_wanted_on_the_way_than_there_is_room_for_it_stays_on_several() -> None:
+    world = World(room=inventory(a100=0, l4=0, t4=6))
+    anywhere = replace(APART, classes=())
+    for _ in range(6):
+        world.look(anywhere, pods=apart())
+    departed = replace(anywhere, current="t4", bound=0, unbound=3)
+    world.look(departed, pods=apart())
+    assert world.told()[0] is Reason.MOVING
+    world.room = inventory(a100=0, l4=0, t4=5)
+    for _ in range(2):
+        world.look(
+            replace(departed, bound=1, unbound=5), pods=apart(replica("new", "t4")), after_s=1
+        )
+    found = world.found[KEY]
+    assert [(part.kind.name, part.replicas) for part in found.parts] == [("t4", 6), ("l4", 3)]

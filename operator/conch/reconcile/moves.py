@@ -162,8 +162,8 @@ class Moves:
         for key, journey in list(self._journeys.items()):
             if not journey.departed and key in found and _name(found[key]) != journey.heading:
                 del self._journeys[key]  # the room went before it had left
-            elif journey.gathers and key in found and found[key].room < requests[key].unbound:
-                del self._journeys[key]
+            elif journey.drains and key in found and found[key].room < requests[key].unbound:
+                del self._journeys[key]  # more is wanted than it has room for: not on one class
         self._drop_without_room(inventory, requests)
         if self._may_look():
             self._looked_s = self._now_s

@@ -70,6 +70,11 @@ class Journey:
         return self.source == self.target and not self.areas
 
     @property
+    def drains(self) -> bool:
+        """Whether it is still leaving other classes than its own."""
+        return bool(self.beside) and self.arrived_s is None
+
+    @property
     def preferred(self) -> Tiers:
         """The areas that its pods prefer at the end of the way."""
         return self.left if self.returning else self.areas
