@@ -284,8 +284,8 @@ def main() -> int:
             f"over the limit: {len(judge.anywhere.over)}, {len(judge.service.over)}",
             flush=True,
         )
-    if chosen.out:
-        chosen.out.write_text(json.dumps(cases, indent=1) + "\n")
+        if chosen.out:
+            chosen.out.write_text(json.dumps(cases, indent=1) + "\n")
     return 1 if cases else 0
 
 
