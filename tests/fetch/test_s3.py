@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,25 @@ def test_follows_no_redirect_to_another_host(
         location = f"http://127.0.0.1:{elsewhere.port}{path}"
         s3.answers[path] = lambda handler: handler.status(307, Location=location)
         assert puller.run(_model("s3://bucket/models/resnet", secret)) == 1
+        assert elsewhere.requests == []
+    assert puller.failure["message"].endswith("the endpoint redirects to another host, 127.0.0.1")
+
+
+@pytest.mark.slow
+def test_tls_goes_through_the_guard_untouched(
+    web: Origin, secret: Path, puller: Puller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Encrypted, the guard sees hosts only: it lets the endpoint pass and no other."""
+    monkeypatch.setitem(store._CLIENT, "allow_invalid_certificates", True)
+    (secret / "endpoint").write_text(web.url(""))
+    s3_answers(web, "bucket", OBJECTS)
+    assert puller.run(_model("s3://bucket/models/resnet", secret)) == 0
+    assert puller.files("resnet") == MODEL
+    path = "/bucket/models/resnet/config.pbtxt"
+    with running(tls=True) as elsewhere:
+        location = f"https://127.0.0.1:{elsewhere.port}{path}"
+        web.answers[path] = lambda handler: handler.status(307, Location=location)
+        assert puller.run(replace(_model("s3://bucket/models/resnet", secret), name="n")) == 1
         assert elsewhere.requests == []
     assert puller.failure["message"].endswith("the endpoint redirects to another host, 127.0.0.1")
 
