@@ -109,19 +109,39 @@ REFUSED: list[tuple[str, tuple[str | int, ...], Any, str]] = [
      "spec.placement.minReplicasPerSite"),
     ("more at the sites than there may be", PLACEMENT,
      {"sites": ["oslo", "rome"], "minReplicasPerSite": 6},
-     "placement.minReplicasPerSite: times the number of sites it must not exceed "
+     "placement.minReplicasPerSite, siteMinReplicas: all sites together must not exceed "
      "scaling.maxReplicas"),
     ("more at the sites than a schedule allows", ("spec",),
      {**AT_SITES, "scaling": {"schedules": [{**SCHEDULE, "minReplicas": 1, "maxReplicas": 1}]}},
-     "placement.minReplicasPerSite: times the number of sites it must not exceed "
+     "placement.minReplicasPerSite, siteMinReplicas: all sites together must not exceed "
      "scaling.maxReplicas, nor that of a schedule"),
     ("fewer than one at each site", ("spec",),
      {**AT_SITES, "scaling": {"mode": "Fixed", "replicas": 1}},
-     "placement.minReplicasPerSite: times the number of sites it must not exceed "
+     "placement.minReplicasPerSite, siteMinReplicas: all sites together must not exceed "
      "scaling.replicas"),
     ("to zero with a minimum at each site", ("spec",),
      {**AT_SITES, "scaling": {"minReplicas": 0, "idle": {"toZeroAfter": "15m"}}},
-     "placement.minReplicasPerSite: not for a service that may go to zero"),
+     "placement.minReplicasPerSite, siteMinReplicas: not for a service that may go to zero"),
+    ("a minimum of a site that is not named", PLACEMENT,
+     {"sites": ["oslo"], "siteMinReplicas": {"rome": 1}},
+     "placement.siteMinReplicas: only of sites that placement.sites names"),
+    ("a minimum of a site without sites", PLACEMENT, {"siteMinReplicas": {"rome": 1}},
+     "placement.siteMinReplicas: only of sites that placement.sites names"),
+    ("minima of sites and of what is on demand", PLACEMENT,
+     {"sites": ["oslo"], "siteMinReplicas": {"oslo": 1}, "minOnDemand": 1,
+      "capacityTypes": ["Spot", "OnDemand"]},
+     "placement.siteMinReplicas: not with minOnDemand"),
+    ("more at one site than there may be", PLACEMENT,
+     {"sites": ["oslo", "rome", "bonn"], "minReplicasPerSite": 1, "siteMinReplicas": {"rome": 9}},
+     "placement.minReplicasPerSite, siteMinReplicas: all sites together must not exceed "
+     "scaling.maxReplicas"),
+    ("fewer than one site needs", ("spec",),
+     {**AT_SITES, "placement": {"sites": ["oslo"], "siteMinReplicas": {"oslo": 2}},
+      "scaling": {"mode": "Fixed", "replicas": 1}},
+     "placement.minReplicasPerSite, siteMinReplicas: all sites together must not exceed "
+     "scaling.replicas"),
+    ("negative at a site", PLACEMENT, {"sites": ["oslo"], "siteMinReplicas": {"oslo": -1}},
+     "spec.placement.siteMinReplicas.oslo"),
     ("an unknown aim", PLACEMENT, {"optimise": "Luck"},
      "spec.placement.optimise: Unsupported value"),
     ("priority as a number", PLACEMENT, {"priorityClassName": 5},

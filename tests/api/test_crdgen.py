@@ -138,7 +138,12 @@ def test_full_documents_set_every_field(meta: Kind) -> None:
     schema = schema_of(meta)["properties"]
     found = set(unset(schema["spec"], documents.full(meta.kind)["spec"], "spec"))
     # Ruled out by scaling.replicas and resourceName; test_cluster_refusals has them on their own.
-    alternatives = {"spec.scaling.idle", "spec.deviceClassName", "spec.deviceSelectors"}
+    alternatives = {
+        "spec.scaling.idle",
+        "spec.placement.siteMinReplicas",
+        "spec.deviceClassName",
+        "spec.deviceSelectors",
+    }
     assert found - alternatives == set()
     assert list(unset(schema.get("status", {}), documents.STATUS, "status")) == []
 

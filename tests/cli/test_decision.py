@@ -46,6 +46,27 @@ def test_one_that_may_go_to_zero_says_when(service: Object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("minima", "told", "binding"),
+    [
+        ({"minReplicasPerSite": 2}, ", 2 at each of 3 sites", "placement.minReplicasPerSite"),
+        ({"siteMinReplicas": {"b": 4}}, ", 4 at 1 site", "placement.minReplicasPerSite"),
+        (
+            {"minReplicasPerSite": 1, "siteMinReplicas": {"b": 4, "c": 0}},
+            ", 5 at 2 sites",
+            "placement.minReplicasPerSite",
+        ),
+        ({}, "", "scaling.minReplicas"),
+    ],
+)
+def test_minima_of_sites(service: Object, minima: Object, told: str, binding: str) -> None:
+    service["spec"]["placement"] = {"sites": ["a", "b", "c"], **minima}
+    service["status"]["decision"]["reason"] = "AtMinimum"
+    found = _line(service)
+    assert found.limits == f"minReplicas 1, maxReplicas 6{told}"
+    assert found.binding == binding
+
+
+@pytest.mark.parametrize(
     ("reason", "binding"),
     [
         ("AtMaximum", "scaling.maxReplicas"),

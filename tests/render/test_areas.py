@@ -79,6 +79,7 @@ def test_a_deployment_without_affinity_prefers_nothing() -> None:
         (((NORTH,), (SOUTH,)), None, {HOST: 5}),
         (((NORTH, SOUTH), ((ZONE, "west"),)), None, {HOST: 5, ZONE: 5}),
         (((SHOP,), ((SITE, "shop-2"),)), ["shop-1", "shop-2"], {HOST: 5}),
+        (((NORTH,), (SOUTH,)), ["shop-1", "shop-2"], {HOST: 5, SITE: 5}),  # several in the north
     ],
 )
 def test_pods_spread_over_the_best_areas_only(

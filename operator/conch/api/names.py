@@ -6,6 +6,7 @@ One home, so that a selector and the object it selects can never disagree.
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Final
 
 GROUP: Final = "conch.dev"
@@ -106,6 +107,14 @@ def part_on(class_name: str) -> str:
     return f"on-{hashlib.sha256(class_name.encode()).hexdigest()[:10]}"
 
 
+def part_at(site: str) -> str:
+    """The part of a service's replicas that is held at a site which has a minimum of its own."""
+    plain = f"at-{site}"
+    if re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", plain) and len(plain) <= MAX_LABEL_VALUE:
+        return plain
+    return f"at-{hashlib.sha256(site.encode()).hexdigest()[:10]}"
+
+
 def part_name(name: str, part: str) -> str:
     """The Deployment of a part of a service."""
     return f"{name}-{part}"
@@ -113,8 +122,7 @@ def part_name(name: str, part: str) -> str:
 
 def bases_of(deployment: str) -> tuple[str, ...]:
     """Services that may have a Deployment of that name, if it is a part's."""
-    words = deployment.split("-on-")
-    return tuple("-on-".join(words[:count]) for count in range(1, len(words)))
+    return tuple(deployment[: found.start()] for found in re.finditer("-(?:on|at)-", deployment))
 
 
 def selector_string(name: str) -> str:

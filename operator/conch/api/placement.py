@@ -103,6 +103,15 @@ class Placement(ApiModel):
                 "!has(self.minReplicasPerSite) || has(self.sites)",
                 "placement.minReplicasPerSite: only with placement.sites; name the sites",
             ),
+            cel(
+                "!has(self.siteMinReplicas) || has(self.sites) && "
+                "self.siteMinReplicas.all(site, site in self.sites)",
+                "placement.siteMinReplicas: only of sites that placement.sites names",
+            ),
+            cel(
+                "!has(self.siteMinReplicas) || !has(self.minOnDemand)",
+                "placement.siteMinReplicas: not with minOnDemand; remove one",
+            ),
         )
     )
 
@@ -144,6 +153,15 @@ class Placement(ApiModel):
             "number of replicas. Needs sites."
         ),
     )
+    site_min_replicas: (
+        Annotated[dict[str, Annotated[int, Field(ge=0, le=100)]], Field(max_length=16)] | None
+    ) = Field(
+        None,
+        description=(
+            "The minimum of sites that need another than minReplicasPerSite, by site. One that is "
+            "higher has a Deployment of its own, which holds exactly so many there."
+        ),
+    )
     optimise: Literal["Cost", "Energy", "Carbon", "Latency"] = Field(
         "Cost",
         description=(
@@ -168,3 +186,18 @@ class Placement(ApiModel):
             "its integration for Deployments."
         ),
     )
+
+    @property
+    def site_minima(self) -> dict[str, int]:
+        """Never fewer at each site; {} where no site has a minimum."""
+        each, own = self.min_replicas_per_site or 0, self.site_min_replicas or {}
+        if not (each or own):
+            return {}
+        return {site: own.get(site, each) for site in sorted(self.sites or ())}
+
+    @property
+    def held_apart(self) -> dict[str, int]:
+        """Those of them that are higher than what all sites have."""
+        each = self.min_replicas_per_site or 0
+        own = self.site_min_replicas or {}
+        return {site: least for site, least in sorted(own.items()) if least > each}

@@ -102,7 +102,7 @@ class SiteStatus(ApiModel):
         ),
     )
     min_replicas: int | None = Field(
-        None, description="Never fewer here: placement.minReplicasPerSite."
+        None, description="Never fewer here: placement.minReplicasPerSite or siteMinReplicas."
     )
     held: bool | None = Field(
         None, description="Whether that many are here; pods that are out of reach count."

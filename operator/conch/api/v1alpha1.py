@@ -176,8 +176,16 @@ class Resources(ApiModel):
 
 
 # For the rules of each site's own minimum.
-_NO_SITES = "!has(self.placement.minReplicasPerSite) || !has(self.placement.sites)"
-_OF_SITES = "self.placement.minReplicasPerSite * size(self.placement.sites)"
+_NO_SITES = (
+    "!has(self.placement.sites) || "
+    "!has(self.placement.minReplicasPerSite) && !has(self.placement.siteMinReplicas)"
+)
+_EACH = "(has(self.placement.minReplicasPerSite) ? self.placement.minReplicasPerSite : 0)"
+_OWN = "self.placement.siteMinReplicas"
+_OF_SITES = (
+    f"(has({_OWN}) ? {_EACH} * (size(self.placement.sites) - size({_OWN})) + "
+    f"{_OWN}.map(site, {_OWN}[site]).sum() : {_EACH} * size(self.placement.sites))"
+)
 
 
 class InferenceServiceSpec(ApiModel):
@@ -190,19 +198,19 @@ class InferenceServiceSpec(ApiModel):
                 "<= self.scaling.maxReplicas && (!has(self.scaling.schedules) || "
                 "self.scaling.schedules.all(s, !has(s.maxReplicas) || "
                 f"{_OF_SITES} <= s.maxReplicas))",
-                "placement.minReplicasPerSite: times the number of sites it must not exceed "
+                "placement.minReplicasPerSite, siteMinReplicas: all sites together must not exceed "
                 "scaling.maxReplicas, nor that of a schedule",
             ),
             cel(
                 f"{_NO_SITES} || self.scaling.mode != 'Fixed' || !has(self.scaling.replicas) || "
                 f"{_OF_SITES} <= self.scaling.replicas",
-                "placement.minReplicasPerSite: times the number of sites it must not exceed "
+                "placement.minReplicasPerSite, siteMinReplicas: all sites together must not exceed "
                 "scaling.replicas",
             ),
             cel(
                 f"{_NO_SITES} || !has(self.scaling.idle)",
-                "placement.minReplicasPerSite: not for a service that may go to zero; "
-                "remove it, or scaling.idle",
+                "placement.minReplicasPerSite, siteMinReplicas: not for a service that may go to "
+                "zero; remove it, or scaling.idle",
             ),
         )
     )

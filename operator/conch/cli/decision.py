@@ -85,8 +85,10 @@ def line(service: Object, deployment: Object | None) -> DecisionLine | None:
     high = schedule.get("maxReplicas", scaling.get("maxReplicas", 10))
     idle = at(scaling, "idle").get("toZeroAfter", "")
     placement = at(service, "spec", "placement")
-    each, sites = placement.get("minReplicasPerSite"), placement.get("sites") or ()
-    per_site = f", {each} at each of {len(sites)} sites" if each else ""
+    minima = _site_minima(placement)
+    per_site = f", {sum(minima)} at {len(minima)} site{'s'[: len(minima) > 1]}" if minima else ""
+    if len(minima) > 1 and len(set(minima)) == 1:
+        per_site = f", {minima[0]} at each of {len(minima)} sites"
     to_zero = f", to zero after {idle}" if idle else ""
     bound, capacity = decision.get("bound") or "", decision.get("capacityPerReplica") or ""
     return DecisionLine(
@@ -147,10 +149,15 @@ def _binding(service: Object, reason: str) -> str:
         if schedule.get(which) != at(service, "spec", "scaling").get(which):
             return found.replace(f"scaling.{which}", f"the schedule's {which}")
     placement, least = at(service, "spec", "placement"), "scaling.minReplicas"
-    at_sites = placement.get("minReplicasPerSite", 0) * len(placement.get("sites") or ())
-    if at_sites > at(service, "spec", "scaling").get("minReplicas", 1):
+    if sum(_site_minima(placement)) > at(service, "spec", "scaling").get("minReplicas", 1):
         return found.replace(least, "placement.minReplicasPerSite")
     return found
+
+
+def _site_minima(placement: Mapping[str, Any]) -> list[int]:
+    """Of the sites that have one."""
+    each, own = placement.get("minReplicasPerSite", 0), placement.get("siteMinReplicas") or {}
+    return [least for site in placement.get("sites") or () if (least := own.get(site, each))]
 
 
 def _formula(bound: str, capacity: str) -> str:

@@ -203,8 +203,7 @@ def _wanted(state: ClusterState, key: Key, service: InferenceService, asked: int
     scaling = service.spec.scaling
     if scaling.mode == "Latency":
         placement = service.spec.placement
-        at_sites = (placement.min_replicas_per_site or 0) * len(placement.sites or ())
-        return max(1, scaling.min_replicas, at_sites)
+        return max(1, scaling.min_replicas, sum(placement.site_minima.values()))
     return max(1, scaling.replicas or 0)
 
 

@@ -101,3 +101,4 @@ class Site:
     replicas: int
     ready: int
     connected: bool | None  # whether a node of them reports; None without pods
+    by_part: Mapping[str, int] = field(default_factory=dict)  # "": of the service's own Deployment

@@ -6,6 +6,7 @@ feeding the state and waking the right reconciles is one line at the caller.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -396,6 +397,7 @@ class ClusterState:
                 len(here),
                 sum(pod.ready for pod in here),
                 any(not builder.silent(p.spec.node_name) for p in here) if here else None,
+                Counter(p.metadata.labels.get(names.LABEL_PART, "") for p in here),
             )
             for site, here in pods.items()
         }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from conch.api import names, v1alpha1
 from conch.kube.views import Object
@@ -59,11 +59,7 @@ def desired(
     """
     kept, newest = queue_limit.judge(obs)
 
-    beside = {
-        name: part
-        for part in (obs.assignment.parts if obs.assignment is not None else ())
-        if not part.main and parts.parts.get(name := names.part_on(part.kind.name))
-    }
+    further, rooms = _further(obs, service, kind, parts)
 
     def build(
         surges: Mapping[str, int],
@@ -91,19 +87,19 @@ def desired(
                 tiers=tiers[split.MAIN],
             ),
             [
-                PartOptions(name, beside[name].kind, surges.get(name, 1), tiers=tiers[name])
-                for name in sorted(beside)
+                replace(part, surge=surges.get(part.name, 1), tiers=tiers[part.name])
+                for part in further
             ],
         )
 
     # Areas that are better by now: those who run move there only when it is worth it.
     found = obs.assignment
     better = {split.MAIN: found.tiers if found is not None else ()}
-    better |= {name: part.tiers for name, part in beside.items()}
+    better |= {part.name: part.tiers for part in further}
     deployment = obs.deployment
     if deployment is None:
         return build({}, better)
-    live = {split.MAIN: deployment, **{name: d for name, d in obs.parts.items() if name in beside}}
+    live = {split.MAIN: deployment, **{name: d for name, d in obs.parts.items() if name in rooms}}
     before = {name: _surge(one) for name, one in live.items()}
     keeps = better | {name: preferred(one) for name, one in live.items()}
     if found is not None and found.relocates:
@@ -116,7 +112,6 @@ def desired(
     )
     if unchanged:
         return same
-    rooms = {name: part.room for name, part in beside.items()}
     rooms[split.MAIN] = obs.assignment.room if obs.assignment else 0
     # A single replica must surge, or the service would be away during the rollout; it waits for
     # room instead when there is none.
@@ -129,6 +124,27 @@ def desired(
         },
         better,
     )
+
+
+def _further(
+    obs: Observation,
+    service: v1alpha1.InferenceService,
+    kind: AcceleratorKind,
+    parts: split.Split,
+) -> tuple[list[PartOptions], dict[str, int]]:
+    """Deployments on other classes and at sites, and for how many more there is room, by part."""
+    found: dict[str, PartOptions] = {}
+    rooms: dict[str, int] = {}
+    plan = obs.assignment
+    for part in plan.parts if plan is not None else ():
+        if not part.main and parts.parts.get(name := names.part_on(part.kind.name)):
+            found[name] = PartOptions(name, part.kind, 1, tiers=part.tiers)
+            rooms[name] = part.room
+    for site in service.spec.placement.held_apart:
+        name = names.part_at(site)
+        found[name] = PartOptions(name, kind, 1, site=site)
+        rooms[name] = plan.site_room.get(site, 0) if plan is not None else 0
+    return [found[name] for name in sorted(found)], rooms
 
 
 def _surge(deployment: Object) -> int:

@@ -36,7 +36,7 @@ def may_move(
         return False
     if obs.leaving or obs.substitutes or foreign.judge(obs):
         return False
-    if service.spec.placement.min_replicas_per_site:
+    if service.spec.placement.site_minima:
         return False  # a class may be at some of its sites only
     alive = [pod for pod in obs.pods if pod.metadata.deletion_timestamp is None]
     return (

@@ -302,7 +302,7 @@ class PlacementLoop:
             priority=self._state.priority(placement),
             capacity_types=tuple(placement.capacity_types or ()),
             sites=tuple(placement.sites or ()),
-            min_per_site=placement.min_replicas_per_site or 0,
+            min_per_site=max(placement.site_minima.values(), default=0),
             tiers=None if deployment is None else preferred(deployment),
             bound_in=self._areas_of(obs, current) if placement.optimise == "Carbon" else {},
             optimise=placement.optimise,

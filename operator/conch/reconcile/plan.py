@@ -108,7 +108,7 @@ def make(obs: Observation, options: Options) -> Plan:
         wanted = max(0 if foreign.judge(obs) else 1, split.live(obs))
     spare = 0 if foreign.judge(obs) else sites.spare(obs, wanted)
     substitutes = replicas.substitutes(obs, wanted) + spare
-    parts = split.judge(obs, wanted, substitutes)
+    parts = split.judge(obs, wanted, substitutes, sites.held_apart(obs))
     children = desired(obs, service, obs.runtime, kind, wanted, parts, held, options)
     stranger, dying = _strangers(obs, children)
     if stranger or dying:

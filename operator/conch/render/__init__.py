@@ -43,13 +43,15 @@ def children(
     options: RenderOptions,
     parts: Sequence[PartOptions] = (),
 ) -> list[Object]:
-    """Every object of ``service``, in the order to apply them; ``parts`` are on other classes.
+    """Every object of ``service``, in the order to apply them; ``parts``: further Deployments.
 
     The policy comes before the pods it protects, the Service before the pods it finds, and what
     the pods claim before the pods.
     """
     if service.spec.placement.min_on_demand:
-        firm = PartOptions(names.ON_DEMAND, kind, options.surge, on_demand=True)
+        firm = PartOptions(
+            names.ON_DEMAND, kind, options.surge, on_demand=True, tiers=options.tiers
+        )
         parts = (firm, *parts)
     kinds = (kind, *(part.kind for part in parts))
     claims = [claim for one in kinds if (claim := claim_template(service, one)) is not None]

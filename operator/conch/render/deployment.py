@@ -77,12 +77,15 @@ def part_deployment(
 
     Its pods are found by all that finds the service's; only its own selector tells them apart.
     """
-    if part.on_demand:
-        placement = service.spec.placement.model_copy(update={"capacity_types": ["OnDemand"]})
+    told: Object = {"capacity_types": ["OnDemand"]} if part.on_demand else {}
+    if part.site:
+        told = {"sites": [part.site], "min_replicas_per_site": None, "site_min_replicas": None}
+    if told:
+        placement = service.spec.placement.model_copy(update=told)
         spec = service.spec.model_copy(update={"placement": placement})
         service = service.model_copy(update={"spec": spec})
-    tiers = options.tiers if part.tiers is None else part.tiers
-    made = deployment(service, runtime, part.kind, replace(options, surge=part.surge, tiers=tiers))
+    options = replace(options, surge=part.surge, tiers=part.tiers)
+    made = deployment(service, runtime, part.kind, options)
     made["metadata"]["name"] = names.part_name(service.metadata.name, part.name)
     own = {names.LABEL_PART: part.name}
     for labels in (

@@ -24,7 +24,8 @@ class PartOptions:
     kind: AcceleratorKind
     surge: int
     on_demand: bool = False  # never on spot
-    tiers: Tiers | None = None  # areas that its pods prefer; None: as the service's
+    tiers: Tiers = ()  # areas that its pods prefer
+    site: str = ""  # nowhere else; "": as the service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -110,7 +110,7 @@ def apart(name: str, placement: v1alpha1.Placement) -> Object:
     Spreading alone counts nodes as well, and less than an image that is on a node already.
     Preferred only: required, one site without room would keep all others at its level.
     """
-    if not placement.min_replicas_per_site:
+    if not placement.site_minima:
         return {}
     term = {
         "labelSelector": {"matchLabels": names.selector_labels(name)},
@@ -129,7 +129,7 @@ def spread(name: str, placement: v1alpha1.Placement, tiers: Tiers = ()) -> list[
     """
     wide = names.LABEL_SITE if placement.sites else names.LABEL_ZONE
     keys = ["kubernetes.io/hostname", wide]
-    if tiers and sum(label == wide for label, _ in tiers[0]) < 2:
+    if tiers and sum(label == wide for label, _ in tiers[0]) == 1:
         keys.remove(wide)
     return [
         {

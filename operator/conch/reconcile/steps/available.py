@@ -8,7 +8,7 @@ from typing import Literal
 from conch.api.conditions import Condition, ConditionType, Reason
 from conch.kube.views import Object, Pod
 from conch.observe.state import Observation
-from conch.reconcile.steps import split
+from conch.reconcile.steps import sites, split
 from conch.reconcile.steps.pods import Problem, diagnose
 
 
@@ -29,7 +29,7 @@ def judge(obs: Observation, replicas: int, paused: bool, substitutes: int = 0) -
     Pods of an older revision count as serving, but a problem of the newest revision is what the
     user must hear about: what they applied last is not running.
     """
-    parts = split.judge(obs, replicas, substitutes)
+    parts = split.judge(obs, replicas, substitutes, sites.held_apart(obs))
     alive = [p for p in obs.pods if p.metadata.deletion_timestamp is None]
     current = _newest(alive)
     ready = sum(p.ready for p in alive)

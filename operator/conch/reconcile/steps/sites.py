@@ -1,6 +1,8 @@
-"""Each site's own minimum (``placement.minReplicasPerSite``): is it held, what is missing, and why.
+"""Each site's own minimum: is it held, what is missing, and why.
 
-One Deployment serves all sites, so a minimum is three things: a floor under the number of replicas;
+A site whose minimum is higher than that of all (``placement.siteMinReplicas``) has a Deployment of
+its own, which holds as many as can be there. All others are served by one
+(``minReplicasPerSite``), so their minimum is three things: a floor under the number of replicas;
 pods that repel each other between sites (``render.placement``); and one replica more where pods
 ended up at other sites although this one has room. A site without room takes nothing from the
 others: it does not count in the floor until it has some. Pods at a site that is cut off are its
@@ -45,9 +47,6 @@ def needs(
     placement: v1alpha1.Placement, sites: Mapping[str, Site], assignment: Assignment | None
 ) -> tuple[Need, ...]:
     """One per site, by name; () without a minimum. Before a class is chosen all have room."""
-    least = placement.min_replicas_per_site
-    if not least or not placement.sites:
-        return ()
     rooms = assignment.site_room if assignment is not None and assignment.kind else None
     return tuple(
         Need(
@@ -56,7 +55,7 @@ def needs(
             sites[site].replicas if site in sites else 0,
             least if rooms is None else rooms.get(site),
         )
-        for site in sorted(placement.sites)
+        for site, least in placement.site_minima.items()
     )
 
 
@@ -65,6 +64,24 @@ def of(obs: Observation) -> tuple[Need, ...]:
     if obs.service is None:
         return ()
     return needs(obs.service.spec.placement, obs.sites, obs.assignment)
+
+
+def held_apart(obs: Observation) -> dict[str, int]:
+    """How many replicas are to be at sites that have a Deployment of their own, by its part.
+
+    What others of the service are there already counts for it.
+    """
+    if obs.service is None:
+        return {}
+    apart = obs.service.spec.placement.held_apart
+    found = {}
+    for need in of(obs) if apart else ():
+        if need.site in apart:
+            part = names.part_at(need.site)
+            site = obs.sites.get(need.site)
+            others = site.replicas - site.by_part.get(part, 0) if site is not None else 0
+            found[part] = max(0, need.possible - others)
+    return found
 
 
 def floor(wanted: Sequence[Need]) -> int:
@@ -99,7 +116,8 @@ def spare(obs: Observation, replicas: int) -> int:
         return obs.spare  # a rollout makes all of them anew
     bound = sum(bool(pod.spec.node_name) for pod in alive)
     coming = max(0, max(asked, replicas + obs.spare) - bound)
-    short = sum(need.short for need in found)
+    apart = obs.service.spec.placement.held_apart if obs.service is not None else {}
+    short = sum(need.short for need in found if need.site not in apart)
     if short > coming:
         return min(obs.spare + short - coming, len(found))
     if replicas < asked - obs.substitutes or (coming and not short):
@@ -128,11 +146,12 @@ def note(obs: Observation, replicas: int, least: int) -> str:
     text = ""
     found = [need for need in of(obs) if need.possible]
     if floor(found) > least and floor(found) == replicas:
-        named = [need.site for need in found[:_NAMED]]
+        alike = len({need.least for need in found}) == 1
+        named = [n.site if alike else f"{n.site} needs {n.least}" for n in found[:_NAMED]]
         if len(found) > _NAMED:
             named.append(f"{len(found) - _NAMED} more sites")
         verb = "needs" if len(found) == 1 else "need"
-        text = f" ({', '.join(named)} {verb} {found[0].least} each)"
+        text = f" ({', '.join(named)}{f' {verb} {found[0].least} each' if alike else ''})"
     if gone := cut_off(obs):
         text += f" (not scaled down while {', '.join(gone[:_NAMED])} is cut off)"
     return text

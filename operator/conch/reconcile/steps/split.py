@@ -1,8 +1,9 @@
 """How a service's replicas are split over its Deployments.
 
 The first has the service's name. Further ones hold what an affinity cannot say, a number: those
-that must not be on spot (``placement.minOnDemand``), and those on other classes where one has no
-room for all (``Assignment.parts``). When the split changes, a Deployment gives up replicas that
+that must not be on spot (``placement.minOnDemand``), those of a site whose minimum is higher than
+that of all (``placement.siteMinReplicas``), and those on other classes where one has no room for
+all (``Assignment.parts``). When the split changes, a Deployment gives up replicas that
 serve only as others that replace them are ready, so changing it costs no request. Pure.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from conch.api import names
 from conch.kube.views import Object, Pod
@@ -29,18 +31,26 @@ class Split:
     parts: Mapping[str, int] = field(default_factory=dict)
 
 
-def judge(obs: Observation, wanted: int, substitutes: int = 0) -> Split:
-    """The split of ``wanted`` replicas now, and of those in the stead of pods whose node goes."""
+def judge(
+    obs: Observation,
+    wanted: int,
+    substitutes: int = 0,
+    at_sites: Mapping[str, int] = MappingProxyType({}),
+) -> Split:
+    """The split of ``wanted`` replicas now, and of those in the stead of pods whose node goes.
+
+    ``at_sites``: how many are to be held at sites, by part.
+    """
     live = obs.parts
     held = {MAIN: _asked(obs.deployment)} | {part: _asked(live[part]) for part in live}
     least = obs.service.spec.placement.min_on_demand if obs.service is not None else None
     several = obs.assignment is not None and obs.assignment.parts
-    if not (live or least or several):
+    if not (live or least or several or at_sites):
         return Split(wanted + substitutes)
     if foreign.judge(obs):
         main = held.pop(MAIN)
         return Split(main, held)
-    target = _targets(obs, wanted, least or 0)
+    target = _targets(obs, wanted, least or 0, at_sites)
     _give_substitutes(obs, target, substitutes)
     _hold(obs, target, held, wanted)
     main = target.pop(MAIN)
@@ -61,10 +71,13 @@ def part_of(pod: Pod) -> str:
 
 def is_beside(pod: Pod) -> bool:
     """Whether a pod is of a part on a class of its own."""
-    return part_of(pod) not in (MAIN, names.ON_DEMAND)
+    part = part_of(pod)
+    return part.startswith("on-") and part != names.ON_DEMAND
 
 
-def _targets(obs: Observation, wanted: int, least: int) -> dict[str, int]:
+def _targets(
+    obs: Observation, wanted: int, least: int, at_sites: Mapping[str, int]
+) -> dict[str, int]:
     """By part, best first, what is wanted in the end; the first Deployment has what is left over.
 
     What the plan did not know of yet is asked of it, and what is too much is taken from the worst;
@@ -80,6 +93,8 @@ def _targets(obs: Observation, wanted: int, least: int) -> dict[str, int]:
         left -= given
         if given and not part.main:
             others[names.part_on(part.kind.name)] = given
+    for name, count in at_sites.items():
+        others[name] = min(count, wanted - firm - sum(others.values()))
     target = {MAIN: wanted - firm - sum(others.values()), **others}
     target |= {part: 0 for part in obs.parts if part not in target}
     return target | ({names.ON_DEMAND: firm} if least or names.ON_DEMAND in target else {})
