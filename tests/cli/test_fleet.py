@@ -283,6 +283,40 @@ def test_place_goes_by_the_size_of_a_model_that_runs_already(
     assert "1 x l40s, list price" in out, "large enough for what is known"
 
 
+def test_place_says_in_which_zones_it_runs_already(
+    run: Run, gpus: FakeCluster, tmp_path: Path
+) -> None:
+    zoned = [node(n, "NVIDIA-L4", labels={names.LABEL_ZONE: f"eu-1{n}"}) for n in ("a", "b")]
+    runs = service("new", placement=wants("l4"))
+    mine = []
+    for name, where in (("p1", "a"), ("p2", "b"), ("p3", "b")):
+        made = pod(name, where)
+        own = {names.LABEL_SERVICE: "new", names.LABEL_ACCELERATOR: "l4"}
+        made["metadata"] |= {"namespace": "demo", "labels": own}
+        mine.append(made)
+    deployment = {
+        "kind": "Deployment",
+        "metadata": {
+            "name": "new",
+            "namespace": "demo",
+            "uid": "d",
+            "labels": {names.LABEL_SERVICE: "new", names.LABEL_ACCELERATOR: "l4"},
+            "ownerReferences": [{"kind": names.INFERENCE_SERVICE, "uid": "u-new", "name": "new"}],
+        },
+        "spec": {"replicas": 3, "template": {"spec": {}}},
+    }
+    gpus.collections = collections(zoned, mine, [runs]) | {
+        "/apis/apps/v1/deployments": [deployment]
+    }
+    saved = tmp_path / "fleet.json"
+    assert run("capacity", "--save", str(saved))[0] == 0
+    file = written(tmp_path, placement=wants("l4", count=1))
+    for where in ((), ("--snapshot", str(saved))):
+        code, out, _ = run("place", "-f", file, *where)
+        assert code == 0
+        assert "; runs 1 in eu-1a, 2 in eu-1b" in " ".join(out.split())
+
+
 @pytest.mark.usefixtures("gpus")
 def test_place_explains_each_class(run: Run, tmp_path: Path) -> None:
     file = written(tmp_path, placement=wants("z9", "t4", minMemory="20Gi"))

@@ -170,11 +170,12 @@ def test_duration(seconds: float | None, text: str) -> None:
     assert screen.duration(seconds) == text
 
 
-def test_what_it_costs_and_its_sites_are_shown(service: Object) -> None:
+def test_what_it_costs_its_sites_and_its_zones_are_shown(service: Object) -> None:
     service["status"]["sites"] = [
         {"name": "attic", "replicas": 2, "readyReplicas": 2, "connected": False},
         {"name": "cellar", "replicas": 1, "readyReplicas": 0, "minReplicas": 2, "held": False},
     ]
+    service["status"]["zones"] = [{"name": "eu-1a", "replicas": 3, "readyReplicas": 2}]
     service["status"]["cost"] = {
         "perHour": "$2.4",
         "power": "140W",
@@ -186,6 +187,7 @@ def test_what_it_costs_and_its_sites_are_shown(service: Object) -> None:
     text = _text(screen.why(explain.explain(Gathered(service, [], []), NOW), plain=False), 100)
     assert "attic: 2/2 replicas, cut off: it serves on\n" in text
     assert "cellar: 0/1 replicas, needs 2\n" in text
+    assert "eu-1a: 2/3 replicas\n" in text
     assert (
         "$2.4 an hour, 140W (modelled), 0.30J per inference, 80g CO2e an hour (average)\n" in text
     )

@@ -290,12 +290,15 @@ def _without_tokens(service: Object) -> Object:
 
 
 def _deployment(raw: Object) -> Object:
+    """Where its pods go counts, and which nodes they prefer; what runs in them is left out."""
     meta = _kept(raw["metadata"], "name", "namespace", "uid", "labels", "resourceVersion")
+    spec = raw.get("spec", {})
+    pods = _kept(spec.get("template", {}).get("spec", {}), "affinity")
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": meta,
-        "spec": _kept(raw.get("spec", {}), "replicas"),
+        "spec": {**_kept(spec, "replicas"), "template": {"spec": pods}},
     }
 
 

@@ -31,7 +31,7 @@ def terms(tiers: Tiers, *, beside_capacity_types: bool) -> list[Object]:
 
 def preferred(deployment: Object) -> Tiers:
     """The areas that a Deployment's pods prefer; () none."""
-    spec = deployment["spec"]["template"].get("spec", {})
+    spec = deployment["spec"].get("template", {}).get("spec", {})  # snapshots may lack it
     affinity = spec.get("affinity", {}).get("nodeAffinity", {})
     tiers: dict[int, list[Area]] = {}
     for term in affinity.get("preferredDuringSchedulingIgnoredDuringExecution", ()):
