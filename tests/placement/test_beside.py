@@ -101,10 +101,10 @@ def test_a_class_of_its_own_is_full_by_others_first() -> None:
     assert on(found[SIX.key]) == {"a100": 3, "l4": 1}
 
 
-def test_no_more_than_three_classes() -> None:
-    kinds = tuple(kind(f"k{number}") for number in range(5))
+def test_on_as_many_classes_as_it_takes_up_to_a_limit() -> None:
+    kinds = tuple(kind(f"k{number}") for number in range(MOST_CLASSES + 2))
     nodes = tuple(node(k.name, k.name, 1) for k in kinds)
-    found = placed(Inventory(nodes, kinds), service("a", unbound=5))
+    found = placed(Inventory(nodes, kinds), service("a", unbound=MOST_CLASSES + 2))
     assert len(found.parts) == MOST_CLASSES
     assert "no room for 2 more replicas" in found.message
 

@@ -22,10 +22,10 @@ from conch.placement import plan
 from conch.reconcile import placement
 from conch.reconcile.placement import PlacementLoop
 from conch.reconcile.queue import WorkQueue
-from conch.reconcile.relief import Planning, Relief
+from conch.reconcile.relief import ENDING_S, Planning, Relief
 from conch.settings import Settings
 from conch.telemetry.catalog import Metrics
-from tests.reconcile.builders import KEY, L4, build, pod, raw
+from tests.reconcile.builders import KEY, L4, MOMENT, NOW, build, pod, raw
 
 
 def node(gpus: int = 4) -> views.Node:
@@ -139,6 +139,43 @@ async def test_pods_with_a_node_are_not_asked_for_again(
     plans_with(monkeypatch, listen)
     await loop_of(cluster, queue).replan()
     assert [(r.bound, r.unbound, r.current) for r in asked] == [(1, 2, "l4")]
+
+
+@pytest.mark.parametrize(
+    ("on", "after_s", "missing"),
+    [("n1", 0, 0), ("n1", ENDING_S - 1, 0), ("n1", ENDING_S, 1), ("gone", 0, 1)],
+    ids=["its successor's", "not yet over", "it does not end", "with its node"],
+)
+async def test_a_place_that_nobody_gets_is_not_counted(
+    cluster: ClusterState,
+    queue: WorkQueue,
+    monkeypatch: pytest.MonkeyPatch,
+    on: str,
+    after_s: float,
+    missing: int,
+) -> None:
+    """A pod that ends holds its place for its successor, if that can ever have it."""
+    lost = msgspec.structs.replace(node(), metadata=views.Metadata(name="gone"))
+    cluster.inventory_builder.upsert_node(lost)
+    cluster.inventory_builder.remove_node("gone")
+    cluster.set_service(raw({"scaling": {"mode": "Fixed", "replicas": 1}}))
+    cluster.assignments[KEY] = Assignment(L4, Reason.PLACED, "")
+    build(cluster)
+    ends = pod("p1")
+    ends.metadata.labels[names.LABEL_ACCELERATOR] = "l4"
+    meta = msgspec.structs.replace(ends.metadata, deletion_timestamp=NOW)
+    spec = views.PodSpec(node_name=on)
+    cluster.set_pod(msgspec.structs.replace(ends, metadata=meta, spec=spec))
+    monkeypatch.setattr(placement, "_epoch_s", lambda: MOMENT.timestamp() + after_s)
+    asked: list[PlacementRequest] = []
+
+    def listen(inventory: Inventory, requests: Iterable[PlacementRequest]) -> Any:
+        asked.extend(requests)
+        return plan(inventory, asked)
+
+    plans_with(monkeypatch, listen)
+    await loop_of(cluster, queue).replan()
+    assert [(r.bound, r.unbound) for r in asked] == [(1 - missing, missing)]
 
 
 async def test_a_service_that_cannot_be_asked_for_is_told_and_hurts_no_other(

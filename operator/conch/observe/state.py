@@ -263,25 +263,26 @@ class ClusterState:
         return family.oldest_first() if family is not None else ()
 
     def leaving(self, key: Key) -> tuple[Pod, ...]:
-        """The service's pods whose node is lost or about to be, oldest first.
-
-        At a site that a service is pinned to, a node that does not report is no loss: it serves on.
-        """
-        builder = self.inventory_builder
-        record = self.services.get(key)
-        pinned = bool(record and record.service and record.service.spec.placement.sites)
-
-        def leaves(node: str) -> bool:
-            return builder.leaves(node) and not (pinned and builder.silent(node))
-
+        """The service's pods whose node is lost or about to be, oldest first."""
         return tuple(
             pod
             for pod in self.pods(key)
             if pod.metadata.deletion_timestamp is None
             and pod.status.phase not in ENDED
-            and pod.spec.node_name
-            and leaves(pod.spec.node_name)
+            and self.loses(key, pod.spec.node_name)
         )
+
+    def loses(self, key: Key, node: str) -> bool:
+        """Whether a node is lost for the service, or about to be.
+
+        At a site that it is pinned to, one that does not report is no loss: it serves on.
+        """
+        builder = self.inventory_builder
+        if not (node and builder.leaves(node)):
+            return False
+        record = self.services.get(key)
+        pinned = bool(record and record.service and record.service.spec.placement.sites)
+        return not (pinned and builder.silent(node))
 
     def stood_in(self, key: Key, substitutes: int, spare: int = 0) -> None:
         """The Deployment is asked for that many more, ``spare`` of them for a site's minimum."""

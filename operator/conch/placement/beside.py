@@ -16,8 +16,11 @@ from conch.placement.ledger import UNLIMITED, Ledger
 from conch.placement.options import Entry, Offers, replicas_on
 from conch.placement.seats import Seat
 
-MOST_CLASSES = 3
-"""Classes that one service is on at once: each is a Deployment more to roll out."""
+MOST_CLASSES = 8
+"""Classes that one service is on at once: each is a Deployment more to roll out, but a replica that
+waits beside a class with room is worse.
+"""
+_LOOKED_AT = 3  # of one that has all it wants, how many are counted: it is for the scaler only
 
 
 class Beside:
@@ -44,7 +47,7 @@ class Beside:
             most = min(most, seat.spot_left)
         if most <= 0:
             return
-        for entry, room in self._rooms(seat, self._best_first(request)):
+        for entry, room in self._rooms(seat, self._best_first(request), MOST_CLASSES):
             option = self._offers.option(request, entry)
             found = self._ledger.reserve(option.candidates, option.shape, min(most, room))
             seat.parts.append((option, found))
@@ -58,14 +61,17 @@ class Beside:
         As far as to twice what it is: how much there is beyond that nobody asks.
         """
         found: dict[str, int] = {}
-        for entry, room in self._rooms(seat, self._offers.one_by_one(seat.request)):
+        limit = MOST_CLASSES if seat.request.unbound else _LOOKED_AT
+        for entry, room in self._rooms(seat, self._offers.one_by_one(seat.request), limit):
             found[entry.name] = room
             if sum(found.values()) >= seat.request.wanted:
                 break
         return found
 
-    def _rooms(self, seat: Seat, entries: Iterable[Entry]) -> Iterator[tuple[Entry, int]]:
-        """Of these classes, in this order, the others that take some now."""
+    def _rooms(
+        self, seat: Seat, entries: Iterable[Entry], limit: int
+    ) -> Iterator[tuple[Entry, int]]:
+        """Of these, in this order, the others that take some now, up to ``limit`` classes."""
         if seat.option is None or not may_split(seat.request):
             return
         ledger, own = self._ledger, seat.option.kind.name
@@ -73,7 +79,7 @@ class Beside:
         for entry in entries:
             if entry.name == own or entry.name in seat.request.barred or not _usable(entry):
                 continue
-            if entry.name not in on and len(on) >= MOST_CLASSES:
+            if entry.name not in on and len(on) >= limit:
                 continue
             assert entry.candidates is not None
             assert entry.shape is not None

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from conch.api import names, v1alpha1
 from conch.api.conditions import Reason
 from conch.kube import quantity
+from conch.kube.views import Pod
 from conch.observe.durations import seconds
 from conch.observe.family import class_of
 from conch.observe.spot import SPOT, SPOT_TOLERATIONS
@@ -40,7 +41,7 @@ from conch.reconcile.moves_ready import may_move, shunned
 from conch.reconcile.patience import Current, Patience, holds_a_node
 from conch.reconcile.prospects import fed
 from conch.reconcile.queue import Priority, WorkQueue
-from conch.reconcile.relief import Relief
+from conch.reconcile.relief import ENDING_S, Relief
 from conch.reconcile.steps import replicas, split
 from conch.render.areas import preferred
 from conch.settings import Settings
@@ -248,8 +249,9 @@ class PlacementLoop:
             else deployment["metadata"].get("labels", {}).get(names.LABEL_ACCELERATOR, "")
         )
         # Pods of a class the service has left do not hold a place on the one it is on, and those
-        # whose node goes will soon hold none.
+        # whose node goes will soon hold none. One that ends leaves its place to its successor.
         leaving = {pod.metadata.uid for pod in obs.leaving}
+        leaving |= {pod.metadata.uid for pod in obs.pods if self._ends_in_vain(key, pod)}
         bound = [
             pod.metadata.labels
             for pod in obs.pods
@@ -318,6 +320,21 @@ class PlacementLoop:
         if service.spec.paused:
             return request
         return self._relief.note(request, stays, obs.assignment, _epoch_s())
+
+    def _ends_in_vain(self, key: Key, pod: Pod) -> bool:
+        """Whether a pod ends and its place is for nobody: its node goes, too, or it never ends.
+
+        Pods of a node that is no more are there for a minute, those of one cut off for hours.
+        """
+        if (ends := pod.metadata.deletion_timestamp) is None:
+            return False
+        if self._state.loses(key, pod.spec.node_name):
+            return True
+        due_s = datetime.fromisoformat(ends).timestamp() + ENDING_S
+        if _epoch_s() >= due_s:
+            return True
+        self._relief.look_at(due_s)
+        return False
 
     def _areas_of(self, obs: Observation, current: str) -> dict[Area, int]:
         """Where the pods on its class are."""

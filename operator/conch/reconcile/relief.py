@@ -24,6 +24,8 @@ from conch.reconcile.patience import holds_a_node, waits
 
 CROWDED_S: Final = 3.0
 """A replica may wait for so long for room on its class before another class is looked at."""
+ENDING_S: Final = 5.0
+"""A pod that is still there so long after its time to end will not make room."""
 
 Planning = Callable[[Inventory, Iterable[PlacementRequest]], dict[Key, Assignment]]
 
@@ -73,10 +75,11 @@ class Relief:
         """How many replicas have waited long enough for room on their class."""
         waiting = [found[0] for pod in alive if (found := waits(pod, request.current)) is not None]
         due = [since_s + CROWDED_S for since_s in waiting]
-        self._look_at(min((due_s for due_s in due if due_s > now_s), default=None))
+        self.look_at(min((due_s for due_s in due if due_s > now_s), default=None))
         return sum(due_s <= now_s for due_s in due)
 
-    def _look_at(self, due_s: float | None) -> None:
+    def look_at(self, due_s: float | None) -> None:
+        """An answer changes then, by time alone."""
         if due_s is not None:
             self._next_s = due_s if self._next_s is None else min(self._next_s, due_s)
 
@@ -107,7 +110,7 @@ class Relief:
         if now_s >= due_s:
             self._overdue.add(key)
         else:
-            self._look_at(due_s)
+            self.look_at(due_s)
 
     def next_s(self) -> float | None:
         """When an answer changes by time alone; None: never."""
