@@ -324,7 +324,7 @@ def _sized(picture: Picture, state: ScalerState) -> _Verdict:
         reason, why = Reason.AT_MAXIMUM, explain.at_maximum(wanted, policy.max_replicas)
     elif replicas < current:
         reason, why = Reason.SCALE_DOWN, explain.down(current, replicas)
-    elif picture.arriving and latencies and state.strain.missed:
+    elif picture.arriving and state.strain.missed and not observation.starting_age_s:
         reason, why = (
             Reason.OBJECTIVE_MISSED,
             explain.missed(current, median_high(latencies), policy),

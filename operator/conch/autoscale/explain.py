@@ -144,8 +144,8 @@ def no_traffic(current: int) -> str:
 
 def missed(current: int, latency_s: float, policy: ScalingPolicy) -> str:
     return (
-        f"{replicas(current)} should do, but p{policy.percentile:g} is {duration(latency_s)} "
-        f"on most of them"
+        f"{replicas(current)} should do, but p{policy.percentile:g} of the last minute is "
+        f"{duration(latency_s)} on most of them"
     )
 
 

@@ -14,7 +14,6 @@ from conch.reconcile.steps import foreign, sites, split
 # What keeps the replicas from following the demand.
 _NOT_FOLLOWING = {
     Reason.NO_METRICS,
-    Reason.OBJECTIVE_MISSED,
     Reason.AT_MAXIMUM,
     Reason.NO_ROOM,
     Reason.TARGET_UNREACHABLE,
