@@ -173,7 +173,10 @@ class Room:
         self, name: str, kind: str, status: str, reason: str, *says: str,
         within_s: float = LIMIT_S,
     ) -> Object:  # fmt: skip
-        """Wait for a condition about the present spec; its message holds every one of ``says``."""
+        """Wait for a condition about the present spec whose message holds every one of ``says``.
+
+        What only a message tells may come some seconds after the condition: nobody waits for it.
+        """
         found: Object = {}
 
         async def seen() -> bool:
@@ -186,11 +189,11 @@ class Room:
                 current["status"] == status
                 and current["reason"] == reason
                 and current["observedGeneration"] == service["metadata"]["generation"]
+                and all(words in current["message"] for words in says)
             )
 
-        await self.until(seen, within_s, lambda: self._told(name), f"{kind}={status} {reason}")
-        for words in says:
-            assert words in found["message"], found["message"]
+        awaited = " ".join((f"{kind}={status} {reason}", *map(repr, says)))
+        await self.until(seen, within_s, lambda: self._told(name), awaited)
         return found
 
     async def fails(self, name: str, reason: str, *says: str, within_s: float = LIMIT_S) -> Object:
