@@ -254,3 +254,23 @@ def test_what_was_promised_elsewhere_and_is_not_there_yet_is_not_taken_back() ->
 def test_a_service_that_may_be_on_several_moves_as_a_whole_only_for_more_room() -> None:
     assert relieved(ANYWHERE, l4=0, t4=3) == "l4"
     assert relieved(replace(ANYWHERE, min_on_demand=3, on_demand_bound=2), l4=0, t4=3) == "t4"
+
+
+def test_what_waits_on_a_class_that_was_left_goes_elsewhere_as_well() -> None:
+    """A rollout's old revision may have lost its nodes: those of the new one are not all."""
+    pods = (replica("new", "n1", on="t4"), replica("a"), replica("b"))
+    request = replace(ANYWHERE, classes=("l4", "t4", "a10"), current="t4", bound=1, unbound=2)
+    assert spill(request, pods) == 2
+
+
+def test_what_waits_on_a_further_class_is_promised_already() -> None:
+    waits = replica("b", on="t4")
+    waits.metadata.labels[names.LABEL_PART] = names.part_on("t4")
+    assert spill(ANYWHERE, (*PODS[:2], waits)) == 0
+
+
+def test_room_for_a_few_elsewhere_moves_nobody_who_may_be_on_several() -> None:
+    """Of three, one waits, and may not be on t4 beside the others: t4 has to have room for all."""
+    firm = replace(ANYWHERE, min_on_demand=3, on_demand_bound=2)
+    assert relieved(firm, l4=0, t4=2) == "l4"
+    assert relieved(firm, l4=0, t4=3) == "t4"

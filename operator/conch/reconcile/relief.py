@@ -20,7 +20,9 @@ from typing import Final
 from conch.kube.views import Pod
 from conch.observe.family import class_of
 from conch.observe.types import Assignment, Inventory, Key, PlacementRequest
+from conch.placement.beside import may_split
 from conch.reconcile.patience import holds_a_node, waits
+from conch.reconcile.steps import split
 
 CROWDED_S: Final = 3.0
 """A replica may wait for so long for room on its class before another class is looked at."""
@@ -72,8 +74,9 @@ class Relief:
         return replace(request, spill=promised + self._crowded(request, alive, now_s))
 
     def _crowded(self, request: PlacementRequest, alive: Sequence[Pod], now_s: float) -> int:
-        """How many replicas have waited long enough for room on their class."""
-        waiting = [found[0] for pod in alive if (found := waits(pod, request.current)) is not None]
+        """How many replicas have waited long enough for room on their class, or one it has left."""
+        own = (pod for pod in alive if not split.is_beside(pod))
+        waiting = [found[0] for pod in own if (found := waits(pod, class_of(pod))) is not None]
         due = [since_s + CROWDED_S for since_s in waiting]
         self.look_at(min((due_s for due_s in due if due_s > now_s), default=None))
         return sum(due_s <= now_s for due_s in due)
@@ -143,7 +146,8 @@ class Relief:
             for key, request in asked.items()
             if (kind := tried[key].kind) is not None
             and kind.name != requests[key].current
-            and tried[key].room + tried[key].room_beside > _room(requests[key], stay[key])
+            and tried[key].room + tried[key].room_beside
+            > _room(requests[key], stay[key]) + _runs(requests[key])
         }
         self._heading = {key: request.current for key, request in moved.items()}
         if not moved:
@@ -156,6 +160,13 @@ class Relief:
 def _room(request: PlacementRequest, stay: Assignment) -> int:
     """For how many of the waiting replicas there is room where the service is, or beside it."""
     return stay.room_beside + (0 if request.current in request.avoid else stay.room)
+
+
+def _runs(request: PlacementRequest) -> int:
+    """What a move as a whole has to make up for: where a service may be on several classes, room
+    for a few is found without it.
+    """
+    return request.bound + sum(request.parts.values()) if may_split(request) else 0
 
 
 def _is_short(request: PlacementRequest, stay: Assignment) -> bool:
