@@ -22,7 +22,6 @@ from e2e.placement.pending import units
 from e2e.testbed import gpus
 
 EPOCH_S = 1_800_000_000.0
-_READY_S = 1.0  # from bound to ready
 _END_S = 1.0  # a pod on a node takes that long to go
 _LOST_S = 45.0  # pods of a node that is no more are collected then
 _SEEN_S = 0.05  # until a watch tells of a change
@@ -50,11 +49,14 @@ class _Rollout:
 
 
 class Pretend:
-    """The cluster. `collections` are by plural, then by namespace/name."""
+    """The cluster. `collections` are by plural, then by namespace/name; pods are ready `ready_s`
+    after they were bound.
+    """
 
-    def __init__(self, watch: Watch, seed: int) -> None:
+    def __init__(self, watch: Watch, seed: int, ready_s: float = 1.0) -> None:
         self.collections: dict[str, Objects] = defaultdict(dict)
         self._watch = watch
+        self._ready_s = ready_s
         self._rng = random.Random(seed)
         self._numbers = itertools.count(1)
         self._rollouts: dict[str, _Rollout] = {}
@@ -221,7 +223,7 @@ class Pretend:
             body["status"]["conditions"] = up
 
         self.change("pods", pod, place)
-        _later(_READY_S, self.change, "pods", pod, start)
+        _later(self._ready_s, self.change, "pods", pod, start)
 
 
 def now() -> str:

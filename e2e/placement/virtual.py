@@ -206,11 +206,13 @@ class Churn:
     """From change to change."""
     weather: Weather = USUAL
     limit_s: float = LIMIT_S
+    ready_s: float = 1.0
+    """What a pod takes to start: what goes on meanwhile is longer under way."""
 
 
 async def _churn(seed: int, what: Churn) -> Judge:
     operator, judge = _Operator(), Judge(what.limit_s)
-    cluster = Pretend(operator.watch, seed)
+    cluster = Pretend(operator.watch, seed, what.ready_s)
     client: Any = Client(cluster)
     disturbance = Disturbance(client, seed, what.weather)
     loop = asyncio.get_running_loop()
@@ -262,6 +264,7 @@ def main() -> int:
     parser.add_argument("--every", type=float, default=0.6, help="seconds to a change")
     parser.add_argument("--storm", action="store_true", help="with less room")
     parser.add_argument("--limit", type=float, default=LIMIT_S, help="seconds to wait")
+    parser.add_argument("--ready", type=float, default=1.0, help="seconds that a pod starts")
     parser.add_argument("--out", type=Path, help="where the cases go, as JSON")
     chosen = parser.parse_args()
     what = Churn(
@@ -271,6 +274,7 @@ def main() -> int:
         chosen.every,
         STORM if chosen.storm else USUAL,
         chosen.limit,
+        chosen.ready,
     )
     cases = []
     for seed in range(chosen.first, chosen.first + chosen.seeds):
