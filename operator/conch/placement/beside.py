@@ -20,7 +20,7 @@ MOST_CLASSES = 8
 """Classes that one service is on at once: each is a Deployment more to roll out, but a replica that
 waits beside a class with room is worse.
 """
-_LOOKED_AT = 3  # of one that has all it wants, how many are counted: it is for the scaler only
+_LOOKED_AT = 3  # of one with room for all it wants: what is beyond that is for the scaler only
 
 
 class Beside:
@@ -61,7 +61,7 @@ class Beside:
         As far as to twice what it is: how much there is beyond that nobody asks.
         """
         found: dict[str, int] = {}
-        limit = MOST_CLASSES if seat.request.unbound else _LOOKED_AT
+        limit = MOST_CLASSES if seat.missing > 0 else _LOOKED_AT
         for entry, room in self._rooms(seat, self._offers.one_by_one(seat.request), limit):
             found[entry.name] = room
             if sum(found.values()) >= seat.request.wanted:
