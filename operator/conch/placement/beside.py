@@ -60,6 +60,8 @@ class Beside:
 
         As far as to twice what it is: how much there is beyond that nobody asks.
         """
+        if seat.missing > 0 and seat.request.spill is None:
+            return {}  # what there was it has been given
         found: dict[str, int] = {}
         limit = MOST_CLASSES if seat.missing > 0 else _LOOKED_AT
         for entry, room in self._rooms(seat, self._offers.one_by_one(seat.request), limit):
