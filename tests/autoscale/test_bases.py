@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from conch.autoscale.bases import Return, bases, before, period_of, rising
+from conch.autoscale.bases import Return, bases, before, line, period_of, rising
 
 
 def wave(slots: int, period: int, noise: float = 0.0, seed: int = 1) -> list[float]:
@@ -15,9 +15,20 @@ def test_each_base_reads_the_past_in_its_own_way() -> None:
     demand = [1.0] * 48 + [3.0] * 6 + [5.0] * 6
     mean = (48 + 18 + 30) / 60
     found = bases(4.9, [4.9] * 60, demand, 10, 0.5, 0)
-    assert found[:3] == pytest.approx((4.9, (4.9 * mean) ** 0.5, mean))
+    assert found[:2] == pytest.approx((4.9, (4.9 * mean) ** 0.5))
+    assert found[2] > 1.4 * mean  # it has risen
     assert found[3] > 5.5
     assert found[4] == 4.9  # nothing repeats itself
+
+
+def test_a_line_goes_on_where_demand_grows_and_stays_where_it_falls() -> None:
+    assert line(16.0, [10 + 0.1 * i for i in range(60)], 10) == pytest.approx(16.9)
+    assert line(4.0, [10 - 0.1 * i for i in range(60)], 10) == pytest.approx(4.1)
+    assert line(3.0, [9.0, 3.0], 10) == 3.0  # two are no line
+    assert line(1.0, [0.0] * 50 + [10.0] * 10, 60) < 10  # bounded by what is here
+    rng = random.Random(5)
+    found = [line(10.0, [rng.gauss(10, 2) for _ in range(60)], 0) for _ in range(200)]
+    assert max(abs(one - 10) for one in found) < 2  # most of the noise is gone
 
 
 def test_a_trend_is_what_is_sure_of_a_slope() -> None:

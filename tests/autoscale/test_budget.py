@@ -1,6 +1,6 @@
 import pytest
 
-from conch.autoscale.budget import Budget
+from conch.autoscale.budget import Budget, exposure
 
 
 def spent(share: float, minutes: float) -> Budget:
@@ -25,12 +25,19 @@ def test_what_is_unspent_is_not_spent_at_once() -> None:
 
 
 def test_little_is_spent_before_much_was_seen() -> None:
-    assert spent(0.0, 3).left(0.01, 40.0) < 0.007
+    assert spent(0.0, 3).left(0.01, 120.0) < 0.007
+    assert spent(0.0, 3).left(0.01, 120.0) < spent(0.0, 20).left(0.01, 120.0)
 
 
 def test_less_is_spent_where_a_surprise_lasts_for_longer() -> None:
     budget = spent(0.008, 60)
-    assert budget.left(0.01, 120.0) < budget.left(0.01, 60.0) == budget.left(0.01, 10.0)
+    assert budget.left(0.01, 120.0) < budget.left(0.01, 60.0) < budget.left(0.01, 10.0)
+    assert budget.left(0.01, 600.0) == budget.left(0.01, 120.0)  # and no less than this
+
+
+def test_a_cold_start_twice_as_long_is_four_times_the_exposure() -> None:
+    assert exposure(120.0) == 1
+    assert exposure(60.0) == pytest.approx(0.25)
 
 
 def test_old_lateness_is_forgotten() -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from conch.autoscale.bases import MEAN, PERIODIC
+from conch.autoscale.bases import LINE, PERIODIC
 from conch.autoscale.forecast import BASES, LEVELS, Forecast
 
 MEDIAN = LEVELS.index((0.5, 1.0))
@@ -66,8 +66,8 @@ def test_a_long_base_expects_a_peak_to_pass() -> None:
 def test_what_was_seen_of_a_faster_service_counts_as_the_work_it_would_be_now() -> None:
     jumped = watched([3.0] * 200).weighed(1.5, 5.0, 20.0)
     slow = watched([4.5] * 200)
-    found = jumped.expected(MEAN, MEDIAN, 4.5)
-    assert found / jumped.growth == pytest.approx(slow.expected(MEAN, MEDIAN, 4.5))
+    found = jumped.expected(LINE, MEDIAN, 4.5)
+    assert found / jumped.growth == pytest.approx(slow.expected(LINE, MEDIAN, 4.5))
     assert found / jumped.growth == pytest.approx(4.5)
 
 
@@ -93,7 +93,7 @@ def test_a_jump_of_the_service_time_is_no_drift() -> None:
 
 def test_demand_beyond_every_forecast_is_not_expected_to_go_back() -> None:
     found = watched([*[3.0 + 0.1 * (turn % 3) for turn in range(200)], 6.0], horizon_s=60.0)
-    assert all(found.expected(MEAN, boldness, 6.0) >= 6.0 for boldness in range(len(LEVELS)))
+    assert all(found.expected(LINE, boldness, 6.0) >= 6.0 for boldness in range(len(LEVELS)))
 
 
 def test_what_repeats_itself_is_expected_again() -> None:

@@ -55,7 +55,7 @@ def test_more_replicas_are_never_later_and_never_cheaper() -> None:
 @pytest.mark.slow
 def test_boldness_is_earned() -> None:
     busy = FLEET.carries(3) * 1.01  # three would nearly do
-    young, old = play([busy] * 90), play([busy] * 700)
+    young, old = (play([busy] * slots, cold_start_s=80.0) for slots in (90, 700))
     assert young.setting.boldness > old.setting.boldness
 
 
@@ -81,6 +81,17 @@ def test_without_rejecting_a_backlog_makes_later_ones_late_too() -> None:
     rise = [2.0] * 100 + [8.0] * 20 + [4.0] * 30
     patient = Fleet(0.8, True, 1.0, 0.01, reject=False)
     assert of(play(rise, patient), 0, 0.5, 15.0)[1] > of(play(rise), 0, 0.5, 15.0)[1]
+
+
+def test_a_long_hold_is_not_chosen_while_nothing_has_fallen() -> None:
+    found = play([2.0 + 0.01 * turn for turn in range(240)])
+    assert found.hold_s < HOLDS_S[-1]
+
+
+@pytest.mark.slow
+def test_gaps_that_a_long_hold_bridges_are_bridged() -> None:
+    bursts = play([6.0 if turn % 24 < 4 else 0.5 for turn in range(500)], cold_start_s=60.0)
+    assert bursts.held(5.0 * 500 - 300) >= FLEET.needed(6.0, 50)
 
 
 @pytest.mark.slow

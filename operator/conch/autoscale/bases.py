@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Final
 
 NUMBER: Final = 5
-MEAN: Final = 2  # of five minutes, among ``bases``
+LINE: Final = 2  # among ``bases``
 PERIODIC: Final = 4
-FIVE_MINUTES: Final = 60  # slots
+_FIVE_MINUTES: Final = 60  # slots
 _KEEP: Final = 1 - 1 / 720
 _TREND: Final = 24
 _TREND_FEWEST: Final = 8
@@ -65,19 +65,36 @@ def bases(
     stays: float,
     period: int,
 ) -> tuple[float, ...]:
-    """The last moments, the way back to the mean, the last five minutes, the trend, the period
-    before.
+    """The last moments, the way back to the mean, the line through five minutes, the trend of two,
+    the period before.
 
     ``levels`` and ``demand`` end with the newest slot; ``ahead`` is how many slots to look ahead.
     """
-    mean = _mean(demand[-FIVE_MINUTES:])
+    mean = usual(demand)
     return (
         level,
         mean * (level / mean) ** stays if mean > 0 and level > 0 else level,
-        mean,
+        line(level, demand[-_FIVE_MINUTES:], ahead),
         level + min(_STEEPEST * level, ahead * rising(demand[-_TREND:])),
         before(levels, len(levels) - 1, ahead, period),
     )
+
+
+def usual(demand: Sequence[float]) -> float:
+    """The mean of the last five minutes."""
+    return _mean(demand[-_FIVE_MINUTES:])
+
+
+def line(level: float, demand: Sequence[float], ahead: int) -> float:
+    """The higher end, now or ``ahead``, of the line through ``demand``: noise is averaged away as
+    in a mean, but it doesn't lag behind what grows or falls."""
+    count = len(demand)
+    if count < _TREND_FEWEST:
+        return level
+    slope = _slope(demand)
+    now = _mean(demand) + slope * (count - 1) / 2
+    most = (1 + _STEEPEST) * level
+    return max(0.0, now, min(most, now + slope * ahead))
 
 
 def rising(demand: Sequence[float]) -> float:
@@ -85,14 +102,23 @@ def rising(demand: Sequence[float]) -> float:
     count = len(demand)
     if count < _TREND_FEWEST:
         return 0.0
-    middle, mean = (count - 1) / 2, _mean(demand)
-    spread = count * (count * count - 1) / 12
-    slope = sum((i - middle) * x for i, x in enumerate(demand)) / spread
+    mean, slope = _mean(demand), _slope(demand)
+    spread = _spread(count)
     if slope <= 0:
         return 0.0
     rest = sum((x - mean) ** 2 for x in demand) - slope * slope * spread
     error = math.sqrt(max(0.0, rest) / (count - 2) / spread)
     return max(0.0, slope - _SURE * error)
+
+
+def _slope(demand: Sequence[float]) -> float:
+    """Of the line with the least squares, per slot."""
+    middle = (len(demand) - 1) / 2
+    return sum((i - middle) * x for i, x in enumerate(demand)) / _spread(len(demand))
+
+
+def _spread(count: int) -> float:
+    return count * (count * count - 1) / 12
 
 
 def before(levels: Sequence[float], slot: int, ahead: int, period: int) -> float:

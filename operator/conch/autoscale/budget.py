@@ -12,12 +12,18 @@ from typing import Final
 _MEMORY_S: Final = 4 * 3600.0
 _RECENT_S: Final = 900.0
 _AHEAD_S: Final = 1800.0  # the budget is spread over what is behind and this much ahead
-# Of the budget; the rest is for what is not seen, which lasts for longer where cold starts do.
-_SPENT: Final = 0.7
-_SPENT_LESS: Final = 0.15  # for each minute beyond the first of a cold start
-_SPENT_LEAST: Final = 0.5
+# Of the budget; the rest is for what is not seen, and more of it where that is late for longer.
+_SPENT: Final = 0.75
+_SPENT_LESS: Final = 0.25
 _LEAST: Final = 0.1
-_YOUNG: Final = 0.6  # of the budget may be spent by settings that were watched for a short time
+_YOUNG_LESS: Final = 0.4  # of it, by settings that were watched for a short time
+_LONG_S: Final = 120.0
+
+
+def exposure(cold_start_s: float) -> float:
+    """What a rise that nobody expects makes late, over what it does at a cold start of two
+    minutes: it is late for as long as one lasts, and goes on rising meanwhile."""
+    return (cold_start_s / _LONG_S) ** 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,8 @@ class Budget:
         ahead = self._rate * _AHEAD_S
         if ahead <= 0:
             return allowed
-        spent = max(_SPENT_LEAST, _SPENT - _SPENT_LESS * max(0.0, cold_start_s / 60 - 1))
+        exposed = min(1.0, exposure(cold_start_s))
+        spent = _SPENT - _SPENT_LESS * exposed
         spare = (spent * allowed * (self.arrived + ahead) - self.late) / ahead
-        young = _YOUNG + (1 - _YOUNG) * self.watched_s / _AHEAD_S
+        young = 1 - _YOUNG_LESS * exposed * (1 - self.watched_s / _AHEAD_S)
         return min(young * allowed, max(_LEAST * allowed, spare))

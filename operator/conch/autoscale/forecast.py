@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from conch.autoscale.bases import MEAN, NUMBER, PERIODIC, Return, bases, before, period_of
+from conch.autoscale.bases import NUMBER, PERIODIC, Return, bases, before, period_of, usual
 
 SLOT_S: Final = 5.0
 # How boldly to forecast: a quantile, and a factor for what is below all of them.
@@ -92,7 +92,7 @@ class Forecast:
             highest = max(levels[judged + 1 : end], default=levels[judged])
             for ratios, base in zip(found, based, strict=True):
                 ratios.append(_ratio(highest, base[judged]))
-            back = back.after(levels[judged], based[MEAN][judged], highest)
+            back = back.after(levels[judged], usual(demands[: judged + 1]), highest)
             judged += 1
         kept = tuple(
             (old + array("d", new))[-_KEPT:] if new else old

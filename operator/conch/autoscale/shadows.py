@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from conch.autoscale.budget import exposure
 from conch.autoscale.fleet import Fleet
 from conch.autoscale.forecast import BASES, LEVELS, Forecast
 
@@ -31,15 +32,18 @@ _PREFERENCE: Final = 0.3  # for late ones within the budget
 _WORTH_SWITCHING: Final = 0.01
 _LONGEST_SLOT_S: Final = 30.0
 _CHURN_S: Final = 30.0  # replica-seconds that a start is held to be worth avoiding for
-# What has not been seen may still come: as if a tenth of some time had been 15 % above the level;
-# more of it where a cold start is longer than a minute, since a rise is late for as long.
+# What has not been seen may still come: as if a fifth of some time had been 15 % above the level,
+# at a cold start of two minutes; for what becomes of it at others, see ``exposure``.
 _UNSEEN_S: Final = 300.0
 _UNSEEN_COLD_STARTS: Final = 8.0  # or as many, if that is longer
-_UNSEEN_SHARE: Final = 0.1
-_UNSEEN_SHORT_S: Final = 60.0
+_UNSEEN_SHARE: Final = 0.2
 _MOST_UNSEEN: Final = 0.3
 _UNSEEN_RISE: Final = 1.15
 _UNSEEN_RISE_QUEUED: Final = 1.2  # where what is missed once has to be worked off
+# Of the cost, per hold: while demand rises, a long one costs nothing; what it costs once demand
+# falls is not known until then.
+_UNTRIED: Final = (0.0, 0.0, 0.1)
+_UNTRIED_S: Final = 1800.0
 # Beyond this many times what foresight would have cost, money buys little: it is not a matter of
 # headroom any more.
 _DEAR: Final = 1.25
@@ -230,7 +234,7 @@ class Shadows:
         dear = _DEAR * self.ideal + _GRACE * self.lasted
         rise_unseen = _UNSEEN_RISE if fleet.reject else _UNSEEN_RISE_QUEUED
         fear_s = max(_UNSEEN_S, _UNSEEN_COLD_STARTS * cold_start_s)
-        share = min(_MOST_UNSEEN, _UNSEEN_SHARE * max(1.0, cold_start_s / _UNSEEN_SHORT_S))
+        share = min(_MOST_UNSEEN, _UNSEEN_SHARE * exposure(cold_start_s))
         unseen = share * fear_s / (fear_s + self.watched_s)
         feared = [
             unseen * max(0.0, 1 - rise / rise_unseen)
@@ -241,12 +245,16 @@ class Shadows:
         shares = [
             late / self.arrived + f for late, f in zip(smoothed(self.late), feared, strict=True)
         ]
+        untried = _UNTRIED_S / (_UNTRIED_S + self.watched_s)
         regret = [
             (paid + _CHURN_S * started) / self.ideal
             + _DEARER * max(0.0, paid - dear) / self.ideal
             + _penalty(share - allowed, hopeless)
             + _PREFERENCE * share
-            for paid, started, share in zip(self.cost, self.starts, shares, strict=True)
+            + untried * _UNTRIED[setting.hold]
+            for paid, started, share, setting in zip(
+                self.cost, self.starts, shares, SETTINGS, strict=True
+            )
         ]
         best = min(range(len(regret)), key=regret.__getitem__)
         return best if regret[best] < regret[self.chosen] - _WORTH_SWITCHING else self.chosen
