@@ -46,6 +46,11 @@ _PEAKS: Mapping[str, tuple[float, float]] = {
     "b300": (2250, 8000),
 }
 _PARTS = {"l4-3gb": 1 / 8, "l4-6gb": 1 / 4, "l4-11gb": 1 / 2}  # of an l4
+# The GPU machines of a public cluster trace, GPUs each and how many. Alibaba PAI 2020 (CC BY 4.0,
+# github.com/alibaba/clusterdata; machines by Weng et al., NSDI '22: 6,742 GPUs). Left out: 798 with
+# 2 P100, whose list price was not found, and 280 with 8 of generations that Triton does not run on.
+_PAI = (("t4", 2, 497), ("v100", 8, 104), ("v100-32gb", 8, 135))
+_V100_32GB = 31.212 / 8  # AWS p3dn.24xlarge, dollars an hour on demand, us-east-1
 _MAX_BATCH = 64
 _SLICED = ("a100", "a100-80gb", "h100", "h200")  # their MIG profiles are classes too
 
@@ -155,6 +160,30 @@ def fleet(
         if busy:
             pods.append(pod(f"p{number:05}", name, busy))
     return inventory(made, pods)
+
+
+def public_cluster(rng: random.Random) -> tuple[Inventory, list[Product]]:
+    """The machines of a published trace, three in ten units taken, and what they have."""
+    products = [replace(one, name=name, label=f"NVIDIA-{name.upper()}") for name, one in _pai()]
+    made, pods = [], []
+    for product, (_, size, count) in zip(products, _PAI, strict=True):
+        for number in range(count):
+            name = f"{product.name}-{number:04}"
+            made.append(node(name, product, size, rng.choice(ZONES), spot=False))
+            busy = sum(rng.random() < 0.3 for _ in range(size))
+            if busy:
+                pods.append(pod(f"p-{name}", name, busy))
+    found = inventory(made, pods)
+    kinds = tuple(
+        replace(kind, price_per_h=_V100_32GB) if kind.name == "v100-32gb" else kind
+        for kind in found.kinds
+    )
+    return replace(found, kinds=kinds), products
+
+
+def _pai() -> Iterable[tuple[str, Product]]:
+    known = {product.name: product for product in PRODUCTS}
+    return ((name, known[name.partition("-")[0]]) for name, _, _ in _PAI)
 
 
 # --- services ------------------------------------------------------------------------------------

@@ -18,12 +18,15 @@ _SPENT_LESS: Final = 0.25
 _LEAST: Final = 0.1
 _YOUNG_LESS: Final = 0.4  # of it, by settings that were watched for a short time
 _LONG_S: Final = 120.0
+_QUEUED: Final = 1.0
 
 
-def exposure(cold_start_s: float) -> float:
+def exposure(cold_start_s: float, reject: bool) -> float:
     """What a rise that nobody expects makes late, over what it does at a cold start of two
-    minutes: it is late for as long as one lasts, and goes on rising meanwhile."""
-    return (cold_start_s / _LONG_S) ** 2
+    minutes: it is late for as long as one lasts, and goes on rising meanwhile. Where nothing is
+    refused, what waits has to be worked off besides: never less than that."""
+    found = (cold_start_s / _LONG_S) ** 2
+    return found if reject else max(_QUEUED, found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +52,12 @@ class Budget:
     def _rate(self) -> float:
         return self.recent_arrived / max(60.0, min(_RECENT_S, self.watched_s))
 
-    def left(self, allowed: float, cold_start_s: float) -> float:
+    def left(self, allowed: float, cold_start_s: float, reject: bool) -> float:
         """The late share that the near future may have, so that the whole keeps ``allowed``."""
         ahead = self._rate * _AHEAD_S
         if ahead <= 0:
             return allowed
-        exposed = min(1.0, exposure(cold_start_s))
+        exposed = min(1.0, exposure(cold_start_s, reject))
         spent = _SPENT - _SPENT_LESS * exposed
         spare = (spent * allowed * (self.arrived + ahead) - self.late) / ahead
         young = 1 - _YOUNG_LESS * exposed * (1 - self.watched_s / _AHEAD_S)

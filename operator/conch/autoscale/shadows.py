@@ -234,7 +234,7 @@ class Shadows:
         dear = _DEAR * self.ideal + _GRACE * self.lasted
         rise_unseen = _UNSEEN_RISE if fleet.reject else _UNSEEN_RISE_QUEUED
         fear_s = max(_UNSEEN_S, _UNSEEN_COLD_STARTS * cold_start_s)
-        share = min(_MOST_UNSEEN, _UNSEEN_SHARE * exposure(cold_start_s))
+        share = min(_MOST_UNSEEN, _UNSEEN_SHARE * exposure(cold_start_s, fleet.reject))
         unseen = share * fear_s / (fear_s + self.watched_s)
         feared = [
             unseen * max(0.0, 1 - rise / rise_unseen)

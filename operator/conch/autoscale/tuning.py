@@ -114,7 +114,7 @@ class Tuning:
             correction.factor,
             least,
             most,
-            budget.left(fleet.late, moment.cold_start_s),
+            budget.left(fleet.late, moment.cold_start_s, fleet.reject),
         )
         return Tuning(forecast, shadows, budget, correction, unevenness, weight)
 
