@@ -6,7 +6,6 @@ Nothing runs on the nodes: a few lines here tell of pods what a kubelet would.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,7 +25,6 @@ from tests.reconcile.added_nodes import (
     until,
 )
 from tests.reconcile.builders import raw
-from tests.running import connected, operating
 
 if TYPE_CHECKING:
     from e2e.testbed import Cluster
@@ -34,23 +32,10 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
 NAMESPACE = "moves"
+SETTINGS = {"CONCH_PLACEMENT_STEADY_S": "5"}
 REPLICAS = 3
 SERVICES = path(names.API_VERSION, "inferenceservices", NAMESPACE)
 EVENTS = path("v1", "events", NAMESPACE)
-
-
-@pytest.fixture
-async def api(cluster: Cluster) -> AsyncIterator[Api]:
-    async with connected(cluster, NAMESPACE) as client:
-        yield client
-
-
-@pytest.fixture
-async def operator(cluster: Cluster, api: Api) -> AsyncIterator[None]:
-    steady = {"CONCH_PLACEMENT_STEADY_S": "5"}
-    async with operating(cluster, NAMESPACE, **steady) as process:
-        yield
-        assert process.returncode is None, "the operator ended by itself"
 
 
 def service() -> Object:

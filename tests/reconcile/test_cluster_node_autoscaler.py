@@ -6,9 +6,7 @@ Nothing runs on these nodes; what counts is where kube-scheduler binds the pods.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -28,29 +26,12 @@ from tests.reconcile.added_nodes import (
     until,
 )
 from tests.reconcile.builders import raw
-from tests.running import connected, operating
-
-if TYPE_CHECKING:
-    from e2e.testbed import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
 NAMESPACE = "added-nodes"
 SERVICES = path(names.API_VERSION, "inferenceservices", NAMESPACE)
 PODS = path("v1", "pods", NAMESPACE)
-
-
-@pytest.fixture
-async def api(cluster: Cluster) -> AsyncIterator[Api]:
-    async with connected(cluster, NAMESPACE) as client:
-        yield client
-
-
-@pytest.fixture
-async def operator(cluster: Cluster, api: Api) -> AsyncIterator[None]:
-    async with operating(cluster, NAMESPACE) as process:
-        yield
-        assert process.returncode is None, "the operator ended by itself"
 
 
 def service(name: str, *classes: str) -> Object:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,7 +27,6 @@ from tests.reconcile.added_nodes import (
     until,
 )
 from tests.reconcile.builders import raw
-from tests.running import connected, operating
 
 if TYPE_CHECKING:
     from e2e.testbed import Cluster
@@ -39,19 +37,6 @@ NAMESPACE = "site-minima"
 SERVICES = path(names.API_VERSION, "inferenceservices", NAMESPACE)
 DEPLOYMENTS = path("apps/v1", "deployments", NAMESPACE)
 SMALL, LARGE = "minima-small", "minima-large"
-
-
-@pytest.fixture
-async def api(cluster: Cluster) -> AsyncIterator[Api]:
-    async with connected(cluster, NAMESPACE) as client:
-        yield client
-
-
-@pytest.fixture
-async def operator(cluster: Cluster, api: Api) -> AsyncIterator[None]:
-    async with operating(cluster, NAMESPACE) as process:
-        yield
-        assert process.returncode is None, "the operator ended by itself"
 
 
 def at(site: str, gpus: int) -> tuple[str, Object]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,7 +29,6 @@ from tests.reconcile.added_nodes import (
     until,
 )
 from tests.reconcile.builders import raw
-from tests.running import connected, operating
 
 if TYPE_CHECKING:
     from e2e.testbed import Cluster
@@ -38,29 +36,16 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(240)]
 
 NAMESPACE = "zones"
+SETTINGS = {
+    "CONCH_PLACEMENT_STEADY_S": "5",
+    "CONCH_CARBON_SOURCE": "Static",
+    "CONCH_CARBON_INTENSITY": "zones-north=60,zones-south=600,*=475",
+}
 REPLICAS = 3
 SERVICES = path(names.API_VERSION, "inferenceservices", NAMESPACE)
 DEPLOYMENTS = path("apps/v1", "deployments", NAMESPACE)
 EVENTS = path("v1", "events", NAMESPACE)
 NORTH, SOUTH = (names.LABEL_ZONE, "zones-north"), (names.LABEL_ZONE, "zones-south")
-
-
-@pytest.fixture
-async def api(cluster: Cluster) -> AsyncIterator[Api]:
-    async with connected(cluster, NAMESPACE) as client:
-        yield client
-
-
-@pytest.fixture
-async def operator(cluster: Cluster, api: Api) -> AsyncIterator[None]:
-    settings = {
-        "CONCH_PLACEMENT_STEADY_S": "5",
-        "CONCH_CARBON_SOURCE": "Static",
-        "CONCH_CARBON_INTENSITY": "zones-north=60,zones-south=600,*=475",
-    }
-    async with operating(cluster, NAMESPACE, **settings) as process:
-        yield
-        assert process.returncode is None, "the operator ended by itself"
 
 
 def at(zone: tuple[str, str], gpus: int) -> tuple[str, Object]:
