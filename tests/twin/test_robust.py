@@ -198,6 +198,16 @@ def test_a_service_time_that_doubles_mid_flight_is_met(late_reject: bool) -> Non
     assert late_share(result, FAULT_S[0] + 240, END_S) <= 0.02
 
 
+def test_a_start_in_a_flood_is_no_sign_of_replicas_that_carry_less() -> None:
+    """Nothing is refused yet in the first seconds, and a minute's quantile remembers them."""
+    rates = np.full(600, LOAD_RPS)
+    rates[:20] *= 2.5
+    result, scaler = play(trace=of_rates("flood", rates), late_reject=True)
+    assert late_share(result, 0, 20) > 0.5
+    assert scaler.inner.state.tuning.correction.factor < 1.05
+    assert late_share(result, 120, 600) <= 0.01
+
+
 def test_hours_of_silence_and_then_a_flash() -> None:
     rates = np.zeros(6 * 3600 + 900)
     rates[6 * 3600 :] = 4 * ONE_RPS

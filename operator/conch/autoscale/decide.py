@@ -61,7 +61,8 @@ def step(
     picture = draw(
         policy, observation, models, signals, state.tuning, horizon_s, members, state.mix
     )
-    tuning = _tuned(picture, signals, usual_s, latencies, before)
+    refusing = state.reject_after_s is not None
+    tuning = _tuned(picture, signals, usual_s, latencies, before, refusing)
     mix = _followed(picture, signals, state.mix)
     strain = state.strain.after(
         now_s,
@@ -206,9 +207,12 @@ def _tuned(
     usual_s: float,
     latencies: list[float],
     before: Mapping[str, float],
+    refusing: bool,
 ) -> Tuning:
     """What this look teaches; nothing when a model is unknown or a pod is silent for long.
-    ``before``: the throughputs as they were known at the last look."""
+    ``before``: the throughputs as they were known at the last look; ``refusing``: whether late
+    requests were refused since then. Before that, what waits makes late what the model of a replica
+    knows nothing of."""
     policy, tuning = picture.policy, picture.tuning
     intervals = signals.intervals
     if not picture.loads or not intervals:
@@ -227,7 +231,7 @@ def _tuned(
         seconds=max(i.length_s for i in intervals.values()),
         arrived=sum(i.succeeded + i.failed for i in intervals.values()),
         late=late_now,
-        late_seen=seen and all(load.capacity.reachable for load in picture.loads),
+        late_seen=seen and refusing and all(load.capacity.reachable for load in picture.loads),
         reporting=signals.reporting,
         unevenness=sum(uneven) / len(uneven) if uneven else None,
         slack_s=max(0.1 * policy.target_s, policy.target_s - spent_s),

@@ -7,6 +7,7 @@ replicas are not alike, in those of one group, the reference (``groups``). Pure.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -311,20 +312,26 @@ def late(
 ) -> tuple[float, bool]:
     """How many of the requests that just ended were late, and whether that could be seen.
 
-    Rejected and failed ones are counted exactly. Of the rest only quantiles are known: the tail
-    beyond one is taken as a normal's. Without quantiles, a mean near the target is a backlog.
+    Rejected and failed ones are counted exactly. Of the rest only quantiles are known, of about the
+    last minute: the tail beyond one is taken as a normal's, but no more than the mean of those that
+    just ended allows for. Without quantiles, a mean near the target is a backlog.
     """
     failed = sum(i.failed for i in intervals.values())
     ended = sum(i.succeeded for i in intervals.values())
+    spent_s = sum(i.request_s for i in intervals.values())
     allowed = 1 - policy.percentile / 100
     if latencies:
+        # After a backlog the quantile stays high for a minute, though all is well again.
+        mean_s = spent_s / ended if ended > 0 and spent_s > 0 else math.inf
         shares = [
-            allowed ** ((policy.target_s / latency) ** 2)
+            min(
+                allowed ** ((policy.target_s / latency) ** 2),
+                mean_s / ((policy.target_s + latency) / 2),
+            )
             for latency in latencies
             if latency > (policy.target_s if policy.late_reject else 0)
         ]
         return failed + ended * sum(shares) / len(latencies), True
-    spent_s = sum(i.request_s for i in intervals.values())
     if ended > 0 and spent_s > _LATE_MEAN * policy.target_s * ended:
         return failed + ended, True
     return failed, policy.late_reject and (spent_s > 0 or failed > 0)
