@@ -20,6 +20,7 @@ from e2e.autoscale import figures, plot
 from e2e.autoscale.cases import CURVES, Case, cases
 from e2e.autoscale.runner import PARTS, OutOfTime, Plan, Results, Runner
 from e2e.autoscale.store import Store
+from e2e.autoscale.unseen import unseen
 from e2e.bench.figure import Row
 from e2e.testbed.layout import REPOSITORY
 
@@ -38,13 +39,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # SIGTERM as Ctrl-C: the workers go either way.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        wanted = [case for case in cases(_folder(chosen.traces)) if _chosen(case, chosen)]
+        if chosen.unseen is None:
+            wanted = [case for case in cases(_folder(chosen.traces)) if _chosen(case, chosen)]
+        else:
+            wanted = [case for case in unseen(chosen.unseen) if _named(case, chosen)]
     except ConchError as error:
         print(f"bench-autoscale: {error}", file=sys.stderr)
         return 2
     if not wanted:
         parser.error("no case matches")
-    seeds = chosen.seeds or (QUICK_SEEDS if chosen.quick else FULL_SEEDS)
+    few = chosen.quick or chosen.unseen is not None
+    seeds = chosen.seeds or (QUICK_SEEDS if few else FULL_SEEDS)
     deadline_s = None if chosen.budget_s is None else time.monotonic() + chosen.budget_s
     try:
         results = Runner(Store(), deadline_s).run(Plan(wanted, seeds, parts))
@@ -55,7 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.verbose:
         print(_details(results, wanted))
     print(table(rows))
-    name = "bench-autoscale" if not chosen.quick else "bench-autoscale-quick"
+    name = "bench-autoscale"
+    if chosen.unseen is not None:
+        name += "-unseen"
+    elif chosen.quick:
+        name += "-quick"
     FOLDER.mkdir(parents=True, exist_ok=True)
     _write(FOLDER / f"{name}.json", json.dumps({"rows": list(map(dataclasses.asdict, rows))}))
     _write(FOLDER / f"{name}.html", plot.page(results, rows))
@@ -66,6 +75,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m e2e.autoscale", description=__doc__)
     parser.add_argument("--traces", type=Path, help="folder of traces")
     parser.add_argument("--quick", action="store_true", help="two seeds, 40 s, curves a and c")
+    parser.add_argument(
+        "--unseen",
+        type=_seed,
+        metavar="N",
+        help="instead: cases that nobody tuned on, drawn by the number N; two seeds",
+    )
     parser.add_argument("--seeds", type=int, help=f"default {FULL_SEEDS}")
     parser.add_argument("--curves", help="such as a,c")
     parser.add_argument("--cold-starts", help="seconds, such as 10,40")
@@ -74,6 +89,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--budget-s", type=float, help="stop after this time; results are kept")
     parser.add_argument("--verbose", action="store_true", help="a line per case as well")
     return parser
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a whole number from 0, not {text}")
+    return int(text)
 
 
 def _folder(given: Path | None) -> Path | None:
@@ -92,8 +113,12 @@ def _chosen(case: Case, chosen: argparse.Namespace) -> bool:
     return (
         case.curve.name in curves.split(",")
         and f"{case.cold_start_s:g}" in starts.split(",")
-        and (not chosen.only or case.trace.name in chosen.only.split(","))
+        and _named(case, chosen)
     )
+
+
+def _named(case: Case, chosen: argparse.Namespace) -> bool:
+    return not chosen.only or case.trace.name in chosen.only.split(",")
 
 
 def table(rows: Sequence[Row]) -> str:
