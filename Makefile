@@ -65,5 +65,5 @@ bench-placement: setup ## Placement: optimality, cost, speed, memory, explanatio
 	@$(BIN)/python -m e2e.placement $(FIGURES)
 
 .PHONY: bench-autoscale
-bench-autoscale: setup ## Conch's scaler, everyone else's and the oracle on every trace (BENCH_FLAGS="--quick")
+bench-autoscale: setup ## Conch's scaler, everyone else's and the oracle on every trace (BENCH_FLAGS="--quick", or "--unseen 1": cases nobody tuned on)
 	@$(BIN)/python -m e2e.autoscale $(BENCH_FLAGS)
