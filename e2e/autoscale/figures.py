@@ -21,6 +21,8 @@ from e2e.bench.figure import Row
 
 BUDGET: Final = 0.01
 _EPSILON: Final = 1e-9
+_MOST_GROUPS: Final = 6
+_RANGES: Final = (20, 60)  # seconds of cold start
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +96,19 @@ def ok_share(runs: Iterable[Value]) -> float:
 
 def _per(cases: Sequence[str], part: int, book: Book, variant: str) -> str:
     """The ratio's geometric mean for each cold start (part 2) or curve (part 1)."""
-    groups = sorted({case.split("/")[part] for case in cases}, key=lambda g: (len(g), g))
-    found = []
-    for group in groups:
-        inside = [case for case in cases if case.split("/")[part] == group]
-        found.append(f"{group} {geometric(book.ratio(case, variant) for case in inside):.3f}")
-    return ", ".join(found)
+    groups: dict[str, list[str]] = {}
+    for case in sorted(cases, key=lambda c: (len(c.split("/")[part]), c.split("/")[part])):
+        groups.setdefault(case.split("/")[part], []).append(case)
+    if len(groups) > _MOST_GROUPS:  # cold starts drawn by chance
+        ranges: dict[str, list[str]] = {}
+        for group, inside in groups.items():
+            high = next((most for most in _RANGES if float(group) <= most), None)
+            ranges.setdefault(f"≤ {high}" if high else "more", []).extend(inside)
+        groups = ranges
+    return ", ".join(
+        f"{group} {geometric(book.ratio(case, variant) for case in inside):.3f}"
+        for group, inside in groups.items()
+    )
 
 
 def _spread(cases: Sequence[str], book: Book, variant: str) -> str:
